@@ -1,0 +1,40 @@
+"""What eosbench raises, as one tree; catch `EosbenchError` for all of it.
+
+EosbenchError
+├── ConfigurationError      an argument, option or combination of them that cannot work (also a ValueError)
+├── CheckpointError         a checkpoint that is missing, unreadable, or of no supported family
+├── PredictorError          a length predictor that is missing, broken, or fitted for something else
+├── CalibrationError        too few or unusable calibration scores
+├── CacheError              a response or prediction cache made under other settings
+└── ResultsError            a results file or folder that cannot be read or compared
+"""
+
+from __future__ import annotations
+
+
+class EosbenchError(Exception):
+    """Base of all errors raised on purpose; the message says what was got, what was expected and what to type."""
+
+
+class ConfigurationError(EosbenchError, ValueError):
+    """An argument, option or combination of them that cannot work."""
+
+
+class CheckpointError(EosbenchError):
+    """A checkpoint that is missing, unreadable, or of no supported family."""
+
+
+class PredictorError(EosbenchError):
+    """A length predictor that is missing, broken, or fitted for another backbone."""
+
+
+class CalibrationError(EosbenchError):
+    """Too few or unusable calibration scores."""
+
+
+class CacheError(EosbenchError):
+    """A response cache that was made under other settings."""
+
+
+class ResultsError(EosbenchError):
+    """A results file or folder that cannot be read or compared."""
