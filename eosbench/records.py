@@ -30,10 +30,14 @@ class Prompt:
 
 @dataclass(frozen=True)
 class LengthPrediction:
-    """A point estimate of the EOS position in tokens and, where a method has one, P(at or after EOS) per canvas position [C]."""
+    """A point estimate of the EOS position in tokens and, where a method has one, P(at or after EOS) per canvas position [C].
+
+    `at_least` is what the revealed tokens prove: a token revealed at canvas index i means that the EOS stands after it, L >= i + 1.
+    """
 
     length: float
     eos_probability: NDArray[np.float32] | None = None
+    at_least: int = 0
 
 
 @dataclass(frozen=True)
