@@ -1,0 +1,157 @@
+"""Step zero: the one forward pass over prompt + canvas that every method which reads the DLM shares.
+
+Rows are prompt, canvas, then padding on the right that no token attends to, so that a document's numbers do not depend on the
+batch it stands in. Hidden states come in scoring order: row i is the state that scores token i, whether or not the family shifts
+its logits. The mask token's own logit never counts: a denoiser may not answer with it.
+
+    step = step_zero(backbone, prompts)                 # or text_only(prompts, mask_id) for methods that do not read the DLM
+    step.eos_rank_BC[0, length]                         # 1: at this canvas index EOS is the most likely token
+
+Legend: B batch, P longest prompt, C longest canvas, T prompt + canvas, D width, V vocabulary, N rows of one chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from eosbench.backbone import Backbone, scoring_rows
+from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.records import Prompt
+
+Need = Literal["hidden", "eos"]
+LOGITS_AT_ONCE = 2**26  # 256 MiB in float32: how much of [N, V] is ever held
+
+__all__ = ["Need", "StepZero", "step_zero", "text_only"]
+
+
+@dataclass(frozen=True, eq=False)
+class StepZero:
+    """What a predictor is given: the prompts of a batch and, for methods that read the DLM, what it made of them.
+
+    Tensors are None where nobody asked for them; read them through `read`, which says so.
+
+    Attributes:
+        prompts: B of them.
+        at_least_B: what the revealed tokens prove, L >= last revealed canvas index + 1 (0 where nothing is revealed).
+        prompt_hidden_BPD, prompt_mask_BP: hidden states that score the prompt's tokens; True where there is a token.
+        canvas_hidden_BCD, canvas_mask_BC: the same for the canvas.
+        masked_BC: True where the canvas holds the mask token.
+        eos_probability_BC: float32, summed over all ids that end a text; 0 where there is no canvas.
+        eos_rank_BC: rank of the likeliest such id, 1 = no other token is more likely; 0 where there is no canvas.
+    """
+
+    prompts: Sequence[Prompt]
+    at_least_B: Sequence[int]
+    prompt_hidden_BPD: torch.Tensor | None = None
+    prompt_mask_BP: torch.Tensor | None = None
+    canvas_hidden_BCD: torch.Tensor | None = None
+    canvas_mask_BC: torch.Tensor | None = None
+    masked_BC: torch.Tensor | None = None
+    eos_probability_BC: torch.Tensor | None = None
+    eos_rank_BC: torch.Tensor | None = None
+
+    def read(self, name: str) -> torch.Tensor:
+        """The tensor of that name.
+
+        Raises:
+            PredictorError: step zero was not asked for it.
+        """
+        tensor: torch.Tensor | None = getattr(self, name)
+        if tensor is None:
+            raise PredictorError(
+                f"step zero holds no {name}: make it with step_zero(backbone, prompts, needs=...), not text_only"
+            )
+        return tensor
+
+    def open_BC(self) -> torch.Tensor:
+        """True where the EOS can still stand: masked, and after the last revealed token."""
+        masked_BC = self.read("masked_BC")
+        index_C = torch.arange(masked_BC.shape[1], device=masked_BC.device)
+        at_least_B1 = torch.tensor(self.at_least_B, device=masked_BC.device)[:, None]
+        return masked_BC & (index_C >= at_least_B1)
+
+
+def text_only(prompts: Sequence[Prompt], mask_id: int) -> StepZero:
+    """A batch without tensors, for methods that read the prompt's text or nothing."""
+    return StepZero(prompts, [_at_least(prompt, mask_id) for prompt in prompts])
+
+
+@torch.no_grad()
+def step_zero(backbone: Backbone, prompts: Sequence[Prompt], needs: Collection[Need] = ("hidden", "eos")) -> StepZero:
+    """One forward pass over prompt + canvas of every prompt.
+
+    Args:
+        backbone: runs it, on its own device.
+        prompts: B of them; prompts and canvases may differ in length.
+        needs: "hidden" keeps the hidden states, "eos" unembeds the canvas for EOS probabilities and ranks.
+
+    Raises:
+        ConfigurationError: no prompt, an empty canvas, or a prompt + canvas longer than the backbone's positions.
+    """
+    _fits(prompts, backbone.spec.max_length)
+    device, spec = backbone.device, backbone.spec
+    rows = [torch.tensor(prompt.ids + prompt.canvas, dtype=torch.long) for prompt in prompts]
+    ids_BT = pad_sequence(rows, batch_first=True, padding_value=spec.pad_id).to(device)
+    length_B = torch.tensor([len(row) for row in rows], device=device)
+    prompt_B = torch.tensor([len(prompt.ids) for prompt in prompts], device=device)
+    token_BT = torch.arange(ids_BT.shape[1], device=device) < length_B[:, None]
+    hidden_BTD = scoring_rows(backbone.hidden(ids_BT, token_BT.long()), spec.logits_shifted)
+
+    index_C = torch.arange(max(len(prompt.canvas) for prompt in prompts), device=device)
+    canvas_mask_BC = index_C < (length_B - prompt_B)[:, None]
+    at_BC = (prompt_B[:, None] + index_C).clamp(max=ids_BT.shape[1] - 1)
+    canvas_hidden_BCD = hidden_BTD.gather(1, at_BC[..., None].expand(-1, -1, hidden_BTD.shape[2]))
+    masked_BC = (ids_BT.gather(1, at_BC) == spec.mask_id) & canvas_mask_BC
+    probability_BC, rank_BC = _eos(backbone, canvas_hidden_BCD, canvas_mask_BC) if "eos" in needs else (None, None)
+    keep = "hidden" in needs
+    prompt_mask_BP = token_BT[:, : int(prompt_B.max())] & (torch.arange(int(prompt_B.max()), device=device) < prompt_B[:, None])
+    return StepZero(
+        prompts=prompts,
+        at_least_B=[_at_least(prompt, spec.mask_id) for prompt in prompts],
+        prompt_hidden_BPD=hidden_BTD[:, : prompt_mask_BP.shape[1]] if keep else None,
+        prompt_mask_BP=prompt_mask_BP,
+        canvas_hidden_BCD=canvas_hidden_BCD if keep else None,
+        canvas_mask_BC=canvas_mask_BC,
+        masked_BC=masked_BC,
+        eos_probability_BC=probability_BC,
+        eos_rank_BC=rank_BC,
+    )
+
+
+def _eos(backbone: Backbone, hidden_BCD: torch.Tensor, canvas_mask_BC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """P(EOS) and the rank of EOS at each canvas position; [N, V] is held for a chunk of positions at a time."""
+    eos_ids = torch.tensor(sorted(backbone.spec.eos_ids), device=hidden_BCD.device)
+    hidden_MD = hidden_BCD[canvas_mask_BC]
+    probabilities, ranks = [], []
+    for chunk_ND in torch.split(hidden_MD, max(1, LOGITS_AT_ONCE // backbone.spec.vocab_size)):
+        logits_NV = backbone.unembed(chunk_ND).float()
+        logits_NV[:, backbone.spec.mask_id] = -torch.inf
+        eos_NE = logits_NV[:, eos_ids]
+        probabilities.append((eos_NE.logsumexp(dim=1) - logits_NV.logsumexp(dim=1)).exp())
+        logits_NV[:, eos_ids] = -torch.inf
+        ranks.append(1 + (logits_NV > eos_NE.max(dim=1, keepdim=True).values).sum(dim=1))
+    probability_BC = torch.zeros(canvas_mask_BC.shape, device=hidden_BCD.device)
+    rank_BC = torch.zeros(canvas_mask_BC.shape, dtype=torch.long, device=hidden_BCD.device)
+    probability_BC[canvas_mask_BC], rank_BC[canvas_mask_BC] = torch.cat(probabilities), torch.cat(ranks)
+    return probability_BC, rank_BC
+
+
+def _at_least(prompt: Prompt, mask_id: int) -> int:
+    """Last revealed canvas index + 1: EOS is never revealed, so a token at index i means L >= i + 1."""
+    return max((index + 1 for index, token in enumerate(prompt.canvas) if token != mask_id), default=0)
+
+
+def _fits(prompts: Sequence[Prompt], max_length: int) -> None:
+    if not prompts or not all(prompt.canvas for prompt in prompts):
+        raise ConfigurationError("step zero needs at least one prompt, and a canvas of at least one position for each")
+    longest = max(prompts, key=lambda prompt: len(prompt.ids) + len(prompt.canvas))
+    if len(longest.ids) + len(longest.canvas) > max_length:
+        raise ConfigurationError(
+            f"a prompt of {len(longest.ids)} tokens and a canvas of {len(longest.canvas)} exceed the backbone's {max_length} "
+            f"positions: shorten the prompt, or choose a canvas of at most {max(0, max_length - len(longest.ids))}"
+        )
