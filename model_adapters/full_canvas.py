@@ -1,0 +1,101 @@
+"""A transformers base model plus an output layer, made to look at the whole canvas.
+
+Two settings make a decoder of transformers bidirectional: `config.is_causal = False` (its mask functions then build a padding
+mask and no triangle) and `is_causal = False` on every attention module (the kernels read it where there is no mask at all).
+
+Legend: B batch, T tokens of this pass, K tokens kept from an earlier pass, V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+from transformers import Cache, PreTrainedModel
+
+from eosbench.backbone import BackboneSpec
+
+
+class FullCanvasBackbone:
+    """A `Backbone` that can also keep keys and values from one pass to the next (`CachingBackbone` in eosbench/kv_cache.py)."""
+
+    def __init__(self, model: PreTrainedModel, output: torch.nn.Linear, *, spec: BackboneSpec, tokenizer: Any) -> None:
+        see_everything(model)
+        self.model: torch.nn.Module = model
+        self.model.eval()
+        self.output = output
+        self.spec = spec
+        self.tokenizer = tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        return self.output.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.output.weight.dtype
+
+    def hidden(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        position_ids: torch.Tensor | None = None,
+        past: Cache | None = None,
+    ) -> torch.Tensor:
+        """[B, T] ids -> [B, T, D], last hidden state after the final norm.
+
+        Args:
+            input_ids: [B, T], on any device.
+            attention_mask: [B, K + T], 1 = token; padding may stand anywhere, and a row gives the same answer with or without it.
+            position_ids: [B, T]; by default each row counts its own tokens from 0.
+            past: keys and values of K earlier tokens; this pass's are appended to it.
+        """
+        mask = None if attention_mask is None else attention_mask.to(self.device)
+        if position_ids is None and mask is not None:
+            position_ids = positions(mask)
+        output = self.model(
+            input_ids=input_ids.to(self.device),
+            attention_mask=mask,
+            position_ids=None if position_ids is None else position_ids.to(self.device),
+            past_key_values=past,
+            use_cache=past is not None,
+        )
+        hidden_BTD: torch.Tensor = output.last_hidden_state
+        return hidden_BTD
+
+    def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[..., D] -> [..., V], row for row."""
+        logits: torch.Tensor = self.output(hidden)
+        return logits
+
+    def logits(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """[B, T] ids -> [B, T, V]: row i scores token i."""
+        from eosbench.backbone import scoring_rows
+
+        return self.unembed(scoring_rows(self.hidden(input_ids, attention_mask), self.spec.logits_shifted))
+
+
+def positions(attention_mask: torch.Tensor) -> torch.Tensor:
+    """[B, T] mask -> [B, T] position ids: every row counts its own tokens from 0, wherever its padding stands.
+
+    Example:
+        >>> positions(torch.tensor([[0, 0, 1, 1], [1, 1, 0, 1]])).tolist()
+        [[0, 0, 0, 1], [0, 1, 1, 2]]
+    """
+    return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+
+
+def see_everything(model: PreTrainedModel) -> None:
+    """Turns causal attention off for good, in the mask and in the kernels."""
+    model.config.is_causal = False
+    for module in model.modules():
+        if hasattr(module, "is_causal"):
+            module.is_causal = False  # type: ignore[assignment]
+
+
+def fingerprint(settings: dict[str, Any], weights: str) -> str:
+    """16 hex digits over what the model is built from and the digest of its weights."""
+    return hashlib.sha256((json.dumps(settings, sort_keys=True) + weights).encode()).hexdigest()[:16]
