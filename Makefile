@@ -1,0 +1,54 @@
+# Everything happens in .venv inside the clone. `make demo` and `make test` work from a bare clone; the first of them installs, the next
+# ones start at once. PYTHON=python3.12 chooses another interpreter for a new .venv.
+
+PYTHON ?= python3
+WORKERS ?= 2
+LIMIT ?= 40
+METHODS ?= logit concat_regression average_regression classification distilbert
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+# The tests run in WORKERS processes of one thread each, which is faster than one process whose small tensors are spread over all cores.
+PYTEST := env OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+.PHONY: help venv demo test slow check bench embedded-model clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
+
+venv: $(INSTALLED)  ## .venv, with eosbench installed editable
+
+$(INSTALLED): pyproject.toml constraints.txt eosbench/_bridge.pth
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: venv  ## the five methods on the embedded model through stock lm_eval, then the report
+	for method in $(METHODS); do \
+		$(BIN)/lm_eval --model varlen_dlm --model_args method=$$method --tasks eos_upper_bound,varlen_instruct --limit $(LIMIT) \
+			--batch_size 16 --output_path results/demo/$$method --log_samples || exit 1; \
+	done
+	$(BIN)/eosbench report results/demo --output reports/demo
+
+test: venv  ## the tests, without those marked slow
+	$(PYTEST)
+
+slow: venv  ## the tests marked slow
+	$(PYTEST) -m slow
+
+check: venv  ## all that must pass before a commit: format, lint, types, tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(PYTEST)
+
+bench: venv  ## speed, as ratios against a plain reference loop
+	$(BIN)/python -m benchmarks
+
+embedded-model: venv  ## trains the embedded model and fits its predictors again (about two hours on two cores)
+	$(BIN)/python -m eosbench.fitting.embedded
+
+clean:  ## what the targets above left behind, but not .venv
+	rm -rf build dist results/demo reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
