@@ -1,8 +1,9 @@
 """Starts eosbench.plugin when lm-eval is imported, so that the stock `lm_eval` command finds our model and tasks.
 
-The one-line `.pth` file of an installed eosbench imports this module at the start of every interpreter; it must cost next to nothing
-there, so it imports what Python has already loaded and nothing else. `install` puts a finder before Python's own. The finder knows two
-modules: it lets them load as ever and, once they ran, calls the function of eosbench.plugin named here. See docs/plugin.md.
+The one-line `.pth` file of an installed eosbench imports this module at the start of every interpreter. It must cost next to
+nothing there, so it imports what Python has already loaded and nothing else. `install` puts a finder before Python's own. The
+finder knows two modules: it lets them load as ever and, once they ran, calls the function of eosbench.plugin named here. See
+docs/plugin.md.
 """
 
 import os
@@ -50,8 +51,8 @@ def call_plugin(function: str) -> None:
         import logging
 
         logging.getLogger("eosbench").warning(
-            "eosbench could not plug into this lm-eval (%s: %s): its model and tasks may be missing. Install a supported version with "
-            "pip install 'lm_eval>=0.4.12,<0.5', or silence this with EOSBENCH_PLUGIN=0",
+            "eosbench could not plug into this lm-eval (%s: %s), so its model or its tasks are missing. "
+            "Install a supported version with pip install 'lm_eval>=0.4.12,<0.5', or switch eosbench off with EOSBENCH_PLUGIN=0",
             type(error).__name__,
             error,
         )

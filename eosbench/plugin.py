@@ -1,13 +1,13 @@
 """How lm-eval finds the model and the tasks.
 
-Installed, nothing needs to be typed: eosbench/_bridge.py calls `add_model` and `add_tasks` as soon as lm-eval is imported. From a bare
-checkout, or under EOSBENCH_PLUGIN=0, the same by hand:
+Installed, nothing needs to be typed: eosbench/_bridge.py calls `add_model` and `add_tasks` as soon as lm-eval is imported. From a
+bare checkout, or under EOSBENCH_PLUGIN=0, the same by hand:
 
     import eosbench.plugin
     eosbench.plugin.register()
 
-The package also declares `varlen_dlm` in the entry-point group `lm_eval.models`, which lm-eval after 0.4.13 reads by itself. Why there
-is a bridge at all, and what to delete once lm-eval finds tasks too, is in docs/plugin.md.
+The package also declares `varlen_dlm` in the entry-point group `lm_eval.models`, which lm-eval after 0.4.13 reads by itself. Why
+there is a bridge at all, and what to delete once lm-eval finds tasks too, is in docs/plugin.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def register() -> None:
 
 
 def tasks_folder() -> Path:
-    """The folder with the YAML tasks: inside the package in a wheel, `tasks/` of the repository in a checkout or an editable install.
+    """The folder with the YAML tasks: inside the package in a wheel, else the repository's own `tasks/`.
 
     Raises:
         ConfigurationError: neither exists.
@@ -46,13 +46,14 @@ def tasks_folder() -> Path:
         if folder.is_dir():
             return folder
     raise ConfigurationError(
-        f"no task files: expected them in {candidates[0]} or {candidates[1]}; install eosbench again with pip install --force-reinstall eosbench"
+        f"found no task files, expected {candidates[0]} or {candidates[1]}: "
+        "repair the installation with pip install --force-reinstall --no-deps eosbench"
     )
 
 
 def add_model() -> None:
-    """Registers `varlen_dlm` lazily, unless lm-eval found it already; the adapter and torch are imported when the model is asked for."""
-    import lm_eval.models  # noqa: F401  (lm-eval registers its own models only into an empty registry)
+    """Registers `varlen_dlm` lazily, unless lm-eval found it already: adapter and torch are imported when the model is used."""
+    import lm_eval.models  # noqa: F401  # lm-eval registers its own models only into an empty registry, so they come first
     from lm_eval.api.registry import model_registry
 
     if MODEL_NAME not in model_registry:
