@@ -156,7 +156,8 @@ def _tokenizer(folder: Path, trust_remote_code: bool) -> Any:
 
     try:
         if not (folder / "tokenizer_config.json").is_file() and (folder / "tokenizer.json").is_file():
-            return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))  # type: ignore[no-untyped-call]
+            fast: Any = PreTrainedTokenizerFast
+            return fast(tokenizer_file=str(folder / "tokenizer.json"))
         return AutoTokenizer.from_pretrained(folder, config=PreTrainedConfig(), trust_remote_code=trust_remote_code)
     except Exception as error:  # tokenizers raises bare Exception on a broken file
         raise CheckpointError(f"the tokenizer in {folder} cannot be loaded: {error}") from error

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from transformers import Cache, PreTrainedModel
 
-from eosbench.backbone import BackboneSpec
+from eosbench.backbone import BackboneSpec, scoring_rows
+from eosbench.kv_cache import positions
 
 
 class FullCanvasBackbone:
@@ -23,8 +24,8 @@ class FullCanvasBackbone:
 
     def __init__(self, model: PreTrainedModel, output: torch.nn.Linear, *, spec: BackboneSpec, tokenizer: Any) -> None:
         see_everything(model)
-        self.model: torch.nn.Module = model
-        self.model.eval()
+        self.model = model
+        torch.nn.Module.eval(model)
         self.output = output
         self.spec = spec
         self.tokenizer = tokenizer
@@ -55,7 +56,7 @@ class FullCanvasBackbone:
         """
         mask = None if attention_mask is None else attention_mask.to(self.device)
         if position_ids is None and mask is not None:
-            position_ids = positions(mask)
+            position_ids = positions(mask)[:, -input_ids.shape[1] :]
         output = self.model(
             input_ids=input_ids.to(self.device),
             attention_mask=mask,
@@ -73,19 +74,7 @@ class FullCanvasBackbone:
 
     def logits(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
         """[B, T] ids -> [B, T, V]: row i scores token i."""
-        from eosbench.backbone import scoring_rows
-
         return self.unembed(scoring_rows(self.hidden(input_ids, attention_mask), self.spec.logits_shifted))
-
-
-def positions(attention_mask: torch.Tensor) -> torch.Tensor:
-    """[B, T] mask -> [B, T] position ids: every row counts its own tokens from 0, wherever its padding stands.
-
-    Example:
-        >>> positions(torch.tensor([[0, 0, 1, 1], [1, 1, 0, 1]])).tolist()
-        [[0, 0, 0, 1], [0, 1, 1, 2]]
-    """
-    return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
 
 
 def see_everything(model: PreTrainedModel) -> None:

@@ -1,0 +1,102 @@
+"""Forward passes for one block of the canvas, with or without keys and values kept from the block's first pass.
+
+Full attention has no exact cache: what stands anywhere changes what is computed everywhere. Both caches are therefore
+approximations, off by default. A block begins with a pass over everything; then the keys and values outside the columns that
+still run are frozen:
+
+    prefix    columns from the block's start to the end run, all before them is kept
+    dual      the block's own columns run, all before and after them is kept
+
+Keys carry their rotary positions, so kept columns need not stand where they came from.
+
+Legend: R rows still denoised, T columns (prompt + canvas), L columns of the block, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+import torch
+
+from eosbench.backbone import Backbone, scoring_rows
+from eosbench.errors import ConfigurationError
+
+CACHES = ("prefix", "dual")
+
+
+class CachingBackbone(Backbone, Protocol):
+    """A Backbone whose `hidden` can read and extend a transformers cache."""
+
+    def hidden(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        position_ids: torch.Tensor | None = None,
+        past: Any = None,
+    ) -> torch.Tensor: ...
+
+
+def positions(attention_mask: torch.Tensor) -> torch.Tensor:
+    """[B, T] mask -> [B, T] position ids: every row counts its own tokens from 0, wherever its padding stands.
+
+    Example:
+        >>> positions(torch.tensor([[0, 0, 1, 1], [1, 1, 0, 1]])).tolist()
+        [[0, 0, 0, 1], [0, 1, 1, 2]]
+    """
+    return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+
+
+class BlockPasses:
+    """The passes over one block: call it once per pass with what all columns hold at that moment."""
+
+    def __init__(self, backbone: Backbone, start: int, end: int, cache: str | None = None) -> None:
+        self.backbone = backbone
+        self.start, self.end, self.cache = start, end, cache
+        self.shifted = backbone.spec.logits_shifted
+        self.past: Any = None
+
+    def __call__(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hidden states that score the block's columns [R, L, D], and how many real tokens each row ran through the model [R]."""
+        first, stop = 0, ids_RT.shape[1]
+        if self.cache is None:
+            hidden_RTD = self.backbone.hidden(ids_RT, mask_RT)
+        elif self.past is None:
+            hidden_RTD = self._fill(ids_RT, mask_RT)
+        else:
+            first, stop = self._columns(stop)
+            hidden_RTD = self._run(ids_RT, mask_RT, first, stop)
+        scoring_RLD = scoring_rows(hidden_RTD, self.shifted)[:, self.start - first : self.end - first]
+        return scoring_RLD, mask_RT[:, first:stop].sum(dim=1)
+
+    def keep_rows(self, rows: torch.Tensor) -> None:
+        """Drops the rows that are done; `rows` indexes those of the last call."""
+        if self.past is not None:
+            self.past.batch_select_indices(rows)
+
+    def _columns(self, length: int) -> tuple[int, int]:
+        first = max(self.start - 1, 0) if self.shifted else self.start  # a shifted family scores a token one column earlier
+        return first, length if self.cache == "prefix" else self.end
+
+    def _fill(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor) -> torch.Tensor:
+        from transformers import DynamicCache
+
+        self.past = DynamicCache()
+        try:
+            hidden_RTD = cast(CachingBackbone, self.backbone).hidden(ids_RT, mask_RT, past=self.past)
+        except TypeError as error:
+            raise ConfigurationError(f"cache={self.cache!r}: family {self.backbone.spec.family!r} keeps no cache") from error
+        first, stop = self._columns(ids_RT.shape[1])
+        for layer in self.past.layers:
+            layer.keys, layer.values = (
+                torch.cat([kv[:, :, :first], kv[:, :, stop:]], dim=2) for kv in (layer.keys, layer.values)
+            )
+        return hidden_RTD
+
+    def _run(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, first: int, stop: int) -> torch.Tensor:
+        mask_RK = torch.cat([mask_RT[:, :first], mask_RT[:, stop:], mask_RT[:, first:stop]], dim=1)
+        hidden_RLD = cast(CachingBackbone, self.backbone).hidden(
+            ids_RT[:, first:stop], mask_RK, position_ids=positions(mask_RT)[:, first:stop], past=self.past
+        )
+        self.past.crop(first - stop)  # what this pass appended goes again
+        return hidden_RLD
