@@ -1,0 +1,106 @@
+"""The metrics that the report shows: how each is headed, explained to a stranger, and printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a metric is named, explained and printed.
+
+    Attributes:
+        percent: values are shares of one and are printed times 100.
+        share: values are counts of documents over documents, so that their interval is Wilson's.
+        main: stands in the headline table.
+    """
+
+    key: str
+    title: str
+    meaning: str
+    percent: bool = False
+    share: bool = False
+    digits: int = 1
+    main: bool = False
+
+
+BOUND_COLUMNS = (
+    Column(
+        "coverage",
+        "coverage %",
+        "Share of documents whose predicted bound is at least the reference length: their answer fits. Higher is better.",
+        percent=True,
+        share=True,
+        main=True,
+    ),
+    Column(
+        "overshoot",
+        "overshoot",
+        "By how many tokens the bound exceeds the reference length, averaged over the documents it covers. Lower is better.",
+        main=True,
+    ),
+    Column(
+        "shortfall",
+        "shortfall",
+        "By how many tokens the bound falls short, averaged over the documents it does not cover. Lower is better; a dash with a "
+        "count means that it covers them all.",
+        main=True,
+    ),
+    Column(
+        "saved",
+        "saved",
+        "Tokens of the full canvas that need not be denoised (canvas minus bound), averaged over documents. Higher is better.",
+        main=True,
+    ),
+    Column("rmse", "rmse", "Root mean square of bound minus reference length, in tokens. Lower is better.", main=True),
+    Column(
+        "accuracy",
+        "accuracy %",
+        "Share of masked canvas positions that the bound puts on the right side of the answer's end. Higher is better.",
+        percent=True,
+        main=True,
+    ),
+    Column(
+        "compute_ratio",
+        "compute ratio",
+        "Token-positions processed with the predicted window, divided by those with the full canvas, at one token per step. Lower "
+        "is cheaper; 1 is the full canvas.",
+        digits=3,
+        main=True,
+    ),
+    Column("exact", "exact %", "Share of documents whose bound is the reference length itself.", percent=True, share=True),
+    Column(
+        "bucket_accuracy",
+        "bucket %",
+        "Share of documents whose bound lies in the same power-of-two bucket as the reference length.",
+        percent=True,
+        share=True,
+    ),
+    Column(
+        "eos_top1",
+        "EOS top-1 %",
+        "How often the most likely token at the true end is the end-of-sequence token. Only for methods that read the model.",
+        percent=True,
+        share=True,
+    ),
+    Column("eos_prob", "EOS prob", "Mean probability of the end-of-sequence token at the true end.", digits=3),
+    Column("eos_mrr", "EOS MRR", "Mean reciprocal rank of the end-of-sequence token at the true end.", digits=3),
+)
+SECONDS = Column(
+    "seconds",
+    "s / answer",
+    "Seconds per generated answer, over all generation tasks, on the machine that ran them.",
+    digits=3,
+    main=True,
+)
+COST_COLUMNS = (
+    Column("mean_window", "mean window", "Canvas positions that were denoised, averaged over answers: what the bound decided."),
+    Column("forward_passes", "passes", "Forward passes through the model per answer."),
+    Column(
+        "token_positions", "token-positions", "Token-positions processed per answer: what compute is proportional to.", digits=0
+    ),
+    Column("flops", "GFLOP", "Estimated floating-point operations per answer, in 10^9."),
+    Column("seconds", "seconds", "Seconds per answer, on the machine that ran it.", digits=3),
+    Column("truncated", "truncated", "Answers that reached the end of their window without an end-of-sequence token.", digits=0),
+    Column("retries", "retries", "Windows that were doubled because no end-of-sequence token appeared.", digits=0),
+)
