@@ -2,10 +2,10 @@
 
 lm-eval writes `results_<date>.json` and, with `--log_samples`, `samples_<task>_<date>.jsonl` beside it. A run of ours is known by
 the `eosbench` block that the adapter puts into the file's `config`, never by a folder or file name; a results file without it is
-another model's and serves as a baseline. Runs with equal settings (one fingerprint) are one `Run`, wherever their tasks were found.
+another model's and serves as a baseline. Runs with equal settings (one fingerprint) are one `Run`, wherever their tasks lie.
 
-Nothing that is found is dropped silently: what cannot be used becomes a `Skipped(path, reason)` and a logged warning, and a folder
-with nothing to read is a `ResultsError`. Fields that are needed and missing are named; fields that are not known are kept.
+Nothing that is found is dropped silently: what cannot be used becomes a `Skipped(path, reason)` and a logged warning, and a
+folder with nothing to read is a `ResultsError`. Fields that are needed and missing are named; fields not known are kept.
 """
 
 from __future__ import annotations

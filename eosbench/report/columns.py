@@ -63,8 +63,8 @@ BOUND_COLUMNS = (
     Column(
         "compute_ratio",
         "compute ratio",
-        "Token-positions processed with the predicted window, divided by those with the full canvas, at one token per step. Lower "
-        "is cheaper; 1 is the full canvas.",
+        "Token-positions processed with the predicted window, divided by those with the full canvas, at one token per step. "
+        "Lower is cheaper; 1 is the full canvas.",
         digits=3,
         main=True,
     ),

@@ -1,7 +1,7 @@
 """The report's figures, and how to read each of them.
 
-A drawing knows its caption and its words for those who do not see it, and is drawn when asked to. plots.py holds the pens; here is
-decided which figures the results allow.
+A drawing knows its caption and its words for those who do not see it, and is drawn when asked to. plots.py holds the pens; which
+figures the results allow is decided here.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ READINGS = {
     "overshoot": "Tokens of the window beyond the end of the reference answer, where it is covered. Lower is cheaper.",
     "accuracy": "The share of masked canvas positions that the bound puts on the right side of the answer's end.",
 }
-ACROSS = "To the right, more of the answer is already unmasked when the bound is predicted. Bars are 95 % intervals."
+ACROSS = "To the right, more of the answer is already unmasked when the bound is predicted. Bars are 95% intervals."
 TRADEOFF = (
-    "What safety costs: coverage against the compute that the predicted windows take, relative to the full canvas. The upper left "
-    "corner is the goal. Bars are 95 % intervals."
+    "What safety costs: coverage against the compute that the predicted windows take, relative to the full canvas. The upper "
+    "left corner is the goal. Bars are 95% intervals."
 )
 SCATTER = (
-    f"One point a document (at most {plots.POINTS} a panel). On the diagonal the bound is the length itself; circles above it are "
-    "covered, crosses below it would be cut off. Horizontal bands come from rounding up."
+    f"One point a document (at most {plots.POINTS} a panel). On the diagonal the bound is the length itself; circles above it "
+    "are covered, crosses below it would be cut off. Horizontal bands come from rounding up."
 )
 
 
@@ -94,4 +94,4 @@ def themed_svg(svg: bytes) -> str:
 
 
 def _in_words(row: Row, column: Column) -> str:
-    return f"{row.run.name} at {(row.fraction or 0) * 100:.0f} %: {column.title} {text(row, column)}"
+    return f"{row.run.name} at {(row.fraction or 0) * 100:.0f}%: {column.title} {text(row, column)}"

@@ -90,7 +90,7 @@ def _tip(row: Row, column: Column) -> str:
         return "not defined for any document" if score is not None else "not measured"
     low, high = interval(score, column)
     scale = 100 if column.percent else 1
-    known = "" if math.isnan(low) else f"95 % interval {low * scale:.{column.digits}f} to {high * scale:.{column.digits}f}, "
+    known = "" if math.isnan(low) else f"95% interval {low * scale:.{column.digits}f} to {high * scale:.{column.digits}f}, "
     return f"{known}n = {score.count}" if score.count else known.removesuffix(", ")
 
 
@@ -118,6 +118,7 @@ def _samples(documents: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
                 float(row["fraction"]), {"fraction": float(row["fraction"]), "revealed": revealed, "bounds": []}
             )
             view["bounds"].append({"run": names.index(row["run"]), "bound": int(row["bound"])})
+            view["bounds"].sort(key=lambda shown: shown["run"])
         first = rows.iloc[0]
         about = {"family": first["family"] or "", "prompt": _clip(first["prompt"]), "answer": _clip(first["answer"])}
         sizes = {"length": int(first["length"]), "canvas": int(first["canvas"])}
@@ -126,12 +127,14 @@ def _samples(documents: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _spread(bounds: pd.DataFrame) -> list[tuple[str, str]]:
-    """Up to SAMPLES (benchmark, document) pairs, one of each benchmark and family in turn."""
+    """Up to SAMPLES (benchmark, document) pairs, one of each benchmark and family in turn, long-winded families first."""
     queues: dict[tuple[str, str], list[tuple[str, str]]] = {}
     first = bounds.drop_duplicates(["benchmark", "document"])
+    typical = first.groupby("family", dropna=False)["length"].median()
     for benchmark, family, document in zip(first["benchmark"], first["family"], first["document"], strict=True):
         queues.setdefault((benchmark, family or ""), []).append((benchmark, document))
-    turns = zip_longest(*queues.values())
+    ranked = sorted(queues, key=lambda key: -typical.get(key[1] or None, 0.0))
+    turns = zip_longest(*(queues[key] for key in ranked))
     return [pair for turn in turns for pair in turn if pair is not None][:SAMPLES]
 
 

@@ -1,4 +1,4 @@
-"""The report's pens: figures readable in grey and by colour-blind people (Okabe and Ito's colours, a marker and line style per run).
+"""The report's pens: figures that read in grey and for colour-blind people (Okabe and Ito's colours, a marker and line per run).
 
 Figures are built without pyplot: no global state, no display. Their ink is one colour, so that the page can swap it in dark mode.
 """
@@ -80,16 +80,17 @@ def scatter(names: Sequence[str], documents: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(2.5 * across + 0.6, 2.4 * down + 0.5), layout="constrained")
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     top = float(documents["canvas"].max()) * 1.3
-    for axes, name in zip(panels, names, strict=False):
+    for index, (axes, name) in enumerate(zip(panels, names, strict=False)):
         own = documents[documents["run"] == name].head(POINTS)
         covered = own["bound"] >= own["length"]
         axes.plot([0.8, top], [0.8, top], color=INK, linewidth=0.9)
         for chosen, marker, colour in ((own[covered], "o", COLOURS[0]), (own[~covered], "x", COLOURS[3])):
             axes.plot(chosen["length"], chosen["bound"], marker, color=colour, fillstyle="none", markersize=3.5, alpha=0.7)
-        axes.set(xscale="log", yscale="log", xlim=(0.8, top), ylim=(0.8, top))
         axes.set_xscale("log", base=2)
         axes.set_yscale("log", base=2)
+        axes.set(xlim=(0.8, top), ylim=(0.8, top))
         axes.set_title(name, fontsize=9)
+        axes.tick_params(labelbottom=index + across >= len(names))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value:g}")
     for axes in panels[len(names) :]:

@@ -1,8 +1,8 @@
 """The report's numbers: one row per run, benchmark and unmasked fraction, and one row per run and generation task.
 
-A cell is a `Score` (value, standard error, count of documents it is over) and is absent where nothing was measured; its column says
-how it is printed, so that the page, Markdown, CSV and LaTeX agree. What lm-eval reports is what is shown; where it has no standard
-error (for any metric but a mean) the documents' own numbers give one. NaN is "not defined here": a dash with its count.
+A cell is a `Score` (value, standard error, count of documents it is over) and is absent where nothing was measured; its column
+says how it is printed, so that the page, Markdown, CSV and LaTeX agree. What lm-eval reports is what is shown; where it has no
+standard error (for any metric but a mean) the documents' own numbers give one. NaN is "not defined here": a dash with its count.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def text(row: Row, column: Column) -> str:
 
 
 def interval(score: Score, column: Column) -> tuple[float, float]:
-    """A 95 % interval: Wilson's for shares of documents, else by the normal approximation; NaN where nothing is known."""
+    """A 95% interval: Wilson's for shares of documents, else by the normal approximation; NaN where nothing is known."""
     if column.share and score.count:
         weight = 1.96**2 / score.count
         middle = (score.value + weight / 2) / (1 + weight)

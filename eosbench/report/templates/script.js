@@ -32,6 +32,7 @@ if (filters) {
       const elsewhere = row.dataset.fraction !== "" && fraction !== "" && row.dataset.fraction !== fraction;
       row.hidden = other || elsewhere;
     }
+    table.classList.toggle("one", fraction !== "");
     table.classList.toggle("all", filters.querySelector("[data-more]").checked);
   };
   filters.addEventListener("change", apply);
@@ -85,7 +86,7 @@ if (data) {
     const sample = samples.documents[choose.selectedIndex];
     const fraction = view.value;
     view.replaceChildren();
-    for (const { fraction } of sample.views) make("option", view, `${Math.round(100 * fraction)} %`);
+    for (const { fraction } of sample.views) make("option", view, `${Math.round(100 * fraction)}%`);
     view.value = fraction;
     if (view.selectedIndex < 0) view.selectedIndex = 0;
     draw();

@@ -1,0 +1,206 @@
+"""`eosbench check`: have the results become worse than a committed baseline?
+
+The baseline is a JSON file to be read and edited by people: per run and task the metrics that matter, each with its value, the
+change that is tolerated (absolute or relative) and which way is better. `update=True` writes it from the results; tolerances that
+somebody edited stay as they are. Exit codes follow diff and grep: 0 fine, 1 something fell, 2 cannot be compared (2 outweighs 1).
+
+    from eosbench.regression import check_results
+    check_results(Path("results"), Path("results/baseline.json")).exit_code
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eosbench.errors import ResultsError
+from eosbench.runs import BASELINE_MARK, Run, TaskResult, scan
+
+SCHEMA = 1
+TOLERANCES: dict[str, dict[str, Any]] = {  # what a new baseline watches; any other metric can be added to the file by hand
+    "coverage": {"better": "higher", "absolute": 0.02},
+    "accuracy": {"better": "higher", "absolute": 0.02},
+    "overshoot": {"better": "lower", "relative": 0.1},
+    "rmse": {"better": "lower", "relative": 0.1},
+    "compute_ratio": {"better": "lower", "relative": 0.1},
+    "exact_match": {"better": "higher", "absolute": 0.03},
+    "exact_match,flexible-extract": {"better": "higher", "absolute": 0.03},
+    "exact_match,strict-match": {"better": "higher", "absolute": 0.03},
+}
+FINE, FELL, UNCOMPARABLE = "fine", "fell", "cannot compare"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One line of the outcome: a metric of a run's task, or a whole run or task that cannot be compared (then metric is "")."""
+
+    run: str
+    task: str
+    metric: str
+    status: str
+    message: str
+    expected: float = math.nan
+    found: float = math.nan
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What `check_results` found; `message` says it in one line."""
+
+    comparisons: list[Comparison]
+    message: str
+    exit_code: int
+
+    def having(self, status: str) -> list[Comparison]:
+        return [comparison for comparison in self.comparisons if comparison.status == status]
+
+
+def check_results(
+    results: str | Path, baseline: str | Path, *, update: bool = False, junit: str | Path | None = None
+) -> CheckOutcome:
+    """Compares a results folder with a baseline file, or writes the baseline from it.
+
+    Nothing is raised for what a CI job may meet (no results, a missing or broken baseline, a run that is gone): it is an outcome
+    with exit code 2 whose message says what to do. A summary is appended to the file that GITHUB_STEP_SUMMARY names.
+
+    Args:
+        results: a folder as lm-eval writes it.
+        baseline: the JSON file.
+        update: write `baseline` from `results` instead of comparing.
+        junit: where to write a JUnit XML report as well.
+    """
+    from eosbench.outcomes import write_junit, write_step_summary
+
+    try:
+        runs = [run for run in scan(results).runs if run.settings is not None]
+        if not runs:
+            raise ResultsError(f"{str(results)!r} holds no run of varlen_dlm, only other models': there is nothing to compare")
+        outcome = _update(runs, Path(baseline)) if update else _compare(runs, _read(Path(baseline)), Path(baseline))
+    except ResultsError as error:
+        failed = Comparison("results", "", "", UNCOMPARABLE, str(error))
+        outcome = CheckOutcome([failed], f"cannot compare: {error}", 2)
+    if junit is not None:
+        write_junit(outcome, Path(junit))
+    write_step_summary(outcome)
+    return outcome
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A baseline file, checked down to every number.
+
+    Raises:
+        ResultsError: it is missing, broken or of a newer version; the message names the field.
+    """
+    again = "write a new one with eosbench check RESULTS --baseline FILE --update"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ResultsError(f"no baseline {str(path)!r}: {again}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultsError(f"baseline {str(path)!r} cannot be read ({error}): {again}") from error
+    if not isinstance(data, dict) or BASELINE_MARK not in data:
+        raise ResultsError(f"{str(path)!r} is not a baseline (field {BASELINE_MARK!r} is missing): {again}")
+    if data[BASELINE_MARK] != SCHEMA:
+        raise ResultsError(f"baseline {str(path)!r} has version {data[BASELINE_MARK]!r}, this eosbench reads {SCHEMA}: {again}")
+    try:
+        for run in data["runs"]:
+            name = f"run {run['name']!r} ({run['method']}, {run['fingerprint']})"
+            for task, entry in run["tasks"].items():
+                int(entry["documents"])
+                for metric, limits in entry["metrics"].items():
+                    _check_limits(limits, f"{name}, {task}.{metric}")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ResultsError(f"baseline {str(path)!r} is broken ({type(error).__name__}: {error}): mend it, or {again}") from error
+    return data
+
+
+def _check_limits(limits: dict[str, Any], where: str) -> None:
+    if limits["better"] not in ("higher", "lower"):
+        raise ValueError(f"{where}: better is {limits['better']!r}, expected 'higher' or 'lower'")
+    given = [kind for kind in ("absolute", "relative") if kind in limits]
+    if len(given) != 1 or not float(limits[given[0]]) >= 0:
+        raise ValueError(f"{where}: expected one of 'absolute' and 'relative', a number from 0 on")
+    if limits["value"] is not None:
+        float(limits["value"])
+
+
+def _compare(runs: list[Run], baseline: dict[str, Any], path: Path) -> CheckOutcome:
+    lines: list[Comparison] = []
+    by_fingerprint = {run.fingerprint: run for run in runs}
+    for entry in baseline["runs"]:
+        run = by_fingerprint.pop(entry["fingerprint"], None)
+        if run is None:
+            lines.append(Comparison(entry["name"], "", "", UNCOMPARABLE, _absence(entry, runs)))
+            continue
+        for task, expected in entry["tasks"].items():
+            lines += _compare_task(entry["name"], task, expected, run.tasks.get(task))
+    if not lines:
+        lines.append(Comparison("baseline", "", "", UNCOMPARABLE, f"{str(path)!r} names no metric: write one with --update"))
+    fell, blocked = (sum(line.status == status for line in lines) for status in (FELL, UNCOMPARABLE))
+    new = f"; not in the baseline: {', '.join(sorted(run.name for run in by_fingerprint.values()))}" if by_fingerprint else ""
+    counts = f"{len(lines)} compared: {len(lines) - fell - blocked} fine, {fell} fell, {blocked} cannot be compared{new}"
+    return CheckOutcome(lines, counts, 2 if blocked else 1 if fell else 0)
+
+
+def _absence(entry: dict[str, Any], runs: list[Run]) -> str:
+    others = [run.fingerprint for run in runs if run.method == entry["method"]]
+    if not others:
+        return f"no run of method {entry['method']!r} in the results: run it, or take it out of the baseline with --update"
+    return (
+        f"the baseline was made with fingerprint {entry['fingerprint']}, the results have {', '.join(others)}: other settings or "
+        "weights. Run with the baseline's settings, or accept the new ones with --update"
+    )
+
+
+def _compare_task(run: str, task: str, expected: dict[str, Any], found: TaskResult | None) -> list[Comparison]:
+    if found is None:
+        return [Comparison(run, task, "", UNCOMPARABLE, "the task is missing in the results: run it")]
+    if found.documents != expected["documents"]:
+        message = f"{found.documents} documents, the baseline has {expected['documents']}: run with the same --limit"
+        return [Comparison(run, task, "", UNCOMPARABLE, message)]
+    return [_compare_metric(run, task, metric, limits, found) for metric, limits in expected["metrics"].items()]
+
+
+def _compare_metric(run: str, task: str, metric: str, limits: dict[str, Any], found: TaskResult) -> Comparison:
+    """One number against its limits: a change for the worse beyond the tolerance is a fall, any change for the better is fine."""
+    expected = math.nan if limits["value"] is None else float(limits["value"])
+    if metric not in found.scores:
+        return Comparison(run, task, metric, UNCOMPARABLE, "the metric is missing in the results", expected)
+    value = found.scores[metric].value
+    if math.isnan(expected) or math.isnan(value):
+        if math.isnan(value) and not math.isnan(expected):
+            return Comparison(run, task, metric, UNCOMPARABLE, "is not defined any more (NaN)", expected, value)
+        return Comparison(run, task, metric, FINE, "was not defined in the baseline", expected, value)
+    tolerance = float(limits["absolute"]) if "absolute" in limits else float(limits["relative"]) * abs(expected)
+    worse = expected - value if limits["better"] == "higher" else value - expected
+    status = FELL if worse > tolerance + 1e-12 else FINE  # the tolerance itself is within it, whatever the last bit says
+    kind = "worse" if worse > 0 else "better" if worse < 0 else "equal"
+    return Comparison(run, task, metric, status, f"{kind} by {abs(worse):.4g}, tolerated {tolerance:.4g}", expected, value)
+
+
+def _update(runs: list[Run], path: Path) -> CheckOutcome:
+    """Writes the baseline; what an earlier one says about tolerances and watched metrics is kept."""
+    earlier = {run["name"]: run for run in _read(path)["runs"]} if path.exists() else {}
+    entries: list[dict[str, Any]] = []
+    for run in runs:
+        known = earlier.get(run.name, {"tasks": {}})["tasks"]
+        tasks = {name: _entry(task, known.get(name, {}).get("metrics")) for name, task in sorted(run.tasks.items())}
+        watched = {name: entry for name, entry in tasks.items() if entry["metrics"]}
+        entries.append({"name": run.name, "method": run.method, "fingerprint": run.fingerprint, "tasks": watched})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({BASELINE_MARK: SCHEMA, "runs": entries}, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    metrics = sum(len(task["metrics"]) for entry in entries for task in entry["tasks"].values())
+    return CheckOutcome([], f"wrote {path}: {len(entries)} runs, {metrics} metrics", 0)
+
+
+def _entry(task: TaskResult, known: dict[str, Any] | None) -> dict[str, Any]:
+    watched = TOLERANCES if known is None else known
+    metrics = {}
+    for metric, limits in watched.items():
+        if metric in task.scores:
+            value = task.scores[metric].value
+            metrics[metric] = {"value": None if math.isnan(value) else value, **{k: v for k, v in limits.items() if k != "value"}}
+    return {"documents": task.documents, "metrics": metrics}
