@@ -1,0 +1,1 @@
+"""Fitting: features, training, calibration of length predictors (fit.py), and the recipe of the embedded model."""

@@ -1,0 +1,131 @@
+"""Documents to fit a length predictor on: prompts with their answers, from a file or from the embedded benchmark.
+
+A source is a `.jsonl` or `.csv` file with the columns `prompt` and `response`, or `instruct:<split>` (see eosbench/instruct.py).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from eosbench.backbone import Backbone
+from eosbench.encoding import encode_prompt, encode_response, has_chat_template
+from eosbench.errors import ConfigurationError
+from eosbench.instruct import SPLIT_SIZES, stream
+
+COLUMNS = ("prompt", "response")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One document: the prompt as text and as the ids the backbone reads, and the answer's ids; its length is L."""
+
+    prompt_text: str
+    prompt_ids: tuple[int, ...]
+    response_ids: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        return len(self.response_ids)
+
+
+def encode(backbone: Backbone, prompt_text: str, response_text: str, chat: bool | None = None) -> Example:
+    """A document as the backbone's own ids; chat=None uses the chat template wherever the tokenizer has one."""
+    tokenizer = backbone.tokenizer
+    use_chat = has_chat_template(tokenizer) if chat is None else chat
+    prompt_ids = encode_prompt(tokenizer, prompt_text, use_chat)
+    return Example(prompt_text, tuple(prompt_ids), tuple(encode_response(tokenizer, response_text)))
+
+
+def load_examples(source: str | Path, backbone: Backbone, *, limit: int | None = None, chat: bool | None = None) -> list[Example]:
+    """Reads and encodes the first `limit` documents of a source (all by default).
+
+    Raises:
+        ConfigurationError: the source is missing, of an unknown kind, empty, lacks a column, or has an empty answer.
+    """
+    examples = []
+    for where, prompt, response in islice(_documents(str(source)), limit):
+        example = encode(backbone, prompt, response, chat)
+        if example.length == 0:
+            raise ConfigurationError(f"{where}: the response is empty: remove the document, or write the answer")
+        examples.append(example)
+    if not examples:
+        raise ConfigurationError(f"{source} holds no documents")
+    return examples
+
+
+def split_calibration(examples: Sequence[Example], share: float = 0.2) -> tuple[list[Example], list[Example]]:
+    """(train, calibration), cut by a hash of the prompt, so that no prompt stands in both.
+
+    Raises:
+        ConfigurationError: share outside (0, 1).
+    """
+    if not 0.0 < share < 1.0:
+        raise ConfigurationError(f"calibration share {share!r}: expected a number above 0 and below 1")
+    parts: tuple[list[Example], list[Example]] = ([], [])
+    for example in examples:
+        number = int.from_bytes(hashlib.sha256(example.prompt_text.encode()).digest()[:8], "big")
+        parts[number < share * 2**64].append(example)
+    return parts
+
+
+def within(examples: Sequence[Example], canvas: int) -> tuple[list[Example], int]:
+    """The documents whose answer fits on the canvas, and how many do not (they are censored: no bound can cover them)."""
+    kept = [example for example in examples if example.length <= canvas]
+    return kept, len(examples) - len(kept)
+
+
+def data_digest(examples: Sequence[Example]) -> str:
+    """SHA-256 over the documents' ids: what a predictor's folder names as its data."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(json.dumps([example.prompt_ids, example.response_ids]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _documents(source: str) -> Iterator[tuple[str, str, str]]:
+    """(where, prompt, response) of each document."""
+    if source.startswith("instruct:"):
+        split = source.removeprefix("instruct:")
+        for document in islice(stream(split), SPLIT_SIZES.get(split)):
+            yield document.id, document.prompt, document.response
+        return
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise ConfigurationError(f"no data file {source}: expected a .jsonl or .csv file, or instruct:<split>")
+    readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows}
+    if path.suffix not in readers:
+        raise ConfigurationError(f"{source}: expected a file that ends in .jsonl or .csv, got {path.suffix or 'no ending'!r}")
+    for where, row in readers[path.suffix](path):
+        missing = [name for name in COLUMNS if not isinstance(row.get(name), str)]
+        if missing:
+            has = ", ".join(map(str, row)) or "nothing"
+            raise ConfigurationError(f"{where}: no text in column {', '.join(missing)}: expected prompt and response, got {has}")
+        yield where, row["prompt"], row["response"]
+
+
+def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row: Any = json.loads(line)
+            except ValueError as error:
+                raise ConfigurationError(f"{path}:{number}: not a line of JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise ConfigurationError(f"{path}:{number}: expected a JSON object with prompt and response")
+            yield f"{path}:{number}", row
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8", newline="") as lines:
+        reader = csv.DictReader(lines)
+        for row in reader:
+            yield f"{path}:{reader.line_num}", row

@@ -1,0 +1,108 @@
+"""The length-prediction methods, by name: `load_predictor("classification", "heads/cls", backbone=backbone, canvas=256)`.
+
+To add a method, add a file with a class (see protocol.py) and a row to METHODS. Nothing is imported before it is asked for: the
+table can be listed without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.predictors.protocol import FittedPredictor, Predictor
+
+if TYPE_CHECKING:
+    from eosbench.backbone import Backbone
+
+METHODS: dict[str, str] = {
+    "logit": "eosbench.predictors.logit:Logit",
+    "concat_regression": "eosbench.predictors.concat_regression:ConcatRegression",
+    "average_regression": "eosbench.predictors.average_regression:AverageRegression",
+    "classification": "eosbench.predictors.classification:Classification",
+    "distilbert": "eosbench.predictors.distilbert:DistilBert",
+    "fixed": "eosbench.predictors.fixed:Fixed",
+    "mean": "eosbench.predictors.mean:Mean",
+    "max": "eosbench.predictors.max:Max",
+    "random": "eosbench.predictors.random:Random",
+    "oracle": "eosbench.predictors.oracle:Oracle",
+}
+THE_FIVE = ("logit", "concat_regression", "average_regression", "classification", "distilbert")
+
+__all__ = ["METHODS", "THE_FIVE", "FittedPredictor", "Predictor", "build", "load_predictor", "method_class"]
+
+
+def method_class(method: str) -> Any:
+    """The class of a method.
+
+    Raises:
+        ConfigurationError: no such method.
+    """
+    if method not in METHODS:
+        raise ConfigurationError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+    module, name = METHODS[method].split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def load_predictor(
+    method: str,
+    folder: str | Path | None = None,
+    *,
+    backbone: Backbone,
+    canvas: int,
+    device: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> FittedPredictor:
+    """A method ready to predict.
+
+    Args:
+        method: a name of METHODS.
+        folder: what `eosbench fit` made; without one only zero-shot methods work, and they are not calibrated.
+        backbone: the one that is evaluated; the folder must have been fitted for it.
+        canvas: C; the folder must have been fitted for it.
+        device: where a learned predictor runs, by default with the backbone.
+        options: of a method without a folder, e.g. {"variant": "threshold", "tau": 0.3}; a folder brings its own.
+
+    Raises:
+        ConfigurationError: unknown method or option, or an option that contradicts the folder's.
+        PredictorError: the folder is needed and not given, missing, broken, or fitted for something else.
+    """
+    kind = method_class(method)
+    where = str(backbone.device) if device is None else device
+    if folder is not None:
+        from eosbench.predictors.folder import load_folder
+
+        return load_folder(Path(folder), method, backbone=backbone, canvas=canvas, device=where, options=options)
+    if kind.fitting in ("weights", "lengths"):
+        raise PredictorError(
+            f"method {method!r} needs a fitted predictor: pass its folder (predictor=FOLDER), which is made by "
+            f"eosbench fit --method {method} --pretrained {backbone.spec.name or '...'} --data ... --output FOLDER"
+        )
+    return FittedPredictor(method, build(method, backbone=backbone, canvas=canvas, options=options))
+
+
+def build(
+    method: str,
+    *,
+    backbone: Backbone,
+    canvas: int,
+    options: Mapping[str, Any] | None = None,
+    files: Mapping[str, str] | None = None,
+) -> Predictor:
+    """A predictor with these options; one that learns weights is still untrained.
+
+    Raises:
+        ConfigurationError: unknown method, or an option it does not have.
+    """
+    kind = method_class(method)
+    facts = {"backbone": backbone, "canvas": canvas, "width": backbone.spec.width, "files": files}
+    parameters = inspect.signature(kind).parameters
+    known = [name for name in parameters if name not in facts]
+    unknown = sorted(set(options or {}) - set(known))
+    if unknown:
+        raise ConfigurationError(f"method {method!r} has no option {', '.join(unknown)}: expected {', '.join(known) or 'none'}")
+    predictor: Predictor = kind(**{name: fact for name, fact in facts.items() if name in parameters}, **(options or {}))
+    return predictor

@@ -1,0 +1,91 @@
+"""`concat_regression`: hidden states at a fixed grid of canvas positions, projected, concatenated, to log(1 + length).
+
+The grid runs from the first canvas position to the last and is denser at the front, where most answers end: its k-th of G points
+stands at the share (k / (G - 1)) ** 2 of the canvas. Legend: B batch, G grid, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import nn
+
+from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.predictors.heads import LogLengthHead, device_of, lengths, log_length_loss
+from eosbench.predictors.protocol import Features, Fitting, Reads
+from eosbench.records import LengthPrediction
+
+if TYPE_CHECKING:
+    from eosbench.step_zero import Need, StepZero
+
+
+def grid_positions(canvas: int, grid: int) -> list[int]:
+    """Canvas positions of the grid.
+
+    >>> grid_positions(256, 6)
+    [0, 10, 41, 92, 163, 255]
+    """
+    return [round((canvas - 1) * (k / max(1, grid - 1)) ** 2) for k in range(grid)]
+
+
+class ConcatHead(nn.Module):
+    """[B, G, D] -> [B]: log(1 + length)."""
+
+    def __init__(self, width: int, grid: int, project: int, hidden: int, canvas: int) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, project))
+        self.head = LogLengthHead(grid * project, hidden, canvas)
+
+    def forward(self, hidden_BGD: torch.Tensor) -> torch.Tensor:
+        output_B: torch.Tensor = self.head(self.project(hidden_BGD).flatten(1))
+        return output_B
+
+
+class ConcatRegression:
+    """Regression on a grid of hidden states.
+
+    Args:
+        canvas: C, the longest answer it predicts; the canvas it is shown must be as long.
+        width: D of the backbone.
+        grid: G, number of canvas positions.
+        project: width to which each hidden state is projected.
+        hidden: width of the MLP.
+
+    Raises:
+        ConfigurationError: a grid of no positions.
+    """
+
+    reads: ClassVar[Reads] = "dlm"
+    needs: ClassVar[frozenset[Need]] = frozenset({"hidden"})
+    fitting: ClassVar[Fitting] = "weights"
+    learning_rate = 2e-3
+
+    def __init__(self, *, canvas: int, width: int, grid: int = 16, project: int = 16, hidden: int = 64) -> None:
+        if grid < 1:
+            raise ConfigurationError(f"grid={grid!r}: expected at least 1 position")
+        self.canvas = canvas
+        self.positions = grid_positions(canvas, grid)
+        self.module = ConcatHead(width, grid, project, hidden, canvas)
+        self.options: dict[str, Any] = {"grid": grid, "project": project, "hidden": hidden}
+
+    def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        with torch.no_grad():
+            return lengths(self.module(self._at_grid(batch).to(device_of(self.module))), self.canvas)
+
+    def features(self, batch: StepZero, rng: torch.Generator) -> list[Features]:
+        return [(hidden_GD,) for hidden_GD in self._at_grid(batch).bfloat16().cpu()]
+
+    def loss(self, features: Sequence[Features], length_B: torch.Tensor) -> torch.Tensor:
+        hidden_BGD = torch.stack([hidden_GD for (hidden_GD,) in features]).to(device_of(self.module)).float()
+        return log_length_loss(self.module(hidden_BGD), length_B)
+
+    def _at_grid(self, batch: StepZero) -> torch.Tensor:
+        """[B, G, D] float32."""
+        for prompt in batch.prompts:
+            if len(prompt.canvas) != self.canvas:
+                raise PredictorError(
+                    f"concat_regression reads a canvas of {self.canvas} positions, this one has {len(prompt.canvas)}"
+                )
+        return batch.read("canvas_hidden_BCD")[:, self.positions].float()

@@ -1,0 +1,164 @@
+"""`distilbert`: a DistilBERT encoder on the prompt's text alone; what the length owes to the prompt, without the diffusion model.
+
+The head names a power-of-two bucket (`head="classes"`; the length is the bucket's upper edge) or a length (`head="regression"`).
+The encoder is a pretrained one by hub id or folder, or, with `encoder="scratch"`, a small one that is trained from nothing on the
+backbone's tokenizer. Its tokenizer and its shape are kept in the predictor's folder, so that loading needs no hub.
+Legend: B batch, T tokens, D width, K buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from transformers import DistilBertConfig, DistilBertModel
+
+from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.metrics import bucket
+from eosbench.predictors.heads import device_of, lengths, log_length_loss, masked_mean
+from eosbench.predictors.protocol import Features, Fitting, Reads
+from eosbench.records import LengthPrediction
+
+if TYPE_CHECKING:
+    from eosbench.backbone import Backbone
+    from eosbench.step_zero import Need, StepZero
+
+HEADS = ("classes", "regression")
+SCRATCH = {"n_layers": 2, "dim": 64, "n_heads": 4, "hidden_dim": 256}
+SHAPE = (
+    "vocab_size",
+    "max_position_embeddings",
+    "n_layers",
+    "dim",
+    "n_heads",
+    "hidden_dim",
+    "sinusoidal_pos_embds",
+    "pad_token_id",
+)
+TOKENIZER = "tokenizer.json"
+
+
+class TextHead(nn.Module):
+    """[B, T] ids -> [B, K] bucket logits or [B, 1] log(1 + length): an encoder, its mean over the text, a linear layer."""
+
+    def __init__(self, encoder: DistilBertModel, out: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.config.dim, out)
+
+    def forward(self, ids_BT: torch.Tensor, text_BT: torch.Tensor) -> torch.Tensor:
+        hidden_BTD = self.encoder(input_ids=ids_BT, attention_mask=text_BT.long()).last_hidden_state
+        output_BK: torch.Tensor = self.head(masked_mean(hidden_BTD, text_BT))
+        return output_BK
+
+
+class DistilBert:
+    """Length from the prompt's text.
+
+    Args:
+        backbone: lends its tokenizer to a new `encoder="scratch"`.
+        canvas: C, the longest answer it predicts.
+        head: "classes" or "regression".
+        encoder: hub id or folder of a pretrained DistilBERT, or "scratch".
+        encoder_config: shape of the encoder, filled in by the first construction; a folder brings it.
+        files: the tokenizer's text, from a folder.
+
+    Raises:
+        ConfigurationError: unknown head, or no fast tokenizer to start from.
+        PredictorError: the pretrained encoder cannot be had, or the folder lacks the tokenizer.
+    """
+
+    reads: ClassVar[Reads] = "text"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    fitting: ClassVar[Fitting] = "weights"
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        canvas: int,
+        head: str = "classes",
+        encoder: str = "distilbert-base-uncased",
+        encoder_config: Mapping[str, Any] | None = None,
+        files: Mapping[str, str] | None = None,
+    ) -> None:
+        if head not in HEADS:
+            raise ConfigurationError(f"distilbert head {head!r}: expected one of {', '.join(HEADS)}")
+        self.canvas, self.head = canvas, head
+        self.edges = [min(2**k, canvas) for k in range(int(bucket(canvas)) + 1)]
+        if encoder_config is not None:
+            if not files or TOKENIZER not in files:
+                raise PredictorError(f"the distilbert predictor's folder has no {TOKENIZER}: fit it again")
+            self.tokenizer, model = Tokenizer.from_str(files[TOKENIZER]), _new_encoder(encoder_config)
+        elif encoder == "scratch":
+            self.tokenizer = _fast(backbone.tokenizer)
+            model = _new_encoder({**SCRATCH, "vocab_size": self.tokenizer.get_vocab_size(), "pad_token_id": 0})
+        else:
+            self.tokenizer, model = _pretrained(encoder)
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(model.config.max_position_embeddings)
+        self.module = TextHead(model, len(self.edges) if head == "classes" else 1).eval()
+        self.learning_rate = 1e-3 if encoder == "scratch" else 5e-5
+        self.files = {TOKENIZER: self.tokenizer.to_str()}
+        shape = {name: getattr(model.config, name) for name in SHAPE}
+        self.options: dict[str, Any] = {"head": head, "encoder": encoder, "encoder_config": shape}
+
+    def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        with torch.no_grad():
+            output_BK = self._forward([ids for (ids,) in self._encode(batch)])
+        if self.head == "regression":
+            return lengths(output_BK.squeeze(1), self.canvas)
+        return [LengthPrediction(float(self.edges[index])) for index in output_BK.argmax(dim=1).tolist()]
+
+    def features(self, batch: StepZero, rng: torch.Generator) -> list[Features]:
+        return self._encode(batch)
+
+    def loss(self, features: Sequence[Features], length_B: torch.Tensor) -> torch.Tensor:
+        output_BK = self._forward([ids for (ids,) in features])
+        if self.head == "regression":
+            return log_length_loss(output_BK.squeeze(1), length_B)
+        target_B = torch.from_numpy(bucket(length_B.cpu().numpy())).to(output_BK.device)
+        return functional.cross_entropy(output_BK, target_B)
+
+    def _encode(self, batch: StepZero) -> list[Features]:
+        encodings = self.tokenizer.encode_batch([prompt.text for prompt in batch.prompts])
+        return [(torch.tensor(encoding.ids, dtype=torch.long),) for encoding in encodings]
+
+    def _forward(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        device = device_of(self.module)
+        ids_BT = pad_sequence(list(rows), batch_first=True).to(device)
+        if ids_BT.shape[1] == 0:  # nothing but empty texts: one position that no text stands on
+            ids_BT = ids_BT.new_zeros(len(rows), 1)
+        length_B1 = torch.tensor([len(row) for row in rows], device=device)[:, None]
+        output_BK: torch.Tensor = self.module(ids_BT, torch.arange(ids_BT.shape[1], device=device) < length_B1)
+        return output_BK
+
+
+def _new_encoder(shape: Mapping[str, Any]) -> DistilBertModel:
+    return DistilBertModel(DistilBertConfig(**shape))
+
+
+def _pretrained(encoder: str) -> tuple[Tokenizer, DistilBertModel]:
+    from transformers import AutoTokenizer
+
+    try:
+        model = DistilBertModel.from_pretrained(encoder, use_safetensors=True, dtype=torch.float32)
+        return _fast(AutoTokenizer.from_pretrained(encoder)), model
+    except OSError as error:
+        raise PredictorError(
+            f"the encoder {encoder!r} cannot be loaded ({error}): check the name and the network, "
+            "or train a small one with the option encoder=scratch"
+        ) from error
+
+
+def _fast(tokenizer: Any) -> Tokenizer:
+    """A copy of a transformers tokenizer's inner one."""
+    inner = getattr(tokenizer, "backend_tokenizer", None)
+    if inner is None:
+        raise ConfigurationError("distilbert needs a fast tokenizer (tokenizer.json), which this checkpoint has not")
+    return Tokenizer.from_str(inner.to_str())

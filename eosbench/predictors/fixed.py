@@ -1,0 +1,26 @@
+"""`fixed`: the whole canvas, whatever the prompt: what everybody does, and what saving is measured against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from eosbench.predictors.protocol import Fitting, Reads
+from eosbench.records import LengthPrediction
+
+if TYPE_CHECKING:
+    from eosbench.step_zero import Need, StepZero
+
+
+class Fixed:
+    """Predicts C."""
+
+    reads: ClassVar[Reads] = "nothing"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    fitting: ClassVar[Fitting] = "none"
+
+    def __init__(self, *, canvas: int) -> None:
+        self.canvas = canvas
+        self.options: dict[str, Any] = {}
+
+    def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        return [LengthPrediction(float(self.canvas)) for _ in batch.prompts]

@@ -1,0 +1,52 @@
+"""What the learned methods share: a small network, and lengths as logarithms.
+
+Legend: B batch, D width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from eosbench.records import LengthPrediction
+
+
+def mlp(width: int, hidden: int, out: int = 1) -> nn.Sequential:
+    """[..., width] -> [..., out] through one hidden layer. The norm in front takes the scale of hidden states out."""
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, out))
+
+
+class LogLengthHead(nn.Module):
+    """[B, D] -> [B]: log(1 + length); starts from the middle of what a canvas allows."""
+
+    def __init__(self, width: int, hidden: int, canvas: int) -> None:
+        super().__init__()
+        self.network = mlp(width, hidden)
+        self.middle = math.log1p(canvas) / 2
+
+    def forward(self, pooled_BD: torch.Tensor) -> torch.Tensor:
+        output_B: torch.Tensor = self.network(pooled_BD).squeeze(-1)
+        return self.middle + output_B
+
+
+def log_length_loss(output_B: torch.Tensor, length_B: torch.Tensor) -> torch.Tensor:
+    """Smooth L1 distance to log(1 + length): a factor counts the same for short and for long answers, and outliers count less."""
+    return functional.smooth_l1_loss(output_B, length_B.float().log1p(), beta=0.5)
+
+
+def lengths(output_B: torch.Tensor, canvas: int) -> list[LengthPrediction]:
+    """From log(1 + length) to lengths, clamped to [0, canvas]."""
+    return [LengthPrediction(length) for length in output_B.double().expm1().clamp(0, canvas).tolist()]
+
+
+def device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
+
+
+def masked_mean(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+    """[B, D]: the mean over the positions of the mask; zeros where it is empty."""
+    weight_BT1 = mask_BT[..., None].to(hidden_BTD.dtype)
+    return (hidden_BTD * weight_BT1).sum(dim=1) / weight_BT1.sum(dim=1).clamp(min=1)

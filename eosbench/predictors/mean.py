@@ -1,0 +1,33 @@
+"""`mean`: the mean length of the training answers, whatever the prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eosbench.predictors.protocol import Fitting, Reads
+from eosbench.records import LengthPrediction
+
+if TYPE_CHECKING:
+    from eosbench.step_zero import Need, StepZero
+
+
+class Mean:
+    """Predicts `length`, taken from the training answers by `from_lengths`."""
+
+    reads: ClassVar[Reads] = "nothing"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    fitting: ClassVar[Fitting] = "lengths"
+
+    def __init__(self, *, length: float) -> None:
+        self.length = float(length)
+        self.options: dict[str, Any] = {"length": self.length}
+
+    @classmethod
+    def from_lengths(cls, length_N: NDArray[np.int64]) -> Mean:
+        return cls(length=float(np.mean(length_N)))
+
+    def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        return [LengthPrediction(self.length) for _ in batch.prompts]

@@ -1,0 +1,37 @@
+"""`oracle`: the reference length itself: the limit that no method can pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from eosbench.errors import PredictorError
+from eosbench.predictors.protocol import Fitting, Reads
+from eosbench.records import LengthPrediction
+
+if TYPE_CHECKING:
+    from eosbench.step_zero import Need, StepZero
+
+
+class Oracle:
+    """Predicts L; works on tasks whose requests carry a reference."""
+
+    reads: ClassVar[Reads] = "nothing"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    fitting: ClassVar[Fitting] = "none"
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """The reference lengths.
+
+        Raises:
+            PredictorError: a prompt carries no reference.
+        """
+        lengths = [prompt.reference_length for prompt in batch.prompts]
+        if any(length is None for length in lengths):
+            raise PredictorError(
+                "method 'oracle' reads the reference length, and this request carries none: "
+                "use it on eos_upper_bound tasks, or choose another method"
+            )
+        return [LengthPrediction(float(length)) for length in lengths if length is not None]

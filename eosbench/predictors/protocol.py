@@ -1,0 +1,118 @@
+"""What every length predictor is, and what comes out of `load_predictor`.
+
+A predictor has one job, `predict(batch) -> list[LengthPrediction]`. It is built from flat keywords and lists them in `options`,
+so that a folder can build it again; keywords called `canvas`, `width`, `backbone` and `files` are no options but facts, and are
+filled in by `build` where a method's constructor names them. Methods that learn weights add three members
+(`LearnedPredictor`); methods that learn one number from the lengths of the training answers add a class method
+(`LengthsPredictor`). No base class: a method is a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from eosbench.bounds import Calibration
+from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.records import LengthPrediction
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from eosbench.step_zero import Need, StepZero
+
+Reads = Literal["dlm", "text", "nothing"]
+Fitting = Literal["weights", "lengths", "calibration", "none"]
+Features = tuple["torch.Tensor", ...]  # what training keeps of one document
+
+__all__ = ["Features", "FittedPredictor", "Fitting", "LearnedPredictor", "LengthsPredictor", "Predictor", "Reads", "check_share"]
+
+
+class Predictor(Protocol):
+    """One method.
+
+    Attributes:
+        reads: what the method looks at: the DLM's step zero, the prompt's text, or nothing.
+        needs: what it takes from step zero; empty unless it reads the DLM.
+        fitting: what `eosbench fit` does for it: train weights, take a number from the answers' lengths, only calibrate, or
+            nothing.
+        options: the keywords that build it again.
+    """
+
+    reads: ClassVar[Reads]
+    needs: ClassVar[frozenset[Need]]
+    fitting: ClassVar[Fitting]
+    options: dict[str, Any]
+
+    def predict(self, batch: StepZero) -> list[LengthPrediction]: ...
+
+
+class LengthsPredictor(Predictor, Protocol):
+    """A predictor that is one number of the training answers' lengths."""
+
+    @classmethod
+    def from_lengths(cls, length_N: NDArray[np.int64]) -> LengthsPredictor: ...
+
+
+class LearnedPredictor(Predictor, Protocol):
+    """A predictor with weights; a method that keeps text files beside them (a tokenizer) holds them in `files`, by name."""
+
+    module: torch.nn.Module
+    learning_rate: float
+
+    def features(self, batch: StepZero, rng: torch.Generator) -> list[Features]:
+        """What training keeps of each document of a batch: the backbone runs once per document, not once per epoch."""
+        ...
+
+    def loss(self, features: Sequence[Features], length_B: torch.Tensor) -> torch.Tensor:
+        """The training loss of B documents whose answers have these lengths."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FittedPredictor:
+    """A predictor, its calibration (None where it has none), and what its folder says of it.
+
+    Here, and only here, a prediction is raised to what the revealed tokens prove; `to_bound` holds calibrated values to it.
+    """
+
+    method: str
+    predictor: Predictor
+    calibration: Calibration | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> Reads:
+        return self.predictor.reads
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return self.predictor.needs
+
+    def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """One prediction a prompt, in order.
+
+        Raises:
+            PredictorError: the batch lacks what the method reads.
+        """
+        predictions = self.predictor.predict(batch)
+        if len(predictions) != len(batch.prompts):
+            raise PredictorError(f"{self.method} returned {len(predictions)} predictions for {len(batch.prompts)} prompts")
+        return [
+            replace(prediction, length=max(prediction.length, float(at_least)), at_least=at_least)
+            for prediction, at_least in zip(predictions, batch.at_least_B, strict=True)
+        ]
+
+
+def check_share(name: str, value: float) -> float:
+    """`value` as a float, if it is a share.
+
+    Raises:
+        ConfigurationError: not a number from 0 to 1.
+    """
+    if not 0.0 <= float(value) <= 1.0:
+        raise ConfigurationError(f"{name}={value!r}: expected a number from 0 to 1")
+    return float(value)
