@@ -1,0 +1,217 @@
+"""Reading lm-eval's folders: fixtures/hand has numbers worked out by hand, fixtures/make_runs.py builds folders in bulk."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eosbench.errors import ResultsError
+from eosbench.results import COLUMNS, read_documents, read_results, read_runs, scan
+from tests.fixtures.make_runs import make_baseline, make_run, make_runs
+
+HAND = Path(__file__).parents[1] / "fixtures" / "hand"
+LATER = "2026-02-03T04-05-06.000001"
+
+
+@pytest.fixture
+def hand(tmp_path: Path) -> Path:
+    return shutil.copytree(HAND, tmp_path / "hand")
+
+
+def edit(folder: Path, change: Any) -> None:
+    """Applies `change` to the parsed results file."""
+    (path,) = folder.glob("results_*.json")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    change(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def only_reason(folder: Path) -> str:
+    """Why the one results file below `folder` is skipped, from the error that it leaves nothing to read."""
+    with pytest.raises(ResultsError) as raised:
+        scan(folder)
+    return str(raised.value)
+
+
+def test_a_run_holds_what_the_file_says() -> None:
+    (run,) = read_runs(HAND)
+    assert (run.name, run.method, run.backbone, run.fingerprint) == ("classification", "classification", "embedded", "00112233aabbccdd")
+    assert run.calibration == "split_conformal alpha=0.05 samples=1000"
+    assert run.settings is not None and run.settings["future_field"] == 7
+    assert set(run.tasks) == {"eos_upper_bound_u00", "gsm8k"}  # the group is no task
+    bound, gsm8k = run.tasks["eos_upper_bound_u00"], run.tasks["gsm8k"]
+    assert (bound.benchmark, bound.fraction, bound.documents) == ("eos_upper_bound", 0.0, 4)
+    assert bound.scores["coverage"].value == pytest.approx(2 / 3)
+    assert math.isnan(bound.scores["rmse"].stderr) and "note" not in bound.scores
+    assert (gsm8k.benchmark, gsm8k.fraction) == (None, None)
+    assert {name: score.value for name, score in gsm8k.scores.items()} == {
+        "exact_match,strict-match": 0.25,
+        "exact_match,flexible-extract": 0.5,
+    }
+    assert gsm8k.costs["token_positions"] == 2048
+
+
+def test_the_table_has_a_row_per_document_with_metrics_by_hand() -> None:
+    frame = read_results(HAND)
+    assert list(frame.columns[: len(COLUMNS)]) == list(COLUMNS)
+    assert frame.groupby("task").size().to_dict() == {"eos_upper_bound_u00": 4, "gsm8k": 4}
+    bounds = frame[frame["task"] == "eos_upper_bound_u00"].set_index("document")
+    assert bounds["bound"].tolist() == [8, 8, 16, 32]
+    assert bounds["coverage"].tolist()[:3] == [1.0, 1.0, 0.0] and math.isnan(bounds["coverage"]["hand-3"])
+    assert bounds["censored"].tolist() == [0, 0, 0, 1]
+    assert bounds["overshoot"].dropna().to_dict() == {"hand-0": 3.0, "hand-1": 0.0}
+    assert bounds["shortfall"].dropna().to_dict() == {"hand-2": 4.0}
+    assert bounds["squared_error"].dropna().tolist() == [9.0, 0.0, 16.0]
+    assert bounds["compute_ratio"]["hand-0"] == pytest.approx(8 * (4 + 8) / (32 * (4 + 32)))
+    gsm8k = frame[frame["task"] == "gsm8k"]
+    assert gsm8k["exact_match,strict-match"].tolist() == [1, 0, 0, 0]
+    assert gsm8k["exact_match,flexible-extract"].tolist() == [1, 1, 0, 0]
+    assert gsm8k["prompt"].tolist()[0] == "Count from 1 to 3."
+
+
+def test_document_means_are_the_reported_aggregates(tmp_path: Path) -> None:
+    make_run(tmp_path, "logit", size=30)
+    frame = read_results(tmp_path)
+    (run,) = read_runs(tmp_path)
+    for name, task in run.tasks.items():
+        own = frame[frame["task"] == name]
+        for metric, score in task.scores.items():
+            mean = own["squared_error"].mean() ** 0.5 if metric == "rmse" else own[metric].mean()
+            assert mean == pytest.approx(score.value, nan_ok=True), (name, metric)
+
+
+def test_a_baseline_without_the_block_is_a_run_without_method(tmp_path: Path) -> None:
+    make_baseline(tmp_path)
+    (run,) = read_runs(tmp_path)
+    assert (run.name, run.method, run.settings, run.backbone) == ("tiny/gpt", None, None, "tiny/gpt")
+
+
+def test_runs_are_recognised_by_the_block_whatever_the_names(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "any" / "depth", "logit", samples=False)
+    path.rename(path.with_name("renamed.json"))
+    assert [run.method for run in read_runs(tmp_path)] == ["logit"]
+
+
+def test_the_newest_of_repeated_runs_is_used_and_the_other_named(tmp_path: Path) -> None:
+    old = make_run(tmp_path / "b", "logit", size=10, fractions=(0.0, 0.25))
+    new = make_run(tmp_path / "a", "logit", size=12, fractions=(0.0,), generation=False, date=LATER, started=1_800_000_000.0)
+    found = scan(tmp_path)
+    (run,) = found.runs
+    assert {name: task.documents for name, task in run.tasks.items()} == {
+        "eos_upper_bound_u00": 12,
+        "eos_upper_bound_u25": 10,
+        "varlen_instruct": 10,
+    }
+    (skipped,) = found.skipped
+    assert skipped.path == old and "eos_upper_bound_u00" in skipped.reason and str(new) in skipped.reason
+
+
+def test_runs_of_one_method_are_named_by_what_tells_them_apart(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "logit", fingerprint="a" * 16, canvas=256, rounding="pow2")
+    make_run(tmp_path / "b", "logit", fingerprint="b" * 16, canvas=512, rounding="pow2")
+    make_run(tmp_path / "c", "logit", fingerprint="c" * 16, canvas=512, rounding="none")
+    make_run(tmp_path / "d", "distilbert")
+    names = [run.name for run in read_runs(tmp_path)]
+    assert names == ["distilbert", "logit canvas=256 rounding=pow2", "logit canvas=512 rounding=none", "logit canvas=512 rounding=pow2"]
+
+
+@pytest.mark.parametrize("field", ["method", "fingerprint", "canvas", "costs", "schema"])
+def test_a_missing_field_of_the_block_is_named_with_the_file(hand: Path, field: str) -> None:
+    edit(hand, lambda data: data["config"]["eosbench"].pop(field))
+    reason = only_reason(hand)
+    assert f"config.eosbench.{field}" in reason and "results_2026-01-02" in reason
+
+
+@pytest.mark.parametrize("field", ["results", "config", "date"])
+def test_a_missing_field_of_the_file_is_named(hand: Path, field: str) -> None:
+    edit(hand, lambda data: data.pop(field))
+    assert f"field '{field}' is missing" in only_reason(hand)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.update(results=[]),
+        lambda data: data.update(group_subtasks=3),
+        lambda data: data["results"].update(gsm8k=None),
+        lambda data: data["config"].update(eosbench="yes"),
+        lambda data: data["config"]["eosbench"].update(costs=[1]),
+        lambda data: data["config"]["eosbench"].update(canvas="256"),
+        lambda data: data.update({"n-samples": {"gsm8k": {"effective": "many"}}}),
+        lambda data: data.update(results={}),
+    ],
+)
+def test_a_field_of_another_kind_is_a_reason_and_no_traceback(hand: Path, change: Any) -> None:
+    edit(hand, change)
+    assert "results_2026-01-02" in only_reason(hand)
+
+
+def test_a_newer_schema_is_skipped_and_says_so(hand: Path) -> None:
+    edit(hand, lambda data: data["config"]["eosbench"].update(schema=2))
+    assert "this one reads 1): update eosbench" in only_reason(hand)
+
+
+def test_what_cannot_be_read_is_skipped_with_its_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_run(tmp_path, "logit", size=3)
+    (tmp_path / "cut.json").write_text('{"results": {"eos', encoding="utf-8")
+    (tmp_path / "list.json").write_text("[1]", encoding="utf-8")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "deep.json").write_text("[" * 100_000, encoding="utf-8")
+    (tmp_path / "samples_orphan_2020-01-01T00-00-00.1.jsonl").write_text("{}\n", encoding="utf-8")
+    (tmp_path / "baseline.json").write_text('{"eosbench_baseline": 1}', encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        found = scan(tmp_path)
+    assert [item.path.name for item in found.skipped] == [
+        "binary.json", "cut.json", "deep.json", "list.json", "samples_orphan_2020-01-01T00-00-00.1.jsonl",
+    ]  # fmt: skip
+    assert all(item.reason for item in found.skipped)
+    assert all(str(item.path) in caplog.text for item in found.skipped)
+    assert len(found.runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda text: text[:-40], "line 4 is not JSON"),
+        (lambda text: text[: text.rindex('{"doc_id": 3')], "holds 3 documents, results_2026"),
+        (lambda text: text.replace('"filtered_resps"', '"other"'), "line 1: field 'filtered_resps' is missing"),
+        (lambda text: text.replace('\\"bound\\"', '\\"limit\\"'), "bound"),
+        (lambda text: text.replace('{\\"eosbench\\": 1', '{\\"else\\": 1'), "not an eosbench length record"),
+        (lambda text: "[]\n" + text, "line 1 cannot be used"),
+    ],
+)
+def test_a_broken_samples_file_is_skipped_and_the_run_stays(hand: Path, damage: Any, reason: str) -> None:
+    (path,) = hand.glob("samples_eos*.jsonl")
+    path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
+    runs = read_runs(hand)
+    frame, skipped = read_documents(runs)
+    assert set(frame["task"]) == {"gsm8k"}
+    assert [item.path for item in skipped] == [path] and reason in skipped[0].reason
+    assert runs[0].tasks["eos_upper_bound_u00"].scores["overshoot"].value == 1.5
+    assert read_results(hand).attrs["skipped"] == skipped
+
+
+def test_nothing_to_read_says_what_was_looked_for_and_what_to_type(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match=r"looked for results_<date>\.json .*lm_eval --model varlen_dlm"):
+        read_results(tmp_path)
+    with pytest.raises(ResultsError, match=r"no results folder .*missing.*lm_eval --model varlen_dlm"):
+        read_runs(tmp_path / "missing")
+
+
+def test_no_samples_is_an_empty_table_with_its_columns(tmp_path: Path) -> None:
+    make_run(tmp_path, "logit", samples=False)
+    frame = read_results(tmp_path)
+    assert len(frame) == 0 and list(frame.columns) == list(COLUMNS)
+
+
+def test_many_runs_make_one_table(tmp_path: Path) -> None:
+    frame = read_results(make_runs(tmp_path, size=4))
+    assert frame.groupby("run").size().to_dict() == {
+        "average_regression": 20, "classification": 20, "concat_regression": 20, "distilbert": 20, "logit": 20, "tiny/gpt": 4,
+    }  # fmt: skip
