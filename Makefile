@@ -21,7 +21,8 @@ venv: $(INSTALLED)  ## .venv, with eosbench installed editable
 
 $(INSTALLED): pyproject.toml constraints.txt eosbench/_bridge.pth
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "installing eosbench and what it needs into .venv: some minutes, once"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: venv  ## the five methods on the embedded model through stock lm_eval, then the report

@@ -1,0 +1,92 @@
+"""The README says what is true: its tree is the tree on the disk, its make targets exist, and packages show it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+README = REPOSITORY / "README.md"
+PACKAGES = ("eosbench", "model_adapters")
+
+needs_readme = pytest.mark.skipif(not README.exists(), reason="this checkout has no README.md")
+
+
+def tree_paths(text: str) -> set[str]:
+    """Paths of the first fenced block that shows `eosbench/` at the start of a line: one path a line, nested by indentation.
+
+    Plain indentation and the box drawing of `tree` both work. What follows the path on its line is its description.
+    """
+    blocks = [
+        block
+        for block in re.findall(r"^```[a-z]*\n(.*?)^```", text, re.M | re.S)
+        if re.search(r"^\W*eosbench/(\s|$)", block, re.M)
+    ]
+    assert blocks, "README.md shows no tree: expected a fenced block with a line that begins with eosbench/"
+    paths: set[str] = set()
+    parents: list[tuple[int, str]] = []
+    for line in filter(str.strip, blocks[0].splitlines()):
+        name = re.search(r"[\w.]\S*", line)
+        if name is None:
+            continue
+        while parents and parents[-1][0] >= name.start():
+            parents.pop()
+        path = (parents[-1][1] if parents else "") + name.group()
+        paths.add(path)
+        if path.endswith("/"):
+            parents.append((name.start(), path))
+    return paths
+
+
+def on_disk() -> set[str]:
+    """What the tree owes its reader: every module of the packages and every folder of tasks."""
+    modules = {file.relative_to(REPOSITORY).as_posix() for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")}
+    tasks = {folder.relative_to(REPOSITORY).as_posix() + "/" for folder in (REPOSITORY / "tasks").iterdir() if folder.is_dir()}
+    return {path for path in modules | tasks if "__pycache__" not in path and not path.endswith("__init__.py")}
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        "eosbench/       the library\n  cli.py        commands\n  report/       pages\n    page.py\nMakefile",
+        "├── eosbench/   # the library\n│   ├── cli.py\n│   └── report/\n│       └── page.py\n└── Makefile",
+    ],
+)
+def test_the_reader_of_trees_reads_both_styles(tree: str) -> None:
+    expected = {"eosbench/", "eosbench/cli.py", "eosbench/report/", "eosbench/report/page.py", "Makefile"}
+    assert tree_paths(f"# Title\n\n```bash\nmake demo\n```\n\n```\n{tree}\n```\n") == expected
+
+
+@needs_readme
+def test_every_path_of_the_tree_exists() -> None:
+    for path in sorted(tree_paths(README.read_text(encoding="utf-8"))):
+        found = REPOSITORY / path
+        assert found.is_dir() if path.endswith("/") else found.is_file(), f"README.md shows {path}, which is not there"
+
+
+@needs_readme
+def test_the_tree_shows_every_module_and_every_task() -> None:
+    missing = on_disk() - tree_paths(README.read_text(encoding="utf-8"))
+    assert not missing, f"README.md does not show {', '.join(sorted(missing))}"
+
+
+@needs_readme
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"\bmake ([a-z-]+)`|^\s*make ([a-z-]+)", README.read_text(encoding="utf-8"), re.M))
+    named_targets = {name for pair in named for name in pair if name}
+    assert {"demo", "test"} <= named_targets <= targets
+
+
+@needs_readme
+def test_links_into_the_repository_lead_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", README.read_text(encoding="utf-8"))
+    assert all((REPOSITORY / link).exists() for link in links), [link for link in links if not (REPOSITORY / link).exists()]
+
+
+@needs_readme
+def test_the_package_index_would_show_it() -> None:
+    project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    assert re.search(r'^readme = "README.md"$', project, re.M), 'add readme = "README.md" under [project] of pyproject.toml'
