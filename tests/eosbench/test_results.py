@@ -41,7 +41,12 @@ def only_reason(folder: Path) -> str:
 
 def test_a_run_holds_what_the_file_says() -> None:
     (run,) = read_runs(HAND)
-    assert (run.name, run.method, run.backbone, run.fingerprint) == ("classification", "classification", "embedded", "00112233aabbccdd")
+    assert (run.name, run.method, run.backbone, run.fingerprint) == (
+        "classification",
+        "classification",
+        "embedded",
+        "00112233aabbccdd",
+    )
     assert run.calibration == "split_conformal alpha=0.05 samples=1000"
     assert run.settings is not None and run.settings["future_field"] == 7
     assert set(run.tasks) == {"eos_upper_bound_u00", "gsm8k"}  # the group is no task
@@ -118,7 +123,12 @@ def test_runs_of_one_method_are_named_by_what_tells_them_apart(tmp_path: Path) -
     make_run(tmp_path / "c", "logit", fingerprint="c" * 16, canvas=512, rounding="none")
     make_run(tmp_path / "d", "distilbert")
     names = [run.name for run in read_runs(tmp_path)]
-    assert names == ["distilbert", "logit canvas=256 rounding=pow2", "logit canvas=512 rounding=none", "logit canvas=512 rounding=pow2"]
+    assert names == [
+        "distilbert",
+        "logit canvas=256 rounding=pow2",
+        "logit canvas=512 rounding=none",
+        "logit canvas=512 rounding=pow2",
+    ]
 
 
 @pytest.mark.parametrize("field", ["method", "fingerprint", "canvas", "costs", "schema"])
