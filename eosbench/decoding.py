@@ -23,10 +23,10 @@ import torch
 from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
 from eosbench.kv_cache import CACHES, BlockPasses
+from eosbench.scoring import left_pad, logits_in_pieces, without_prompt
 from eosbench.unmasking import above_threshold, choose_tokens, even_schedule, most_confident, precise
 
 REMASKING = ("low_confidence", "random")
-_LOGITS_AT_ONCE = 2**25  # elements of one [N, V] block of logits: 256 MiB in float64
 
 Ids = Sequence[int] | torch.Tensor
 
@@ -151,9 +151,7 @@ def denoise(
         active_R = (ids_BT[:, block] == backbone.spec.mask_id).any(dim=1).nonzero().squeeze(1)
         step = 0
         while len(active_R):
-            hidden, cost_R = _guided_pass(
-                run, ids_BT[active_R], mask_BT[active_R], canvas, backbone.spec.mask_id, config.cfg_scale
-            )
+            hidden, cost_R = _guided_pass(run, ids_BT[active_R], mask_BT[active_R], config)
             masked_RL = ids_BT[active_R, block] == backbone.spec.mask_id
             drawn = [generators[row] for row in active_R.tolist()]
             tokens_RL, confidence_RL = _choose(backbone, hidden, masked_RL, drawn, config)
@@ -177,45 +175,35 @@ def _lay_out(
     backbone: Backbone, prompts: Sequence[torch.Tensor], gen_length: int, canvases: Sequence[Ids] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """[B, T] ids and mask: padding, prompt, canvas. Padding on the left gives every row's canvas the same columns."""
-    spec = backbone.spec
+    spec, rows = backbone.spec, []
     _require(canvases is None or len(canvases) == len(prompts), f"{len(canvases or ())} canvases for {len(prompts)} prompts")
-    width = max(len(prompt) for prompt in prompts)
-    ids_BT = torch.full((len(prompts), width + gen_length), spec.pad_id)
-    ids_BT[:, width:] = spec.mask_id
-    mask_BT = torch.ones_like(ids_BT)
     for row, prompt in enumerate(prompts):
-        _require(prompt.dim() == 1, f"prompt {row} has shape {list(prompt.shape)}: expected one dimension of token ids")
+        canvas = torch.full((gen_length,), spec.mask_id) if canvases is None else torch.as_tensor(canvases[row]).long().cpu()
+        shapes = f"prompt of shape {list(prompt.shape)} and canvas of shape {list(canvas.shape)}"
+        _require(prompt.dim() == 1, f"row {row}: {shapes}: expected a prompt of one dimension")
+        _require(canvas.shape == (gen_length,), f"row {row}: {shapes}: expected a canvas of gen_length={gen_length} ids")
+        _require(len(prompt) > 0 or not spec.logits_shifted, f"row {row}: {spec.family} needs a prompt of at least one token")
         _require(
             len(prompt) + gen_length <= spec.max_length,
             f"prompt {row} has {len(prompt)} tokens, which leaves no room for gen_length={gen_length} "
             f"in the model's {spec.max_length} positions: shorten the prompt or the canvas",
         )
-        _require(
-            len(prompt) > 0 or not spec.logits_shifted, f"prompt {row} is empty: {spec.family} needs a token before the canvas"
-        )
-        ids_BT[row, width - len(prompt) : width] = prompt
-        mask_BT[row, : width - len(prompt)] = 0
-        if canvases is not None:
-            canvas = torch.as_tensor(canvases[row], dtype=torch.long)
-            _require(
-                canvas.shape == (gen_length,),
-                f"canvas {row} has shape {list(canvas.shape)}: expected gen_length={gen_length} ids",
-            )
-            ids_BT[row, width:] = canvas
+        rows.append(torch.cat([prompt, canvas]))
+    ids_BT, mask_BT = left_pad(rows, spec.pad_id)
     return ids_BT.to(backbone.device), mask_BT.to(backbone.device)
 
 
 def _guided_pass(
-    run: BlockPasses, ids_RT: torch.Tensor, mask_RT: torch.Tensor, canvas: int, mask_id: int, cfg_scale: float
+    run: BlockPasses, ids_RT: torch.Tensor, mask_RT: torch.Tensor, config: DecodeConfig
 ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-    """Hidden states [R, L, D] of the block, with guidance a second time for masked prompts, and each row's token-positions."""
-    if not cfg_scale:
+    """Hidden states [R, L, D] of the block, with guidance a second time without prompts, and each row's token-positions [R]."""
+    if not config.cfg_scale:
         hidden_RLD, cost_R = run(ids_RT, mask_RT)
         return (hidden_RLD,), cost_R
-    blind_RT = ids_RT.clone()
-    blind_RT[:, :canvas] = mask_id
+    response_R = torch.full((len(ids_RT),), config.gen_length, device=ids_RT.device)
+    blind_RT = without_prompt(ids_RT, response_R, run.backbone.spec.mask_id)
     hidden, cost = run(torch.cat([ids_RT, blind_RT]), torch.cat([mask_RT, mask_RT]))
-    return hidden.chunk(2), sum(cost.chunk(2), torch.zeros((), dtype=torch.long, device=cost.device))
+    return hidden.chunk(2), 2 * cost[: len(ids_RT)]
 
 
 def _choose(
@@ -228,28 +216,23 @@ def _choose(
     """Token and confidence of every masked position of the block; elsewhere neither means anything. [R, L] each."""
     tokens_RL = torch.zeros_like(masked_RL, dtype=torch.long)
     confidence_RL = torch.zeros_like(masked_RL, dtype=precise(masked_RL.device))
-    at_once = max(1, _LOGITS_AT_ONCE // backbone.spec.vocab_size)
     # Without noise rows can be mixed; with it each row draws from its own generator, in pieces that depend on that row alone.
     groups = [slice(None)] if config.temperature == 0 else [slice(row, row + 1) for row in range(len(masked_RL))]
     for group in groups:
-        selected = [hidden_RLD[group][masked_RL[group]].split(at_once) for hidden_RLD in hidden]
-        pieces = []
-        for piece in zip(*selected, strict=True):
-            logits_NV, *blind = (backbone.unembed(hidden_ND) for hidden_ND in piece)
-            for blind_NV in blind:
-                logits_NV = blind_NV + (config.cfg_scale + 1) * (logits_NV - blind_NV)
-            generator = generators[group.start or 0]
-            pieces.append(
-                choose_tokens(logits_NV, mask_id=backbone.spec.mask_id, temperature=config.temperature, generator=generator)
-            )
-        tokens_RL[group][masked_RL[group]] = torch.cat([tokens_N for tokens_N, _ in pieces])
-        confidence_RL[group][masked_RL[group]] = torch.cat([confidence_N for _, confidence_N in pieces])
+        selected = [hidden_RLD[group][masked_RL[group]] for hidden_RLD in hidden]
+        generator = generators[group.start or 0]
+        chosen = [
+            choose_tokens(logits_NV, mask_id=backbone.spec.mask_id, temperature=config.temperature, generator=generator)
+            for logits_NV in logits_in_pieces(backbone, selected, config.cfg_scale)
+        ]
+        tokens_RL[group][masked_RL[group]] = torch.cat([tokens_N for tokens_N, _ in chosen])
+        confidence_RL[group][masked_RL[group]] = torch.cat([confidence_N for _, confidence_N in chosen])
     if config.remasking == "random":
         for row, generator in enumerate(generators):
-            draw_N = torch.rand(
-                int(masked_RL[row].sum()), generator=generator, dtype=confidence_RL.dtype, device=masked_RL.device
+            count = int(masked_RL[row].sum())
+            confidence_RL[row, masked_RL[row]] = torch.rand(
+                count, generator=generator, dtype=confidence_RL.dtype, device=masked_RL.device
             )
-            confidence_RL[row, masked_RL[row]] = draw_N
     return tokens_RL, confidence_RL
 
 
