@@ -26,7 +26,9 @@ SCHEMA = 1  # of the config block; a file with a higher one was written by a new
 BASELINE_MARK = "eosbench_baseline"  # names a file of regression.py, which may lie among the results and is no run
 _EOS_TASK = re.compile(r"(?P<benchmark>.+)_u(?P<percent>\d{2,3})")
 _DATE_IN_NAME = re.compile(r"_(\d{4}-\d\d-\d\dT[\d.-]+)\.json$")
-_NAMING = ("predictor", "canvas", "rounding", "overflow", "calibration", "backbone", "decoding", "fingerprint")  # in this order
+_NAMING = (  # which settings tell runs of one method apart, the first that do
+    "method_options", "predictor", "canvas", "rounding", "overflow", "calibration", "backbone", "decoding", "fingerprint",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -247,24 +249,24 @@ def _named(runs: list[Run]) -> list[Run]:
         by_method.setdefault(run.method or run.model, []).append(run)
     named = []
     for base, group in by_method.items():
-        suffixes: list[tuple[str, ...]] = [()] * len(group)
-        for setting in _NAMING:
-            if len(set(suffixes)) == len(group):
-                break
-            values = [_short(run, setting) for run in group]
-            if len(set(values)) > 1:
-                suffixes = [(*suffix, f"{setting}={value}") for suffix, value in zip(suffixes, values, strict=True)]
-        named += [replace(run, name=" ".join([base, *suffix])) for run, suffix in zip(group, suffixes, strict=True)]
+        settings = [_leaves(run) for run in group]
+        names = [base] * len(group)
+        for setting in dict.fromkeys(leaf for setting in _NAMING for leaves in settings for leaf in leaves if leaf[0] == setting):
+            values = [leaves.get(setting) for leaves in settings]
+            if len(set(names)) < len(group) and len(set(values)) > 1:
+                label = ".".join(setting).removeprefix("method_options.")
+                names = [f"{name} {label}={value}" for name, value in zip(names, values, strict=True)]
+        named += [replace(run, name=name) for run, name in zip(group, names, strict=True)]
     return sorted(named, key=lambda run: run.name)
 
 
-def _short(run: Run, setting: str) -> str:
-    if setting == "fingerprint":
-        return run.fingerprint
-    value = (run.settings or {}).get(setting)
-    if setting == "backbone" and value:
-        return f"{value['name']}@{str(value.get('fingerprint', ''))[:6]}"
-    return _in_words(value) if isinstance(value, dict) else str(value)
+def _leaves(run: Run) -> dict[tuple[str, ...], str]:
+    """The settings as text, objects taken apart: {("canvas",): "256", ("calibration", "alpha"): "0.05", ...}."""
+    leaves: dict[tuple[str, ...], str] = {}
+    for name, value in ((run.settings or {}) | {"fingerprint": run.fingerprint}).items():
+        inner = value if isinstance(value, dict) else {None: value}
+        leaves |= {(name,) if key is None else (name, str(key)): str(what) for key, what in inner.items()}
+    return leaves
 
 
 def _in_words(mapping: dict[str, Any]) -> str:

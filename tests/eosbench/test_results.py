@@ -121,14 +121,13 @@ def test_runs_of_one_method_are_named_by_what_tells_them_apart(tmp_path: Path) -
     make_run(tmp_path / "a", "logit", fingerprint="a" * 16, canvas=256, rounding="pow2")
     make_run(tmp_path / "b", "logit", fingerprint="b" * 16, canvas=512, rounding="pow2")
     make_run(tmp_path / "c", "logit", fingerprint="c" * 16, canvas=512, rounding="none")
-    make_run(tmp_path / "d", "distilbert")
-    names = [run.name for run in read_runs(tmp_path)]
-    assert names == [
-        "distilbert",
-        "logit canvas=256 rounding=pow2",
-        "logit canvas=512 rounding=none",
-        "logit canvas=512 rounding=pow2",
-    ]
+    make_run(tmp_path / "d", "distilbert", fingerprint="d" * 16, method_options={"head": "classes", "width": 64})
+    make_run(tmp_path / "e", "distilbert", fingerprint="e" * 16, method_options={"head": "regression", "width": 64}, canvas=512)
+    make_run(tmp_path / "f", "fixed")
+    assert [run.name for run in read_runs(tmp_path)] == [
+        "distilbert head=classes", "distilbert head=regression", "fixed",
+        "logit canvas=256 rounding=pow2", "logit canvas=512 rounding=none", "logit canvas=512 rounding=pow2",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("field", ["method", "fingerprint", "canvas", "costs", "schema"])
