@@ -205,6 +205,9 @@ def _task(path: Path, date: float, data: dict[str, Any], name: str) -> TaskResul
     dated = _DATE_IN_NAME.search(path.name)
     samples = path.with_name(f"samples_{name}_{dated[1]}.jsonl") if dated else None
     costs = _mapping(_mapping(_mapping(data["config"], "eosbench"), "costs"), name)
+    for field, cost in costs.items():
+        if isinstance(cost, bool) or not isinstance(cost, (int, float)):
+            raise UnusableError(f"field 'config.eosbench.costs.{name}.{field}' holds {type(cost).__name__}, expected a number")
     better = _mapping(_mapping(data, "higher_is_better"), name)
     return TaskResult(name, path, date, size, scores, better, costs, samples if samples and samples.is_file() else None)
 

@@ -96,7 +96,11 @@ def costs(runs: Iterable[Run]) -> Table:
             for column in COST_COLUMNS:
                 if column.key in task.costs:
                     whole = column.key in ("mean_window", "truncated", "retries")
-                    share = 1.0 if whole else float(task.costs["requests"]) * (1e9 if column.key == "flops" else 1)
+                    share = (
+                        1.0
+                        if whole
+                        else float(task.costs.get("requests", task.documents)) * (1e9 if column.key == "flops" else 1)
+                    )
                     cells[column.key] = Score(float(task.costs[column.key]) / share if share else math.nan)
             rows.append(Row(run, cells, task.documents, task=task.task))
     title, digits = ("quality %", 1) if percent else ("quality", 3)
@@ -198,5 +202,5 @@ def _quality_column(name: str, runs: Sequence[Run]) -> Column:
 def _seconds(run: Run) -> dict[str, Score]:
     """Seconds per answer over all generation tasks; nothing where costs were not reported."""
     tasks = [task for task in run.tasks.values() if quality_metric(task) and "seconds" in task.costs]
-    requests = int(sum(task.costs["requests"] for task in tasks))
+    requests = int(sum(task.costs.get("requests", task.documents) for task in tasks))
     return {"seconds": Score(sum(task.costs["seconds"] for task in tasks) / requests, count=requests)} if requests else {}

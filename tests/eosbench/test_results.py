@@ -152,6 +152,7 @@ def test_a_missing_field_of_the_file_is_named(hand: Path, field: str) -> None:
         lambda data: data["config"].update(eosbench="yes"),
         lambda data: data["config"]["eosbench"].update(costs=[1]),
         lambda data: data["config"]["eosbench"].update(canvas="256"),
+        lambda data: data["config"]["eosbench"]["costs"]["gsm8k"].update(seconds="long"),
         lambda data: data.update({"n-samples": {"gsm8k": {"effective": "many"}}}),
         lambda data: data.update(results={}),
     ],
