@@ -39,7 +39,9 @@ def test_holds_every_source_file_and_every_task_file(wheel: Path) -> None:
 
 def test_brings_the_tasks_and_the_embedded_model(wheel: Path) -> None:
     names = set(contents(wheel))
-    assert any(name.startswith("eosbench/_tasks/eos_upper_bound/") and name.endswith(".yaml") for name in names)
+    assert {"eos_upper_bound.yaml", "varlen_instruct.yaml"} <= {
+        Path(name).name for name in names if name.startswith("eosbench/_tasks/")
+    }
     assert {"eosbench/embedded/model/config.json", "eosbench/embedded/model/model.safetensors"} <= names
     for method in ("logit", "concat_regression", "average_regression", "classification", "distilbert"):
         assert f"eosbench/embedded/predictors/{method}/config.json" in names
