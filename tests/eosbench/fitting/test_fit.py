@@ -1,0 +1,196 @@
+"""Fitting end to end, in a world where lengths can be read (tests/eosbench/toy.py): what is learned, kept, and promised."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eosbench.bounds import to_bound
+from eosbench.errors import CalibrationError, ConfigurationError
+from eosbench.fitting.calibrate import predicted_lengths
+from eosbench.fitting.features import every_fraction, extract, one_fraction_each
+from eosbench.fitting.fit import FitJob, FitReport, fit_all, fit_predictor
+from eosbench.fitting.train import train_weights
+from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor, method_class
+from eosbench.predictors.classification import Classification
+from eosbench.records import LengthPrediction
+from tests.eosbench.toy import CANVAS, toy_backbone, toy_examples
+
+FRACTIONS = (0.0, 0.5)
+ALPHA = 0.1
+LEARNED = ("concat_regression", "average_regression", "classification", "distilbert")
+FITTED = [method for method in METHODS if method_class(method).fitting != "none"]
+OPTIONS: dict[str, dict[str, object]] = {
+    "distilbert": {"encoder": "scratch", "head": "regression"},
+    "logit": {"variant": "threshold"},
+}
+
+
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FitReport]:
+    folder = tmp_path_factory.mktemp("heads")
+    reports = fit_all(
+        [FitJob(method, folder / method, OPTIONS.get(method, {})) for method in FITTED],
+        backbone=toy_backbone(),
+        train=toy_examples(300, seed=0),
+        calibration=toy_examples(120, seed=1),
+        canvas=CANVAS,
+        fractions=FRACTIONS,
+        epochs=25,
+        batch_size=32,
+    )
+    return {report.method: report for report in reports}
+
+
+def loaded(fits: dict[str, FitReport]) -> dict[str, FittedPredictor]:
+    backbone = toy_backbone()
+    return {method: load_predictor(method, fits[method].output, backbone=backbone, canvas=CANVAS) for method in FITTED}
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_learned_methods_learn(method: str, fits: dict[str, FitReport]) -> None:
+    """The answers' lengths spread by about 7 tokens, of which all but the noise (standard deviation 1.4) can be read."""
+    report = fits[method]
+    assert report.training is not None
+    assert report.rmse[0.0] < 0.6 * fits["mean"].rmse[0.0]
+
+
+def test_the_mean_is_the_mean(fits: dict[str, FitReport]) -> None:
+    lengths = [example.length for example in toy_examples(300, seed=0)]
+    assert loaded(fits)["mean"].predictor.options == {"length": pytest.approx(sum(lengths) / 300)}
+    assert loaded(fits)["max"].predictor.options == {"length": max(lengths)}
+
+
+def test_calibrated_bounds_cover_new_documents(fits: dict[str, FitReport]) -> None:
+    """Split conformal's promise, for every method and fraction: at least 1 - alpha of documents that no fit has seen.
+
+    With 120 calibration and 300 test documents coverage has a standard deviation of sqrt(alpha (1 - alpha) (1/120 + 1/300)),
+    3.3 percentage points; the 14 checks get four of them.
+    """
+    test = toy_examples(300, seed=2)
+    predictors = loaded(fits)
+    predicted = predicted_lengths(toy_backbone(), predictors, test, FRACTIONS, canvas=CANVAS)
+    error = 4 * (ALPHA * (1 - ALPHA) * (1 / 120 + 1 / 300)) ** 0.5
+    for method, fitted in predictors.items():
+        for fraction in FRACTIONS:
+            bounds = [
+                to_bound(
+                    LengthPrediction(length), canvas=CANVAS, fraction=fraction, calibration=fitted.calibration, alpha=ALPHA,
+                    rounding="none",
+                ).bound
+                for length in predicted[method][fraction]
+            ]  # fmt: skip
+            coverage = np.mean([bound >= example.length for bound, example in zip(bounds, test, strict=True)])
+            assert coverage >= 1 - ALPHA - error, (method, fraction)
+
+
+def test_what_the_folder_says(fits: dict[str, FitReport]) -> None:
+    config = json.loads((fits["classification"].output / "config.json").read_text(encoding="utf-8"))
+    assert config["method"] == "classification"
+    assert config["canvas"] == CANVAS
+    assert config["data"]["train"]["documents"] == 300
+    assert config["data"]["calibration"]["documents"] == 120
+    assert set(config["fit"]["rmse"]) == {"0", "0.5"}
+    assert config["fit"]["training"]["best_epoch"] >= 1
+    assert set(config["versions"]) == {"numpy", "torch", "transformers"}
+
+
+def test_a_seed_fixes_the_fit(tmp_path: Path) -> None:
+    def weights(name: str, seed: int) -> bytes:
+        fit_predictor(
+            "average_regression", backbone=toy_backbone(), train=toy_examples(60, seed=0), calibration=toy_examples(20, seed=1),
+            output=tmp_path / name, canvas=CANVAS, fractions=FRACTIONS, seed=seed, epochs=2,
+        )  # fmt: skip
+        return (tmp_path / name / "model.safetensors").read_bytes()
+
+    state = torch.random.get_rng_state()
+    first = weights("a", 0)
+    assert torch.equal(state, torch.random.get_rng_state())  # the caller's random state is left alone
+    assert first == weights("b", 0)
+    assert first != weights("c", 1)
+
+
+def test_long_answers_are_left_out_and_counted(tmp_path: Path) -> None:
+    report = fit_predictor(
+        "max", backbone=toy_backbone(), train=toy_examples(60, seed=0), calibration=toy_examples(60, seed=1),
+        output=tmp_path, canvas=12, fractions=(0.0,),
+    )  # fmt: skip
+    lengths = [example.length for seed in (0, 1) for example in toy_examples(60, seed=seed)]
+    assert report.censored == sum(length > 12 for length in lengths)
+    assert report.train_documents + report.calibration_documents + report.censored == 120
+    assert load_predictor("max", tmp_path, backbone=toy_backbone(), canvas=12).predictor.options == {"length": 12}
+
+
+def test_the_backbone_runs_once_per_document_and_only_where_it_is_read(tmp_path: Path) -> None:
+    backbone, examples = toy_backbone(), toy_examples(32, seed=0)
+    learners = {f"{width}": Classification(width=backbone.spec.width, hidden=width) for width in (4, 8)}
+    features = extract(backbone, one_fraction_each(examples, FRACTIONS, seed=0), learners, canvas=CANVAS, batch_size=8, seed=0)  # type: ignore[arg-type]
+    assert len(backbone.passes) == 4  # type: ignore[attr-defined]
+    assert {len(found) for found in features.values()} == {32}
+    jobs = [FitJob("mean", tmp_path / "mean"), FitJob("distilbert", tmp_path / "text", {"encoder": "scratch"})]
+    fit_all(jobs, backbone=backbone, train=examples, calibration=examples, canvas=CANVAS, fractions=FRACTIONS, epochs=1)
+    assert len(backbone.passes) == 4  # type: ignore[attr-defined]
+
+
+def test_samples() -> None:
+    examples = toy_examples(400, seed=0)
+    drawn = [sample.fraction for sample in one_fraction_each(examples, (0.0, 0.25, 0.5, 0.75), seed=0)]
+    assert all(60 < drawn.count(fraction) < 140 for fraction in (0.0, 0.25, 0.5, 0.75))
+    assert [sample.fraction for sample in every_fraction(examples[:2], FRACTIONS)] == [0.0, 0.0, 0.5, 0.5]
+
+
+def test_classification_weighs_both_classes_alike() -> None:
+    """One position after the EOS outweighs three before it: the loss is the mean of the two classes' means."""
+    learner = Classification(width=4)
+    hidden_KD, index_K = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(4)
+    with torch.no_grad():
+        probability_K = learner.module(hidden_KD).sigmoid().squeeze(-1)
+        loss = learner.loss([(hidden_KD, index_K)], torch.tensor([3]))
+    expected = (-torch.log(1 - probability_K[:3]).mean() - torch.log(probability_K[3])) / 2
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_training_stops_early_and_keeps_the_best_epoch() -> None:
+    """Lengths that nothing explains: the held-out loss soon stops falling."""
+    backbone = toy_backbone()
+    learner = build("average_regression", backbone=backbone, canvas=CANVAS)
+    rng = torch.Generator().manual_seed(0)
+    features = [(torch.randn(2 * backbone.spec.width, generator=rng),) for _ in range(200)]
+    lengths = torch.randint(1, CANVAS, (200,), generator=rng).tolist()
+    training = train_weights(learner, features, lengths, epochs=100, patience=3)  # type: ignore[arg-type]
+    assert training.epochs == training.best_epoch + 3 < 100
+
+
+def test_wrong_requests(tmp_path: Path) -> None:
+    def fit(*jobs: FitJob, train: int = 60, calibration: int = 20, **changes: int) -> None:
+        fit_all(
+            jobs, backbone=toy_backbone(), train=toy_examples(train, seed=0), calibration=toy_examples(calibration, seed=1),
+            canvas=CANVAS, fractions=(0.0,), **changes,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    with pytest.raises(ConfigurationError, match="'fixed' has nothing to fit"):
+        fit(FitJob("fixed", tmp_path))
+    with pytest.raises(ConfigurationError, match="unknown method"):
+        fit(FitJob("best", tmp_path))
+    with pytest.raises(ConfigurationError, match="folder of its own"):
+        fit(FitJob("mean", tmp_path), FitJob("max", tmp_path))
+    with pytest.raises(ConfigurationError, match="no option depth"):
+        fit(FitJob("classification", tmp_path, {"depth": 3}))
+    with pytest.raises(ConfigurationError, match="expected 20 or more"):
+        fit(FitJob("classification", tmp_path), train=10)
+    with pytest.raises(ConfigurationError, match="epochs=0"):
+        fit(FitJob("classification", tmp_path), epochs=0)
+    with pytest.raises(CalibrationError, match="no calibration documents"):
+        fit(FitJob("mean", tmp_path), calibration=0)
+
+
+def test_few_calibration_documents_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fit_predictor(
+        "mean", backbone=toy_backbone(), train=toy_examples(5, seed=0), calibration=toy_examples(12, seed=1), output=tmp_path,
+        canvas=CANVAS, fractions=(0.0,),
+    )  # fmt: skip
+    assert "12 calibration documents cannot serve alpha=0.05: that takes 19" in caplog.text

@@ -1,0 +1,132 @@
+"""Predictor folders: what is written comes back, and what does not fit is refused with what to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eosbench.bounds import Calibration
+from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.fitting.features import Sample, to_prompt
+from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor
+from eosbench.predictors.folder import save_folder
+from eosbench.step_zero import step_zero
+from tests.eosbench.toy import CANVAS, MASK, toy_backbone, toy_examples
+
+OPTIONS: dict[str, dict[str, object]] = {
+    "logit": {"variant": "threshold", "tau": 0.25}, "concat_regression": {"grid": 4, "project": 3, "hidden": 5},
+    "average_regression": {"hidden": 5}, "classification": {"tau": 0.75, "hidden": 5}, "distilbert": {"encoder": "scratch"},
+    "mean": {"length": 7.25}, "max": {"length": 20}, "random": {"longest": 20},
+}  # fmt: skip
+BACKBONE = toy_backbone()
+CALIBRATION = Calibration({0.0: np.linspace(-1, 1, 30), 0.25: np.linspace(-0.5, 0.1, 19)}, scale="linear")
+
+
+def saved(folder: Path, method: str = "classification") -> FittedPredictor:
+    predictor = build(method, backbone=BACKBONE, canvas=CANVAS, options=OPTIONS.get(method))
+    fitted = FittedPredictor(method, predictor, CALIBRATION, {"data": {"train": 12}})
+    return save_folder(folder, fitted, backbone=BACKBONE, canvas=CANVAS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_round_trip(method: str, tmp_path: Path) -> None:
+    before = saved(tmp_path / "p", method)
+    after = load_predictor(method, tmp_path / "p", backbone=BACKBONE, canvas=CANVAS)
+    examples = [Sample(example, 0.5) for example in toy_examples(5, seed=1)]
+    prompts = [replace(to_prompt(sample, canvas=CANVAS, mask_id=MASK), reference_length=9) for sample in examples]
+    step = step_zero(BACKBONE, prompts)
+    assert [p.length for p in before.predict(step)] == [p.length for p in after.predict(step)]
+    assert after.predictor.options == before.predictor.options
+    assert after.calibration is not None and after.calibration.scale == "linear"
+    assert {u: list(scores) for u, scores in after.calibration.scores.items()} == {
+        u: list(scores) for u, scores in CALIBRATION.scores.items()
+    }
+    assert after.info["data"] == {"train": 12}
+    assert after.info["backbone"]["fingerprint"] == BACKBONE.spec.fingerprint
+
+
+@pytest.mark.parametrize("method", ["concat_regression", "average_regression", "classification"])
+def test_heads_are_small(method: str, tmp_path: Path) -> None:
+    """At the embedded model's width and canvas a head stays under 300 kB."""
+    spec = replace(BACKBONE.spec, width=192)
+    wide = toy_backbone()
+    wide.spec = spec
+    fitted = FittedPredictor(method, build(method, backbone=wide, canvas=256))
+    save_folder(tmp_path, fitted, backbone=wide, canvas=256)
+    assert (tmp_path / "model.safetensors").stat().st_size < 300_000
+
+
+def test_another_backbone(tmp_path: Path) -> None:
+    saved(tmp_path / "p")
+    other = toy_backbone()
+    other.spec = replace(other.spec, fingerprint="91bc", name="other-model")
+    message = r"was fitted for backbone 0123456789abcdef, this one is 91bc: fit it again with .*--pretrained other-model"
+    with pytest.raises(PredictorError, match=message):
+        load_predictor("classification", tmp_path / "p", backbone=other, canvas=CANVAS)
+
+
+def test_another_canvas_or_method(tmp_path: Path) -> None:
+    saved(tmp_path)
+    with pytest.raises(PredictorError, match="canvas of 32, this one is 64"):
+        load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=64)
+    with pytest.raises(PredictorError, match="is a 'classification', asked for is 'mean'"):
+        load_predictor("mean", tmp_path, backbone=BACKBONE, canvas=CANVAS)
+
+
+def test_options_belong_to_the_folder(tmp_path: Path) -> None:
+    saved(tmp_path)
+    load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"tau": 0.75})
+    with pytest.raises(ConfigurationError, match=r"fitted with tau=0\.75, asked for is 0\.5"):
+        load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"tau": 0.5})
+
+
+def test_missing_and_broken_folders(tmp_path: Path) -> None:
+    def load() -> FittedPredictor:
+        return load_predictor("classification", tmp_path / "p", backbone=BACKBONE, canvas=CANVAS)
+
+    with pytest.raises(PredictorError, match="no predictor folder"):
+        load()
+    saved(tmp_path / "p")
+    config, weights = tmp_path / "p" / "config.json", tmp_path / "p" / "model.safetensors"
+    whole = weights.read_bytes()
+
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(PredictorError, match="cannot be read"):
+        load()
+    weights.unlink()
+    with pytest.raises(PredictorError, match="cannot be read"):
+        load()
+    weights.write_bytes(whole)
+
+    text = config.read_text(encoding="utf-8")
+    settings = json.loads(text)
+    config.write_text(json.dumps({**settings, "options": {"hidden": 7, "tau": 0.75}}), encoding="utf-8")
+    with pytest.raises(PredictorError, match="does not hold the weights"):
+        load()
+    config.write_text(json.dumps({name: value for name, value in settings.items() if name != "canvas"}), encoding="utf-8")
+    with pytest.raises(PredictorError, match="lacks canvas"):
+        load()
+    config.write_text(json.dumps({"model_type": "llama"}), encoding="utf-8")
+    with pytest.raises(PredictorError, match="not one of eosbench's predictors"):
+        load()
+    config.write_text(text[:20], encoding="utf-8")
+    with pytest.raises(PredictorError, match="cannot be read"):
+        load()
+
+
+def test_a_text_encoder_needs_its_tokenizer(tmp_path: Path) -> None:
+    saved(tmp_path, "distilbert")
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(PredictorError, match=r"tokenizer\.json"):
+        load_predictor("distilbert", tmp_path, backbone=BACKBONE, canvas=CANVAS)
+
+
+def test_loading_a_text_encoder_asks_no_hub_and_no_backbone_tokenizer(tmp_path: Path) -> None:
+    saved(tmp_path, "distilbert")
+    bare = toy_backbone()
+    bare.tokenizer = None
+    assert load_predictor("distilbert", tmp_path, backbone=bare, canvas=CANVAS).reads == "text"

@@ -1,0 +1,160 @@
+"""What holds for every method: names, leaks, batches, revealed tokens; and the baselines by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.fitting.data import Example
+from eosbench.fitting.features import Sample, to_prompt
+from eosbench.predictors import METHODS, THE_FIVE, FittedPredictor, build, load_predictor, method_class
+from eosbench.predictors.concat_regression import grid_positions
+from eosbench.predictors.max import Max
+from eosbench.predictors.mean import Mean
+from eosbench.predictors.random import Random
+from eosbench.records import Prompt
+from eosbench.step_zero import step_zero, text_only
+from tests.eosbench.toy import CANVAS, MASK, toy_backbone, toy_examples
+
+OPTIONS: dict[str, dict[str, object]] = {
+    "mean": {"length": 7.25}, "max": {"length": 20}, "random": {"longest": 20}, "distilbert": {"encoder": "scratch"},
+}  # fmt: skip
+BACKBONE = toy_backbone()
+EXAMPLES = toy_examples(6, seed=3)
+
+
+def predictor(method: str, **options: object) -> FittedPredictor:
+    """With untrained weights where it has some: what is tested here holds for any weights."""
+    return FittedPredictor(
+        method, build(method, backbone=BACKBONE, canvas=CANVAS, options={**OPTIONS.get(method, {}), **options})
+    )
+
+
+def prompts(examples: list[Example], fraction: float) -> list[Prompt]:
+    return [to_prompt(Sample(example, fraction), canvas=CANVAS, mask_id=MASK) for example in examples]
+
+
+def lengths(fitted: FittedPredictor, batch: list[Prompt]) -> list[float]:
+    return [prediction.length for prediction in fitted.predict(step_zero(BACKBONE, batch))]
+
+
+def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
+    folder = Path(__file__).parents[3] / "eosbench" / "predictors"
+    shared = {"__init__", "protocol", "heads", "folder"}
+    assert {file.stem for file in folder.glob("*.py")} - shared == set(METHODS)
+    assert set(THE_FIVE) <= set(METHODS)
+    for method, target in METHODS.items():
+        assert target.startswith(f"eosbench.predictors.{method}:")
+        kind = method_class(method)
+        assert kind.reads in ("dlm", "text", "nothing")
+        assert bool(kind.needs) == (kind.reads == "dlm")
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown method 'best'.*logit, concat_regression"):
+        load_predictor("best", backbone=BACKBONE, canvas=CANVAS)
+    with pytest.raises(ConfigurationError, match="'fixed' has no option tau: expected none"):
+        load_predictor("fixed", backbone=BACKBONE, canvas=CANVAS, options={"tau": 1})
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("logit", "fixed", "oracle")])
+def test_a_fitted_method_asks_for_its_folder(method: str) -> None:
+    with pytest.raises(PredictorError, match=rf"eosbench fit --method {method} --pretrained scripted"):
+        load_predictor(method, backbone=BACKBONE, canvas=CANVAS)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle"])
+def test_the_reference_does_not_leak(method: str) -> None:
+    """At u = 0 another reference changes nothing; nor does `reference_length`, which is the oracle's alone."""
+    swapped = [Example(e.prompt_text, e.prompt_ids, tuple(reversed(e.response_ids)) + (5,) * 3) for e in EXAMPLES]
+    told = [Prompt(p.text, p.ids, p.canvas, p.fraction, reference_length=3) for p in prompts(EXAMPLES, 0.0)]
+    fitted = predictor(method)
+    assert lengths(fitted, prompts(EXAMPLES, 0.0)) == lengths(fitted, prompts(swapped, 0.0)) == lengths(fitted, told)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle"])
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_a_batch_of_one_equals_a_batch_of_many(method: str, fraction: float) -> None:
+    fitted, batch = predictor(method), prompts(EXAMPLES, fraction)
+    assert lengths(fitted, batch) == pytest.approx([lengths(fitted, [prompt])[0] for prompt in batch], abs=1e-3)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle"])
+def test_revealed_tokens_are_the_least_that_is_predicted(method: str) -> None:
+    batch = [Prompt("n1", EXAMPLES[0].prompt_ids, (*[MASK] * (CANVAS - 2), 9, MASK))]
+    (prediction,) = predictor(method).predict(step_zero(BACKBONE, batch))
+    assert prediction.at_least == CANVAS - 1
+    assert prediction.length >= CANVAS - 1
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle" and method_class(m).reads != "dlm"])
+def test_methods_that_do_not_read_the_dlm_need_no_pass(method: str) -> None:
+    batch = prompts(EXAMPLES, 0.0)
+    fitted = predictor(method)
+    assert [p.length for p in fitted.predict(text_only(batch, MASK))] == lengths(fitted, batch)
+
+
+def test_classification_asks_open_positions_alone() -> None:
+    batch = prompts(EXAMPLES, 0.75)
+    step = step_zero(BACKBONE, batch)
+    for row, prediction in enumerate(predictor("classification", tau=0.0).predict(step)):
+        assert prediction.length == step.at_least_B[row]  # tau = 0: the first position that is asked at all
+        assert prediction.eos_probability is not None
+        assert not prediction.eos_probability[: step.at_least_B[row]].any()
+    never = predictor("classification", tau=1.0).predict(step)
+    assert [prediction.length for prediction in never] == [CANVAS] * len(batch)
+
+
+def test_concat_reads_the_canvas_it_was_built_for() -> None:
+    assert grid_positions(64, 5) == [0, 4, 16, 35, 63]
+    assert grid_positions(1, 3) == [0, 0, 0]
+    with pytest.raises(PredictorError, match="canvas of 32 positions, this one has 5"):
+        lengths(predictor("concat_regression"), [Prompt("", EXAMPLES[0].prompt_ids, (MASK,) * 5)])
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("concat_regression", {"grid": 0}), ("classification", {"positions": 0}), ("distilbert", {"head": "x"})],
+)
+def test_wrong_options(method: str, options: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match="expected"):
+        predictor(method, **options)
+
+
+@pytest.mark.parametrize("head", ["classes", "regression"])
+def test_distilbert_reads_texts_of_any_length(head: str) -> None:
+    """Longer than its positions, and empty: truncated, and predicted all the same; classes are powers of two."""
+    batch = [Prompt(text, (2, 4, 3), (MASK,) * CANVAS) for text in ("n3 " * 600, "", "n3")]
+    predictions = predictor("distilbert", head=head).predict(text_only(batch, MASK))
+    assert all(0 <= prediction.length <= CANVAS for prediction in predictions)
+    if head == "classes":
+        assert all(prediction.length in (1, 2, 4, 8, 16, 32) for prediction in predictions)
+
+
+def test_baselines_by_hand() -> None:
+    batch = prompts(EXAMPLES, 0.0)
+    assert lengths(predictor("fixed"), batch) == [CANVAS] * 6
+    length_N = np.array([2, 4, 9])
+    step = text_only(batch, MASK)
+    assert [p.length for p in Mean.from_lengths(length_N).predict(step)] == [5.0] * 6
+    assert [p.length for p in Max.from_lengths(length_N).predict(step)] == [9.0] * 6
+
+
+def test_random_is_even_and_repeatable() -> None:
+    """2,000 prompts over 1 to 4: 500 each, give or take four standard deviations."""
+    batch = text_only([Prompt("", (index,), (MASK,)) for index in range(2_000)], MASK)
+    method = Random.from_lengths(np.array([1, 4]))
+    drawn = [prediction.length for prediction in method.predict(batch)]
+    assert drawn == [prediction.length for prediction in method.predict(batch)]
+    assert set(drawn) == {1.0, 2.0, 3.0, 4.0}
+    assert all(abs(drawn.count(value) - 500) < 4 * 19.4 for value in (1.0, 2.0, 3.0, 4.0))
+
+
+def test_the_oracle_needs_a_reference() -> None:
+    told = text_only([Prompt("", (4,), (MASK,), reference_length=7)], MASK)
+    assert [prediction.length for prediction in predictor("oracle").predict(told)] == [7.0]
+    with pytest.raises(PredictorError, match="eos_upper_bound"):
+        predictor("oracle").predict(text_only([Prompt("", (4,), (MASK,))], MASK))
