@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from eosbench.errors import ConfigurationError
@@ -24,6 +25,12 @@ def encode_prompt(tokenizer: Any, text: str, chat: bool) -> list[int]:
         raise ConfigurationError("the tokenizer has no chat template: encode the prompt as plain text (chat=False)")
     message = [{"role": "user", "content": text}]
     return list(tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=True, return_dict=False))
+
+
+def decode_prompt(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The text of a prompt's ids without special tokens: what text encoders read, in fitting and in evaluation alike."""
+    _known(tokenizer)
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def encode_response(tokenizer: Any, text: str) -> list[int]:

@@ -1,6 +1,6 @@
 """Documents to fit a length predictor on: prompts with their answers, from a file or from the embedded benchmark.
 
-A source is a `.jsonl` or `.csv` file with the columns `prompt` and `response`, or `instruct:<split>` (see eosbench/instruct.py).
+A source is a `.jsonl` or `.csv` file with a column of prompts and one of responses, or `instruct:<split>` (eosbench/instruct.py).
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from eosbench.backbone import Backbone
-from eosbench.encoding import encode_prompt, encode_response, has_chat_template
+from eosbench.encoding import decode_prompt, encode_prompt, encode_response, has_chat_template
 from eosbench.errors import ConfigurationError
 from eosbench.instruct import SPLIT_SIZES, stream
-
-COLUMNS = ("prompt", "response")
 
 
 @dataclass(frozen=True)
 class Example:
-    """One document: the prompt as text and as the ids the backbone reads, and the answer's ids; its length is L."""
+    """One document: the prompt's ids, their text (`decode_prompt`), and the answer's ids, whose number is L."""
 
     prompt_text: str
     prompt_ids: tuple[int, ...]
@@ -40,17 +38,32 @@ def encode(backbone: Backbone, prompt_text: str, response_text: str, chat: bool 
     tokenizer = backbone.tokenizer
     use_chat = has_chat_template(tokenizer) if chat is None else chat
     prompt_ids = encode_prompt(tokenizer, prompt_text, use_chat)
-    return Example(prompt_text, tuple(prompt_ids), tuple(encode_response(tokenizer, response_text)))
+    return Example(decode_prompt(tokenizer, prompt_ids), tuple(prompt_ids), tuple(encode_response(tokenizer, response_text)))
 
 
-def load_examples(source: str | Path, backbone: Backbone, *, limit: int | None = None, chat: bool | None = None) -> list[Example]:
+def load_examples(
+    source: str | Path,
+    backbone: Backbone,
+    *,
+    limit: int | None = None,
+    chat: bool | None = None,
+    prompt_column: str = "prompt",
+    response_column: str = "response",
+) -> list[Example]:
     """Reads and encodes the first `limit` documents of a source (all by default).
+
+    Args:
+        source: path of a file, or instruct:<split>.
+        backbone: whose tokenizer counts.
+        limit: at most so many documents.
+        chat: see `encode`.
+        prompt_column, response_column: where a file holds them.
 
     Raises:
         ConfigurationError: the source is missing, of an unknown kind, empty, lacks a column, or has an empty answer.
     """
     examples = []
-    for where, prompt, response in islice(_documents(str(source)), limit):
+    for where, prompt, response in islice(_documents(str(source), prompt_column, response_column), limit):
         example = encode(backbone, prompt, response, chat)
         if example.length == 0:
             raise ConfigurationError(f"{where}: the response is empty: remove the document, or write the answer")
@@ -89,7 +102,7 @@ def data_digest(examples: Sequence[Example]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _documents(source: str) -> Iterator[tuple[str, str, str]]:
+def _documents(source: str, prompt_column: str, response_column: str) -> Iterator[tuple[str, str, str]]:
     """(where, prompt, response) of each document."""
     if source.startswith("instruct:"):
         split = source.removeprefix("instruct:")
@@ -103,11 +116,14 @@ def _documents(source: str) -> Iterator[tuple[str, str, str]]:
     if path.suffix not in readers:
         raise ConfigurationError(f"{source}: expected a file that ends in .jsonl or .csv, got {path.suffix or 'no ending'!r}")
     for where, row in readers[path.suffix](path):
-        missing = [name for name in COLUMNS if not isinstance(row.get(name), str)]
+        missing = [name for name in (prompt_column, response_column) if not isinstance(row.get(name), str)]
         if missing:
             has = ", ".join(map(str, row)) or "nothing"
-            raise ConfigurationError(f"{where}: no text in column {', '.join(missing)}: expected prompt and response, got {has}")
-        yield where, row["prompt"], row["response"]
+            raise ConfigurationError(
+                f"{where}: no text in column {', '.join(missing)}, the columns are {has}: name the right ones "
+                "(prompt_column, response_column)"
+            )
+        yield where, row[prompt_column], row[response_column]
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -120,7 +136,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             except ValueError as error:
                 raise ConfigurationError(f"{path}:{number}: not a line of JSON: {error}") from error
             if not isinstance(row, dict):
-                raise ConfigurationError(f"{path}:{number}: expected a JSON object with prompt and response")
+                raise ConfigurationError(f"{path}:{number}: expected a JSON object with a prompt and a response")
             yield f"{path}:{number}", row
 
 

@@ -1,8 +1,9 @@
 """`distilbert`: a DistilBERT encoder on the prompt's text alone; what the length owes to the prompt, without the diffusion model.
 
 The head names a power-of-two bucket (`head="classes"`; the length is the bucket's upper edge) or a length (`head="regression"`).
-The encoder is a pretrained one by hub id or folder, or, with `encoder="scratch"`, a small one that is trained from nothing on the
-backbone's tokenizer. Its tokenizer and its shape are kept in the predictor's folder, so that loading needs no hub.
+The encoder is a pretrained one by hub id or folder (`encoder="distilbert-base-uncased"`), or, with `encoder="scratch"`, the
+default, a small one that is trained from nothing on the backbone's tokenizer and needs no network. The encoder's tokenizer and
+shape are kept in the predictor's folder, so that loading asks no hub.
 Legend: B batch, T tokens, D width, K buckets.
 """
 
@@ -83,7 +84,7 @@ class DistilBert:
         backbone: Backbone,
         canvas: int,
         head: str = "classes",
-        encoder: str = "distilbert-base-uncased",
+        encoder: str = "scratch",
         encoder_config: Mapping[str, Any] | None = None,
         files: Mapping[str, str] | None = None,
     ) -> None:

@@ -12,15 +12,14 @@ if TYPE_CHECKING:
 
 
 class Fixed:
-    """Predicts C."""
+    """Predicts C, the length of the canvas it is shown."""
 
     reads: ClassVar[Reads] = "nothing"
     needs: ClassVar[frozenset[Need]] = frozenset()
     fitting: ClassVar[Fitting] = "none"
 
-    def __init__(self, *, canvas: int) -> None:
-        self.canvas = canvas
+    def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
-        return [LengthPrediction(float(self.canvas)) for _ in batch.prompts]
+        return [LengthPrediction(float(len(prompt.canvas))) for prompt in batch.prompts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eosbench.encoding import encode_prompt, encode_response, has_chat_template
+from eosbench.encoding import decode_prompt, encode_prompt, encode_response, has_chat_template
 from eosbench.errors import ConfigurationError
 from tests.fakes import BOS, FIRST_BYTE, SEP, ByteTokenizer
 from tests.golden_files import load_golden
@@ -17,6 +17,7 @@ def test_by_hand() -> None:
     assert encode_prompt(tokenizer, "hi", chat=True) == [BOS, *hi, SEP]
     assert encode_prompt(tokenizer, "hi", chat=False) == [BOS, *hi]
     assert encode_response(tokenizer, "hi") == hi
+    assert decode_prompt(tokenizer, [BOS, *hi, SEP]) == "hi"
 
 
 def test_a_real_tokenizer() -> None:

@@ -22,7 +22,7 @@ def file(folder: Path, name: str, text: str) -> Path:
 
 def test_a_document_becomes_ids() -> None:
     example = encode(BACKBONE, "ab", "cde")
-    assert (example.prompt_ids[0], example.prompt_ids[-1], example.length) == (BOS, SEP, 3)
+    assert (example.prompt_ids[0], example.prompt_ids[-1], example.prompt_text, example.length) == (BOS, SEP, "ab", 3)
     assert encode(BACKBONE, "ab", "cde", chat=False).prompt_ids == example.prompt_ids[:-1]
 
 
@@ -32,6 +32,8 @@ def test_files(tmp_path: Path) -> None:
     assert load_examples(jsonl, BACKBONE) == load_examples(csv, BACKBONE)
     assert [example.length for example in load_examples(jsonl, BACKBONE)] == [2, 1]
     assert len(load_examples(jsonl, BACKBONE, limit=1)) == 1
+    other = file(tmp_path, "o.csv", "question,answer,prompt\na,bc,x\nd,e,x\n")
+    assert load_examples(other, BACKBONE, prompt_column="question", response_column="answer") == load_examples(csv, BACKBONE)
 
 
 def test_the_embedded_benchmark() -> None:
@@ -43,7 +45,7 @@ def test_the_embedded_benchmark() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("d.jsonl", '{"prompt": "a", "answer": "b"}', r"d\.jsonl:1: no text in column response.*got prompt, answer"),
+        ("d.jsonl", '{"prompt": "a", "answer": "b"}', r"d\.jsonl:1: no text in column response, the columns are prompt, answer"),
         ("d.jsonl", '{"prompt": "a", "response": 3}', "no text in column response"),
         ("d.jsonl", '{"prompt": "a", "response": "b"}\n{"prompt"', r"d\.jsonl:2: not a line of JSON"),
         ("d.jsonl", "[1]", "expected a JSON object"),
