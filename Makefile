@@ -48,7 +48,7 @@ bench: venv  ## speed, as ratios against a plain reference loop
 	$(BIN)/python -m benchmarks
 
 embedded-model: venv  ## trains the embedded model and fits its predictors again (about two hours on two cores)
-	$(BIN)/python -m eosbench.fitting.embedded
+	$(BIN)/python -m eosbench.embedded.make
 
 clean:  ## what the targets above left behind, but not .venv
 	rm -rf build dist results/demo reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 """The Backbone protocol: all that decoding, likelihood and the predictors know of a model.
 
-A family (model_adapters/) wraps one of transformers' own model classes behind these five members. Nothing else in eosbench knows how a
-checkpoint names its weights, masks its attention or shifts its logits.
+A family (model_adapters/) wraps one of transformers' own model classes behind these five members. Nothing else in eosbench
+knows how a checkpoint names its weights, masks its attention or shifts its logits.
 
 Legend: B batch, T tokens, V vocabulary, D width.
 """
@@ -28,6 +28,7 @@ class BackboneSpec:
         vocab_size: number of logits per position, V.
         width: D.
         logits_shifted: True where the raw row i scores token i + 1 (Dream, DiffuGPT).
+        layers, block_parameters: number of transformer blocks and of weights in their matrices, for estimating FLOPs.
         fingerprint: short hash of config and weights: what predictors and caches are bound to.
         name: the path or hub id it was loaded from.
     """
@@ -42,6 +43,8 @@ class BackboneSpec:
     logits_shifted: bool
     fingerprint: str
     name: str = ""
+    layers: int = 0
+    block_parameters: int = 0
 
 
 class Backbone(Protocol):
@@ -55,7 +58,7 @@ class Backbone(Protocol):
     def dtype(self) -> torch.dtype: ...
 
     def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """[B, T] ids -> [B, T, D]: last hidden state after the final norm, raw row for raw row. attention_mask [B, T]: 1 = token."""
+        """[B, T] ids -> [B, T, D]: last hidden state after the final norm, raw rows. attention_mask [B, T]: 1 = token."""
         ...
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:

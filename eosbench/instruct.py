@@ -5,11 +5,12 @@ template, so that the answer's length is known exactly (count from a to b), is c
 sums), or has a known distribution that no method can see through (a story). Nothing is read from disk and nothing is downloaded:
 
     from eosbench.instruct import documents
-    documents("test")[0]      # Instruction(family='count', language='en', prompt='Count from 3 to 9.', response='3 4 5 6 7 8 9', ...)
+    documents("test")[1]  # Instruction(family='count', language='en', prompt='Count from 3 to 5.', response='3 4 5', ...)
 
-Splits. `train`, `calibration` and `test` are drawn from one distribution and cut by a hash of the prompt, so no prompt stands in two of
-them and calibration and test are exchangeable. `length_ood` asks the same for answers longer than any in `train`; `domain_ood` holds
-families that never occur in `train`. Documents depend on (VERSION, split, seed, index) alone: change the generator, raise VERSION.
+Splits. `train`, `calibration` and `test` are drawn from one distribution and cut by a hash of the prompt, so no prompt stands
+in two of them and calibration and test are exchangeable. `length_ood` asks the same for answers longer than any in `train`;
+`domain_ood` holds families that never occur in `train`. Documents depend on (VERSION, split, seed, index) alone: change the
+generator, raise VERSION.
 """
 
 from __future__ import annotations
@@ -87,7 +88,11 @@ def list_things(rng: random.Random, long: bool) -> Draw:
     language = _language(rng)
     pool = words.NOUNS[language]
     n = rng.randint(58, 70) if long else rng.randint(1, 16)
-    return language, rng.choice(words.LIST[language]).format(n=n, noun=rng.choice(pool)), ", ".join(rng.choice(pool) for _ in range(n))
+    return (
+        language,
+        rng.choice(words.LIST[language]).format(n=n, noun=rng.choice(pool)),
+        ", ".join(rng.choice(pool) for _ in range(n)),
+    )
 
 
 def sums(rng: random.Random, long: bool) -> Draw:
@@ -201,7 +206,9 @@ def stream(split: str, seed: int = 0) -> Iterator[Instruction]:
             if _belongs(split, prompt) and (split == "train" or prompt not in seen):
                 break
         else:
-            raise ConfigurationError(f"split {split!r} holds no new {family!r} prompt after document {index}: ask for fewer documents")
+            raise ConfigurationError(
+                f"split {split!r} holds no new {family!r} prompt after document {index}: ask for fewer documents"
+            )
         seen.add(prompt)
         yield Instruction(f"{split}-{seed}-{index:06d}", split, family, language, prompt, response, family not in NOT_EXACT)
 

@@ -32,7 +32,7 @@ class Prompt:
 class LengthPrediction:
     """A point estimate of the EOS position in tokens and, where a method has one, P(at or after EOS) per canvas position [C].
 
-    `at_least` is what the revealed tokens prove: a token revealed at canvas index i means that the EOS stands after it, L >= i + 1.
+    `at_least` is what the revealed tokens prove: a token revealed at canvas index i means that L >= i + 1.
     """
 
     length: float
@@ -53,8 +53,8 @@ class LengthBound:
 class LengthRecord:
     """One document under one method at one unmasked fraction: the JSON answer of an `eos_upper_bound` request.
 
-    Positions and lengths count from the start of the response. `eos_rank` and `eos_prob` are read at canvas index L of step zero and
-    are None for methods that do not read the DLM or when L >= C.
+    Positions and lengths count from the start of the response. `eos_rank` and `eos_prob` are read at canvas index L of step zero
+    and are None for methods that do not read the DLM or when L >= C.
     """
 
     method: str

@@ -1,8 +1,8 @@
 """What a predictor sees of an answer that is already partly unmasked (the benchmark's unmasked fraction u).
 
-floor(u * L) of the L response tokens are revealed before prediction, at positions drawn from a generator that is seeded by the document
-alone: the same document reveals the same tokens under every method, batch size and process, and what is revealed at a smaller fraction is
-revealed at a larger one too. EOS positions are never revealed.
+floor(u * L) of the L response tokens are revealed before prediction, at positions drawn from a generator that is seeded by the
+document alone: the same document reveals the same tokens under every method, batch size and process, and what is revealed at a
+smaller fraction is revealed at a larger one too. EOS positions are never revealed.
 """
 
 from __future__ import annotations

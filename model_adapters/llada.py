@@ -108,9 +108,8 @@ def build(
     weights = checkpoint.read_into(torch.nn.ModuleDict(parts), weight_names(config.num_hidden_layers), device=device, dtype=dtype)
     if config.tie_word_embeddings:
         output.weight = model.embed_tokens.weight
-    model.rotary_emb = type(model.rotary_emb)(config).to(
-        device
-    )  # its buffers are computed, not stored: on meta they hold nothing
+    # The rotary buffers are computed, not stored: on the meta device they hold nothing.
+    model.rotary_emb = type(model.rotary_emb)(config).to(device)
 
     essentials = ("vocab_size", "hidden_size", "num_attention_heads", "num_key_value_heads", "rms_norm_eps", "rope_parameters")
     settings = {name: getattr(config, name) for name in essentials} | {"family": "llada", "mask_id": mask_id}
@@ -125,5 +124,7 @@ def build(
         logits_shifted=False,
         fingerprint=fingerprint(settings, weights),
         name=checkpoint.name,
+        layers=config.num_hidden_layers,
+        block_parameters=sum(p.numel() for p in model.layers.parameters() if p.ndim == 2),
     )
     return FullCanvasBackbone(model, output, spec=spec, tokenizer=checkpoint.tokenizer)

@@ -1,0 +1,103 @@
+"""Makes the embedded model and its predictors again: `make embedded-model` (about two hours on two cores, minutes on a GPU).
+
+Data, tokenizer, model, predictors and calibration all follow from the generator (eosbench/instruct.py) and the seeds in
+PretrainConfig; nothing is downloaded. The tokenizer is a byte-level BPE over the train split with single digits; `<bos>` opens
+a prompt and `<sep>` closes it, both added by the tokenizer itself, so that plain prompts and the chat template give the same
+ids. The DistilBERT of the embedded predictor is trained from scratch; who has a network names a published encoder instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from eosbench import embedded
+from eosbench.fitting.data import load_examples
+from eosbench.fitting.fit import FitJob, fit_all
+from eosbench.fitting.pretrain import PretrainConfig, pretrain
+from eosbench.instruct import stream
+from eosbench.predictors import METHODS, method_class
+from model_adapters import load_backbone
+from model_adapters.export_llada import save_llada
+
+logger = logging.getLogger(__name__)
+
+SPECIAL_TOKENS = ("<mask>", "<eos>", "<bos>", "<sep>")
+VOCABULARY = 896
+TRAIN_DOCUMENTS = 4_000  # for the predictors
+LOG = Path("docs/embedded-training.jsonl")
+CHAT_TEMPLATE = (
+    "{{ '<bos>' }}{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}{{ message['content'] + '<eos>' }}"
+    "{% elif message['role'] == 'system' %}{{ message['content'] + '\\n' }}"
+    "{% else %}{{ message['content'] + '<sep>' }}{% endif %}{% endfor %}"
+)
+
+
+def build_tokenizer(documents: int = 40_000) -> PreTrainedTokenizerFast:
+    """Trains the byte-level BPE tokenizer on the first `documents` of the train split."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator((f"{d.prompt}\n{d.response}" for d in islice(stream("train"), documents)), trainer)
+    framing = [(token, bpe.token_to_id(token)) for token in ("<bos>", "<sep>")]
+    bpe.post_processor = processors.TemplateProcessing(single="<bos> $A <sep>", special_tokens=framing)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        mask_token="<mask>",
+        eos_token="<eos>",
+        bos_token="<bos>",
+        sep_token="<sep>",
+        pad_token="<eos>",
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def make_model(folder: Path, config: PretrainConfig, device: str, log: Path = LOG) -> None:
+    """Trains tokenizer and model, and writes a LLaDA-format checkpoint."""
+    tokenizer = build_tokenizer()
+    model = pretrain(tokenizer, config, log, snapshot=folder.with_suffix(".snapshot.safetensors"), device=device)
+    shutil.rmtree(folder, ignore_errors=True)
+    mask_id, eos_id = tokenizer.mask_token_id, tokenizer.eos_token_id
+    save_llada(folder, model.model, model.lm_head.weight, mask_id=mask_id, eos_id=eos_id)
+    tokenizer.save_pretrained(folder)
+    folder.with_suffix(".snapshot.safetensors").unlink(missing_ok=True)
+
+
+def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
+    """Fits on the train split, calibrates on the calibration split, and writes one folder per method."""
+    backbone = load_backbone(str(embedded.MODEL), device=device)
+    train = load_examples("instruct:train", backbone, limit=TRAIN_DOCUMENTS)
+    calibration = load_examples("instruct:calibration", backbone)
+    jobs = [FitJob(method, folder / method) for method in methods]
+    for report in fit_all(jobs, backbone=backbone, train=train, calibration=calibration, canvas=embedded.CANVAS):
+        logger.info("%s: rmse by unmasked fraction %s", report.method, {u: round(e, 1) for u, e in report.rmse.items()})
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    make_model(embedded.MODEL, PretrainConfig(bfloat16=device == "cuda"), device)
+    fitted = [method for method in METHODS if method_class(method).fitting != "none"]
+    make_predictors(embedded.MODEL.parent / "predictors", fitted, device)
+
+
+if __name__ == "__main__":
+    main()

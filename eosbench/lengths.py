@@ -1,0 +1,114 @@
+"""Length predictions for prompts, batch by batch, with one step zero for all methods that read the DLM.
+
+A `LengthReader` holds one predictor, or all of a sweep's. Asked for a method, it runs step zero once over each new prompt, lets
+every predictor it holds predict from it while the hidden states are there, and (`keep=True`) remembers the answers: the second
+method costs no forward pass. What a method is charged for is the same either way: the pass it reads, and its own head.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eosbench.backbone import Backbone
+from eosbench.predictors import FittedPredictor
+from eosbench.records import LengthPrediction, Prompt
+from eosbench.step_zero import Need, step_zero, text_only
+
+Key = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one prompt's step zero said.
+
+    Attributes:
+        predictions: method -> prediction.
+        seconds: method -> its share of the batch's time.
+        eos_probability_C, eos_rank_C: per canvas position, where they were asked for.
+    """
+
+    predictions: dict[str, LengthPrediction] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    eos_probability_C: NDArray[np.float32] | None = None
+    eos_rank_C: NDArray[np.int64] | None = None
+
+
+class LengthReader:
+    """Predictions of one or more fitted predictors on one backbone.
+
+    Args:
+        backbone: what step zero runs on.
+        predictors: method -> fitted predictor.
+        keep: remember every reading, for methods asked later (a sweep); otherwise memory does not grow with the prompts.
+    """
+
+    def __init__(self, backbone: Backbone, predictors: Mapping[str, FittedPredictor], *, keep: bool = False) -> None:
+        self.backbone = backbone
+        self.predictors = dict(predictors)
+        self._kept: dict[Key, Reading] | None = {} if keep else None
+
+    def reads_dlm(self, method: str) -> bool:
+        return self.predictors[method].reads == "dlm"
+
+    def read(self, method: str, prompts: Sequence[Prompt], batch_size: int, *, with_eos: bool = False) -> Iterator[Reading]:
+        """One reading a prompt, in order.
+
+        Args:
+            method: one of the predictors.
+            prompts: of any lengths; neighbours of like length make better batches.
+            batch_size: prompts per forward pass.
+            with_eos: also EOS probability and rank at every canvas position (for methods that read the DLM).
+        """
+        for start in range(0, len(prompts), batch_size):
+            batch = prompts[start : start + batch_size]
+            if self.predictors[method].reads == "nothing":
+                yield from self._predict({method: self.predictors[method]}, batch, with_eos=False)
+            elif self._kept is None:
+                yield from self._predict({method: self.predictors[method]}, batch, with_eos)
+            else:
+                new = [prompt for prompt in batch if _key(prompt) not in self._kept]
+                shared = {name: fitted for name, fitted in self.predictors.items() if fitted.reads != "nothing"}
+                if new:
+                    self._kept.update(zip(map(_key, new), self._predict(shared, new, with_eos=True), strict=True))
+                yield from (self._kept[_key(prompt)] for prompt in batch)
+
+    def _predict(self, fitted: Mapping[str, FittedPredictor], prompts: Sequence[Prompt], with_eos: bool) -> list[Reading]:
+        """One step zero, if any of the methods reads it, and every method's predictions from it."""
+        started = time.perf_counter()
+        needs: set[Need] = {need for one in fitted.values() for need in one.needs}
+        reads_dlm = any(one.reads == "dlm" for one in fitted.values())
+        if reads_dlm:
+            step = step_zero(self.backbone, prompts, needs | ({"eos"} if with_eos else set()))
+        else:
+            step = text_only(prompts, self.backbone.spec.mask_id)
+        pass_seconds = time.perf_counter() - started
+
+        readings = [Reading() for _ in prompts]
+        for method, one in fitted.items():
+            started = time.perf_counter()
+            for reading, prediction in zip(readings, one.predict(step), strict=True):
+                reading.predictions[method] = prediction
+            seconds = time.perf_counter() - started + (pass_seconds if one.reads == "dlm" else 0.0)
+            for reading in readings:
+                reading.seconds[method] = seconds / len(prompts)
+        if not (reads_dlm and with_eos):
+            return readings
+        probability_BC = step.read("eos_probability_BC").float().cpu().numpy()
+        rank_BC = step.read("eos_rank_BC").cpu().numpy()
+        return [
+            replace(
+                reading,
+                eos_probability_C=probability_BC[row, : len(prompt.canvas)],
+                eos_rank_C=rank_BC[row, : len(prompt.canvas)],
+            )
+            for row, (reading, prompt) in enumerate(zip(readings, prompts, strict=True))
+        ]
+
+
+def _key(prompt: Prompt) -> Key:
+    return prompt.ids, prompt.canvas

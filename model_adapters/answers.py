@@ -1,0 +1,138 @@
+"""From requests to answers: predict a length, make it a bound, denoise that window; for the benchmark, report the bound alone.
+
+A predictor sees the prompt and the canvas. The reference answer, which benchmark requests carry, fills in the revealed tokens
+of that canvas and is compared with the bound afterwards; only the `oracle` is told its length.
+
+Legend: C canvas, L reference length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from eosbench.backbone import Backbone
+from eosbench.bounds import to_bound
+from eosbench.costs import Cost, Ledger, estimated_flops
+from eosbench.encoding import encode_response
+from eosbench.errors import ConfigurationError
+from eosbench.generation import Job, generate, window_config
+from eosbench.lengths import LengthReader
+from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
+from eosbench.reveal import partly_masked_canvas
+from model_adapters.arguments import Arguments
+from model_adapters.requests import Request, cut_at_stop
+
+
+class Answers:
+    """Answers generation requests with one method's bounds, and charges them to a ledger."""
+
+    def __init__(self, arguments: Arguments, backbone: Backbone, reader: LengthReader, ledger: Ledger) -> None:
+        self.arguments, self.backbone, self.reader, self.ledger = arguments, backbone, reader, ledger
+        self.fitted = reader.predictors[arguments.method]
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, str]]:
+        """(index, answer) as they finish: the benchmark's records first, then texts."""
+        by_length = sorted(range(len(requests)), key=lambda index: len(requests[index].ids))
+        asked = [index for index in by_length if requests[index].benchmark is not None]
+        for index, record, cost in self._length_records([requests[index] for index in asked]):
+            request = requests[asked[index]]
+            self.ledger.add(request.task, request.document, "predict", cost, bound=record.bound, prediction=record.prediction)
+            yield asked[index], record.to_json()
+
+        texts = [index for index in by_length if requests[index].benchmark is None]
+        bounds = list(self._bounds([requests[index] for index in texts]))
+        jobs = [self._job(requests[index], bound) for index, (bound, _, _) in zip(texts, bounds, strict=True)]
+        batch_size, overflow = self.arguments.batch_size, self.arguments.overflow
+        for position, answer in generate(self.backbone, jobs, batch_size=batch_size, overflow=overflow):
+            request, (bound, prediction, cost) = requests[texts[position]], bounds[position]
+            details = {"bound": bound.bound, "prediction": prediction.length}
+            self.ledger.add(request.task, request.document, "generate", answer.cost + cost, **details)
+            text = self.backbone.tokenizer.decode(answer.tokens, skip_special_tokens=True)
+            yield texts[position], cut_at_stop(text, request.until)
+
+    def _job(self, request: Request, bound: LengthBound) -> Job:
+        return Job(request.ids, request.canvas, window_config(request.settings, bound.bound), request.seed)
+
+    def _prompt(self, request: Request) -> Prompt:
+        """The prompt before an empty canvas: the predictor's own, or the request's for a method that was fitted for none."""
+        canvas = self.arguments.max_gen_toks if self.arguments.predictor_folder() else request.canvas
+        text = self.backbone.tokenizer.decode(request.ids, skip_special_tokens=True)
+        return Prompt(text, request.ids, (self.backbone.spec.mask_id,) * canvas, reference_length=self._reference_length(request))
+
+    def _reference_length(self, request: Request) -> int | None:
+        """L for the oracle, and for nobody else."""
+        if self.arguments.method != "oracle" or request.reference is None:
+            return None
+        return len(encode_response(self.backbone.tokenizer, request.reference))
+
+    def _bounds(self, requests: Sequence[Request]) -> Iterator[tuple[LengthBound, LengthPrediction, Cost]]:
+        prompts = [self._prompt(request) for request in requests]
+        readings = self.reader.read(self.arguments.method, prompts, self.arguments.batch_size)
+        for request, prompt, reading in zip(requests, prompts, readings, strict=True):
+            prediction = reading.predictions[self.arguments.method]
+            bound = self._bound(prediction, request.canvas)
+            yield bound, prediction, self._step_zero_cost(prompt, reading.seconds[self.arguments.method])
+
+    def _bound(self, prediction: LengthPrediction, canvas: int, fraction: float = 0.0) -> LengthBound:
+        return to_bound(
+            prediction,
+            canvas=canvas,
+            fraction=fraction,
+            calibration=self.fitted.calibration,
+            alpha=self.arguments.alpha,
+            rounding=self.arguments.rounding,
+            block_length=self.arguments.block_length or canvas,
+        )
+
+    def _step_zero_cost(self, prompt: Prompt, seconds: float, window: int = 0) -> Cost:
+        if not self.reader.reads_dlm(self.arguments.method):
+            return Cost(window, seconds=seconds)
+        positions = len(prompt.ids) + len(prompt.canvas)
+        scored = len(prompt.canvas) if "eos" in self.fitted.needs else 0
+        return Cost(window, 1, positions, estimated_flops(self.backbone.spec, positions, 1, scored), seconds)
+
+    def _length_records(self, requests: Sequence[Request]) -> Iterator[tuple[int, LengthRecord, Cost]]:
+        """The benchmark: bounds from canvases on which a share of the reference is revealed."""
+        revealed = [self._reveal(request) for request in requests]
+        prompts = [prompt for prompt, _, _ in revealed]
+        readings = self.reader.read(self.arguments.method, prompts, self.arguments.batch_size, with_eos=True)
+        for index, ((prompt, positions, length), reading) in enumerate(zip(revealed, readings, strict=True)):
+            method, canvas = self.arguments.method, len(prompt.canvas)
+            prediction = reading.predictions[method]
+            bound = self._bound(prediction, canvas, prompt.fraction)
+            reads = self.reader.reads_dlm(method) and length < canvas
+            rank_C, probability_C, curve_C = reading.eos_rank_C, reading.eos_probability_C, prediction.eos_probability
+            record = LengthRecord(
+                method=method,
+                fraction=prompt.fraction,
+                canvas=canvas,
+                prompt_length=len(prompt.ids),
+                length=length,
+                prediction=prediction.length,
+                calibrated=bound.calibrated,
+                bound=bound.bound,
+                clamped=bound.clamped,
+                revealed=positions,
+                eos_rank=int(rank_C[length]) if reads and rank_C is not None else None,
+                eos_prob=float(probability_C[length]) if reads and probability_C is not None else None,
+                eos_probability=None if curve_C is None else [round(float(p), 4) for p in curve_C],
+            )
+            yield index, record, self._step_zero_cost(prompt, reading.seconds[method], bound.bound)
+
+    def _reveal(self, request: Request) -> tuple[Prompt, list[int], int]:
+        """Prompt and partly revealed canvas, the revealed positions, and L."""
+        asked = request.benchmark or {}
+        if request.reference is None or "fraction" not in asked:
+            raise ConfigurationError(f"task {request.task}: its requests need a reference and a fraction for the EOS benchmark")
+        reference = encode_response(self.backbone.tokenizer, request.reference)
+        canvas, positions = partly_masked_canvas(
+            reference,
+            self.arguments.max_gen_toks,
+            self.backbone.spec.mask_id,
+            asked["fraction"],
+            str(asked.get("document", request.reference)),
+            asked.get("reveal", "random"),
+        )
+        text = self.backbone.tokenizer.decode(request.ids, skip_special_tokens=True)
+        prompt = Prompt(text, request.ids, canvas, asked["fraction"], self._reference_length(request))
+        return prompt, positions, len(reference)

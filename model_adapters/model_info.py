@@ -1,0 +1,46 @@
+"""What a run says about itself in the results file: the block `config["eosbench"]` that the report and the check read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import eosbench
+from eosbench import embedded
+from eosbench.backbone import Backbone
+from eosbench.predictors import FittedPredictor
+from model_adapters.arguments import Arguments
+
+SCHEMA = 1
+
+
+def model_info(
+    arguments: Arguments, backbone: Backbone, fitted: FittedPredictor, fingerprint: str, costs: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """The block's content; docs/results-format.md describes each field."""
+    spec = backbone.spec
+    tables = {} if fitted.calibration is None or arguments.alpha is None else fitted.calibration.scores
+    calibration = {"kind": "split_conformal", "alpha": arguments.alpha, "samples": min(map(len, tables.values()), default=0)}
+    return {
+        "schema": SCHEMA,
+        "version": eosbench.__version__,
+        "backbone": {
+            "name": arguments.pretrained,
+            "family": spec.family,
+            "fingerprint": spec.fingerprint,
+            "dtype": str(backbone.dtype).removeprefix("torch."),
+            "mask_id": spec.mask_id,
+            "eos_ids": sorted(spec.eos_ids),
+            "pad_id": spec.pad_id,
+        },
+        "method": arguments.method,
+        "method_options": dict(fitted.predictor.options),
+        "predictor": arguments.predictor or (embedded.NAME if arguments.predictor_folder() else None),
+        "calibration": calibration if tables else None,
+        "rounding": arguments.rounding,
+        "overflow": arguments.overflow,
+        "canvas": arguments.max_gen_toks,
+        "decoding": arguments.settings(),
+        "fingerprint": fingerprint,
+        "costs": {task: dict(cost) for task, cost in costs.items()},
+    }

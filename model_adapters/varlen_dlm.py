@@ -1,0 +1,225 @@
+"""`varlen_dlm`: a diffusion language model with a predicted canvas, as lm-evaluation-harness sees it.
+
+    lm_eval --model varlen_dlm --tasks eos_upper_bound,gsm8k
+    lm_eval --model varlen_dlm --model_args pretrained=GSAI-ML/LLaDA-8B-Instruct,method=classification,predictor=heads/llada-cls
+    --tasks ...
+
+What lm-eval calls stands here; how texts and bounds come about is in answers.py, likelihoods are in scores.py. Every finished
+request goes to lm-eval's response cache at once, so that a killed run with --use_cache goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import CacheHook, TemplateLM
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from tqdm import tqdm
+
+from eosbench import embedded
+from eosbench.backbone import Backbone
+from eosbench.costs import Ledger
+from eosbench.errors import ConfigurationError
+from eosbench.lengths import LengthReader
+from eosbench.predictors import load_predictor
+from model_adapters import load_backbone
+from model_adapters.answers import Answers
+from model_adapters.arguments import Arguments, parse_arguments
+from model_adapters.fingerprint import predictor_digest, settings_fingerprint
+from model_adapters.model_info import model_info
+from model_adapters.plain_errors import report_errors_plainly
+from model_adapters.processes import Processes
+from model_adapters.requests import read_requests
+from model_adapters.response_cache import guard
+from model_adapters.scores import Scores
+
+logger = logging.getLogger(__name__)
+
+
+class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
+    """A diffusion language model whose canvas is cut to a predicted length.
+
+    Args:
+        model_args: see model_adapters.arguments.Arguments.
+
+    Raises:
+        ConfigurationError: an unknown argument, or a value that cannot work.
+        CheckpointError: no such checkpoint, or one of no supported family.
+        PredictorError: no such predictor, or one that was fitted for another backbone or canvas.
+    """
+
+    def __init__(self, **model_args: Any) -> None:
+        report_errors_plainly()
+        arguments = parse_arguments(model_args)
+        processes = Processes(arguments.device)
+        backbone = load_backbone(
+            str(embedded.MODEL) if arguments.is_embedded else arguments.pretrained,
+            device=processes.device,
+            dtype=arguments.dtype,
+            revision=arguments.revision,
+            trust_remote_code=arguments.trust_remote_code,
+        )
+        fitted = load_predictor(
+            arguments.method,
+            arguments.predictor_folder(),
+            backbone=backbone,
+            canvas=arguments.max_gen_toks,
+            options=arguments.options,
+        )
+        self._set_up(arguments, processes, backbone, LengthReader(backbone, {arguments.method: fitted}))
+
+    @classmethod
+    def sharing(cls, arguments: Arguments, backbone: Backbone, reader: LengthReader) -> VarLenDLM:
+        """One method of several on one backbone, whose reader remembers step zero for all of them."""
+        model = cls.__new__(cls)
+        model._set_up(arguments, Processes(arguments.device), backbone, reader)
+        return model
+
+    def _set_up(self, arguments: Arguments, processes: Processes, backbone: Backbone, reader: LengthReader) -> None:
+        super().__init__()
+        self.arguments, self.processes, self.backbone, self.reader = arguments, processes, backbone, reader
+        self.fitted = reader.predictors[arguments.method]
+        self.ledger = Ledger(arguments.telemetry)
+        self.answers = Answers(arguments, backbone, reader, self.ledger)
+        self.scores = Scores(arguments, backbone, self.ledger)
+        self.fingerprint = settings_fingerprint(backbone.spec, arguments, predictor_digest(arguments.predictor_folder()))
+        self.tokenizer = backbone.tokenizer
+        if self.tokenizer is None:
+            raise ConfigurationError(
+                f"checkpoint {arguments.pretrained} has no tokenizer: put its files (tokenizer.json, ...) beside config.json"
+            )
+        if arguments.max_gen_toks >= backbone.spec.max_length:
+            raise ConfigurationError(
+                f"max_gen_toks={arguments.max_gen_toks} leaves no room for a prompt: "
+                f"the model has {backbone.spec.max_length} positions"
+            )
+
+    # What lm-eval asks of any model.
+
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.device
+
+    @property
+    def rank(self) -> int:
+        return self.processes.rank
+
+    @property
+    def world_size(self) -> int:
+        return self.processes.world_size
+
+    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self.processes.all_gather(tensor)
+
+    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
+        return self.processes.gather_object(obj, dst)
+
+    def barrier(self) -> None:
+        """Waits for all processes; afterwards each knows what all of them spent."""
+        self.processes.wait()
+        self._spent_by_all = self.processes.everyones(self.ledger.totals())
+
+    @property
+    def eot_token_id(self) -> int:
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def prefix_token_id(self) -> int:
+        bos = self.tokenizer.bos_token_id
+        return self.eot_token_id if bos is None else int(bos)
+
+    @property
+    def tokenizer_name(self) -> str:
+        return f"{self.arguments.pretrained}__{self.backbone.spec.fingerprint}".replace("/", "__")
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        if not self.tokenizer.chat_template:
+            raise ConfigurationError(
+                f"checkpoint {self.arguments.pretrained} has no chat template: leave out --apply_chat_template"
+            )
+        text = self.tokenizer.apply_chat_template(
+            chat_history,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+        )
+        return str(text)
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """Ids; by default with special tokens, unless the text opens with one already because a chat template put it there."""
+        if add_special_tokens is None:
+            bos = self.tokenizer.bos_token
+            add_special_tokens = not (bos and string.startswith(bos))
+        return list(self.tokenizer(string, add_special_tokens=add_special_tokens)["input_ids"])
+
+    def set_cache_hook(self, cache_hook: CacheHook) -> None:
+        """Takes lm-eval's response cache, unless it was filled under other settings (CacheError)."""
+        if cache_hook.dbdict is not None:
+            guard(cache_hook.dbdict, self.fingerprint)
+        super().set_cache_hook(cache_hook)
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What the results file's `config` says of this run."""
+        costs = Ledger()
+        costs.merge(getattr(self, "_spent_by_all", None) or [self.ledger.totals()])
+        info = model_info(self.arguments, self.backbone, self.fitted, self.fingerprint, costs.totals())
+        return {"eosbench": info}
+
+    # Requests.
+
+    def _remember(self, kind: str, request: tuple[Any, ...], answer: Any) -> None:
+        """Hands a finished answer to lm-eval's response cache, written through: a killed run must not compute it again."""
+        self.cache_hook.add_partial(kind, request, answer)
+        if self.cache_hook.dbdict is not None:
+            self.cache_hook.dbdict.commit(blocking=True)
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        read = read_requests(requests, self.tok_encode, self.arguments, self.backbone.spec.max_length)
+        answers = [""] * len(read)
+        hidden = disable_tqdm or self.rank != 0
+        with tqdm(total=len(read), desc=f"varlen_dlm {self.arguments.method}", disable=hidden) as bar:
+            for index, answer in self.answers.answer(read):
+                answers[index] = answer
+                self._remember("generate_until", requests[index].args, answer)
+                bar.update()
+        return answers
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Ids of both, cut where lm-eval cuts them; what the tokenizer adds around a prompt stays with the context."""
+        spaces = len(context) - len(context.rstrip())
+        if spaces:
+            context, continuation = context[:-spaces], context[-spaces:] + continuation
+        plain = self.tok_encode(context, add_special_tokens=False)
+        whole = self.tok_encode(context + continuation, add_special_tokens=False)
+        return self.tok_encode(context), whole[len(plain) :]
+
+    def _loglikelihood_tokens(
+        self, requests: list[tuple[tuple[str, str], list[int], list[int]]], disable_tqdm: bool = False, **kwargs: Any
+    ) -> list[tuple[float, bool]]:
+        scored: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        pairs = [(context, target) for _, context, target in requests]
+        with tqdm(total=len(pairs), desc="varlen_dlm loglikelihood", disable=disable_tqdm or self.rank != 0) as bar:
+            for index, likelihood in self.scores.score(pairs, greedy=True):
+                scored[index] = (likelihood.value, bool(likelihood.is_greedy))
+                self._remember("loglikelihood", requests[index][0], scored[index])
+                bar.update()
+        return scored
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        """Sum over disjoint windows of the whole text, as lm-eval defines it, each window given what stands before it."""
+        totals = []
+        for request in tqdm(requests, desc="varlen_dlm rolling", disable=disable_tqdm or self.rank != 0):
+            (text,) = request.args
+            windows = get_rolling_token_windows(
+                token_list=self.tok_encode(text, add_special_tokens=False),
+                prefix_token=self.prefix_token_id,
+                max_seq_len=self.backbone.spec.max_length - 1,
+                context_len=1,
+            )
+            pairs = [(list(context), list(target)) for context, target in map(make_disjoint_window, windows)]
+            totals.append(sum(likelihood.value for _, likelihood in self.scores.score(pairs, greedy=False)))
+            self._remember("loglikelihood_rolling", request.args, totals[-1])
+        return totals

@@ -1,0 +1,62 @@
+"""Documents, requests and metrics of the EOS upper-bound benchmark, as lm-eval's YAML files name them.
+
+A document travels as one `generate_until` request whose arguments carry the unmasked fraction and the reference, so that --limit,
+--samples, --use_cache, several processes and sample logs work as for any task. The answer is one JSON record (eosbench.records)
+that `process_results` turns into metrics; a model that answers with text instead gets an error that says which model to run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from copy import deepcopy
+from typing import Any
+
+import datasets
+from lm_eval.api.instance import Instance
+from lm_eval.api.task import ConfigurableTask
+
+from eosbench.errors import ConfigurationError
+from eosbench.instruct import documents
+from eosbench.metrics import per_document
+from eosbench.records import LengthRecord
+from eosbench.terms import Term
+
+
+def instruct_documents(split: str = "test", **_: Any) -> dict[str, datasets.Dataset]:
+    """lm-eval's `custom_dataset`: the embedded benchmark's documents of one split, under the name `test`."""
+    return {"test": datasets.Dataset.from_list([vars(document) for document in documents(split)])}
+
+
+def exact_documents(split: str = "test", **_: Any) -> dict[str, datasets.Dataset]:
+    """The documents that have one right answer: what generation can be scored on."""
+    return {"test": datasets.Dataset.from_list([vars(document) for document in documents(split) if document.exact])}
+
+
+class ReferenceTask(ConfigurableTask):
+    """A generate_until task whose requests carry the reference answer (for the oracle, and for bounds on its length)."""
+
+    def __init__(self, config: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(config={key: value for key, value in (config or {}).items() if key != "class"}, **kwargs)
+
+    def construct_requests(self, doc: dict[str, Any], ctx: str, **kwargs: Any) -> Instance:
+        kwargs.pop("apply_chat_template", None)
+        kwargs.pop("chat_template", None)
+        arguments = {**deepcopy(self.config.generation_kwargs), "reference": self.doc_to_target(doc)}
+        if "eos_upper_bound" in arguments:  # what seeds the revealed positions: the document alone, not its prompt format
+            document = f"{self.doc_to_text(doc)}\n{arguments['reference']}"
+            arguments["eos_upper_bound"]["document"] = hashlib.sha256(document.encode()).hexdigest()[:16]
+        return Instance(request_type="generate_until", doc=doc, arguments=(ctx, arguments), idx=0, **kwargs)
+
+
+def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Term]:
+    """All metrics of one document; see eosbench.metrics for definitions and denominators."""
+    try:
+        record = LengthRecord.from_json(results[0])
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"an eos_upper_bound task got {results[0][:60]!r} for document {doc.get('id')!r}, expected a length record: these "
+            "tasks measure length predictors, which only --model varlen_dlm has; run other models on the downstream tasks"
+        ) from error
+    values = per_document(record)
+    error = values.pop("squared_error") ** 0.5
+    return {"rmse": Term(error, root=True)} | {name: Term(value) for name, value in values.items()}
