@@ -3,20 +3,20 @@
     eosbench sweep --methods all --tasks eos_upper_bound,gsm8k --output_path results/
 
 Each method runs stock `lm_eval.simple_evaluate` and writes its results with lm-eval's own tracker, so that nothing downstream
-can tell a sweep from separate runs. What is shared is the model in memory and, through one LengthReader, the first forward pass
-over every prompt.
+can tell a sweep from separate runs of `lm_eval --model varlen_dlm`. What is shared is the model in memory and, through one
+LengthReader, the first forward pass over every prompt.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from eosbench import embedded
-from eosbench.errors import ConfigurationError
-from eosbench.predictors import METHODS, THE_FIVE
+from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.predictors import METHODS, THE_FIVE, method_class
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,12 @@ def sweep(
     tasks: Sequence[str],
     output_path: Path,
     *,
-    model_args: Mapping[str, Any] | None = None,
+    model_args: Mapping[str, Any] | str | None = None,
     predictors: Path | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    task_manager: Any = None,
     **evaluate: Any,
 ) -> dict[str, dict[str, Any]]:
     """Runs every method over the tasks.
@@ -54,19 +58,24 @@ def sweep(
         methods: names of METHODS.
         tasks: names that lm-eval knows.
         output_path: gets one folder per method, as `lm_eval --output_path` would write it.
-        model_args: of `varlen_dlm`, without `method` and `predictor`.
+        model_args: of `varlen_dlm`, without `method` and `predictor`, as a mapping or as lm-eval's name=value,name=value.
         predictors: a folder of fitted predictors, one folder per method; the embedded model brings its own.
+        batch_size, device: as lm-eval's own flags; None leaves them to `varlen_dlm`.
+        metadata: for the tasks' data sets, e.g. {"split": "length_ood"}.
+        task_manager: lm-eval's, by default one that knows lm-eval's tasks and ours.
         evaluate: passed on to lm_eval.simple_evaluate (limit, log_samples, apply_chat_template, ...).
 
     Returns:
-        method -> lm-eval's results.
+        method -> lm-eval's results; a method that none of the tasks can run with is left out.
 
     Raises:
-        ConfigurationError: an unknown task or argument, or one that a sweep sets itself.
+        ConfigurationError: an unknown task or argument, one that a sweep sets itself, or the same one twice.
+        PredictorError: a method needs a fitted predictor and there is none, or it was fitted for something else.
     """
     import lm_eval
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager
+    from lm_eval.utils import simple_parse_args_string
 
     import eosbench.plugin
     from eosbench.lengths import LengthReader
@@ -76,17 +85,21 @@ def sweep(
     from model_adapters.processes import Processes
     from model_adapters.varlen_dlm import VarLenDLM
 
+    given = simple_parse_args_string(model_args) if isinstance(model_args, str) else dict(model_args or {})
+    flags = {name: value for name, value in (("batch_size", batch_size), ("device", device)) if value is not None}
+    _refuse(given, ("method", "predictor"), "a sweep sets {} itself: use --methods and --predictors")
+    _refuse(given, flags, "{} stands among the model arguments and beside them: give it once")
+    arguments = {method: _arguments(given, method, predictors) for method in methods}
+    runs = {method: parse_arguments(arguments[method] | flags) for method in methods}
+    if not runs:
+        raise ConfigurationError("a sweep over no methods: expected all, five, or names with commas")
+
     eosbench.plugin.register()
-    given = dict(model_args or {})
-    taken = sorted(set(given) & {"method", "predictor"})
-    if taken:
-        raise ConfigurationError(f"a sweep sets {', '.join(taken)} itself: use --methods and --predictors")
-    manager = TaskManager()
+    manager = task_manager or TaskManager(metadata={**given, **(metadata or {})})
     unknown = [task for task in tasks if task not in manager.all_tasks]
     if unknown or not tasks:
         raise ConfigurationError(f"lm-eval knows no task {', '.join(unknown) or '(none given)'}: lm_eval ls tasks lists them")
 
-    runs = {method: parse_arguments({**given, "method": method, "predictor": _folder(predictors, method)}) for method in methods}
     first = next(iter(runs.values()))
     processes = Processes(first.device)
     backbone = load_backbone(
@@ -111,7 +124,9 @@ def sweep(
         tracker = EvaluationTracker(output_path=str(output_path / method))
         outcome = lm_eval.simple_evaluate(
             model=VarLenDLM.sharing(run, backbone, reader),
-            model_args=",".join(f"{name}={value}" for name, value in {**given, "method": method}.items()),
+            model_args=arguments[method],
+            batch_size=batch_size,
+            device=device,
             tasks=chosen,
             task_manager=manager,
             evaluation_tracker=tracker,
@@ -119,7 +134,7 @@ def sweep(
         )
         if outcome is None:  # not the first of several processes
             continue
-        outcome["config"]["model"] = eosbench.plugin.MODEL_NAME
+        outcome["config"]["model"] = tracker.general_config_tracker.model_source = eosbench.plugin.MODEL_NAME
         samples = outcome.pop("samples", {})
         tracker.save_results_aggregated(results=outcome, samples=samples)
         for task, logged in samples.items():
@@ -128,7 +143,26 @@ def sweep(
     return results
 
 
-def _folder(predictors: Path | None, method: str) -> str | None:
-    """The method's folder among fitted predictors, None where it has none."""
+def _refuse(given: Mapping[str, Any], names: Iterable[str], message: str) -> None:
+    taken = sorted(set(given) & set(names))
+    if taken:
+        raise ConfigurationError(message.format(", ".join(taken)))
+
+
+def _arguments(given: Mapping[str, Any], method: str, predictors: Path | None) -> dict[str, Any]:
+    """The model arguments of one method: what was given, the method, and its folder among the fitted predictors."""
+    if predictors is not None and not predictors.is_dir():
+        raise ConfigurationError(
+            f"no folder {predictors}: expected one with a fitted predictor per method, as eosbench fit makes it"
+        )
     folder = None if predictors is None else predictors / method
-    return str(folder) if folder is not None and folder.is_dir() else None
+    if folder is not None and folder.is_dir():
+        return {**given, "method": method, "predictor": str(folder)}
+    pretrained = given.get("pretrained", embedded.NAME)
+    if method_class(method).fitting in ("weights", "lengths") and pretrained != embedded.NAME:
+        there = "--predictors names none" if folder is None else f"there is none at {folder}"
+        raise PredictorError(
+            f"method {method!r} needs a fitted predictor and {there}: make it with "
+            f"eosbench fit --method {method} --pretrained {pretrained} --data ... --output {folder or f'FOLDER/{method}'}"
+        )
+    return {**given, "method": method}

@@ -183,6 +183,8 @@ def _check_jobs(jobs: Sequence[FitJob]) -> None:
     if not jobs or len(set(folders)) != len(folders):
         raise ConfigurationError(f"expected at least one predictor to fit, each with a folder of its own, got {folders}")
     for job in jobs:
+        if job.output.exists() and not job.output.is_dir():
+            raise ConfigurationError(f"{job.output} is a file: expected the name of a folder for the predictor")
         if method_class(job.method).fitting == "none":
             raise ConfigurationError(f"method {job.method!r} has nothing to fit: use it without a predictor folder")
 

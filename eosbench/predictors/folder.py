@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,11 +50,14 @@ def save_folder(folder: Path, fitted: FittedPredictor, *, backbone: Backbone, ca
         **fitted.info,
         "versions": {name: version(name) for name in ("numpy", "torch", "transformers")},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    save_file(tensors, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:  # an error leaves no half of a predictor
+        for name, text in {**files, CONFIG: json.dumps(config, indent=2) + "\n"}.items():
+            Path(unfinished, name).write_text(text, encoding="utf-8")
+        save_file(tensors, Path(unfinished, WEIGHTS))
+        folder.mkdir(exist_ok=True)
+        for name in (*files, WEIGHTS, CONFIG):
+            Path(unfinished, name).replace(folder / name)
     return replace(fitted, info=config)
 
 
