@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from eosbench.backbone import BackboneSpec
+from eosbench.errors import ConfigurationError
 
 
 @dataclass
@@ -53,6 +54,9 @@ class Ledger:
 
     Args:
         telemetry: a JSONL file that gets one line per request, None for none.
+
+    Raises:
+        ConfigurationError: that file cannot be written.
     """
 
     def __init__(self, telemetry: Path | None = None) -> None:
@@ -61,7 +65,11 @@ class Ledger:
         self._requests: dict[str, int] = defaultdict(int)
         self._telemetry = telemetry
         if telemetry is not None:
-            telemetry.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                telemetry.parent.mkdir(parents=True, exist_ok=True)
+                telemetry.open("a", encoding="utf-8").close()
+            except OSError as error:
+                raise ConfigurationError(f"telemetry={telemetry}: expected a file that can be written ({error})") from error
 
     def add(self, task: str, document: int | None, kind: str, cost: Cost, **details: Any) -> None:
         """Counts one finished request; `details` go to the telemetry line alone."""

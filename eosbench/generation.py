@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -29,17 +29,21 @@ class Job:
 
     Attributes:
         prompt: token ids.
-        canvas: C, the most tokens an answer may have.
-        config: how its window is denoised; `gen_length` is the window.
+        settings: how a whole canvas is denoised; its `gen_length` is C, the most tokens an answer may have.
+        window: tokens that are denoised at first.
         seed: of its random numbers, if any.
         started: ids that stand in the window already (a retry), None for an empty one.
     """
 
     prompt: tuple[int, ...]
-    canvas: int
-    config: DecodeConfig
-    seed: int
+    settings: DecodeConfig
+    window: int
+    seed: int = 0
     started: tuple[int, ...] | None = None
+
+    @property
+    def config(self) -> DecodeConfig:
+        return window_config(self.settings, self.window)
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,7 @@ def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
 
 
 def generate(
-    backbone: Backbone,
-    jobs: Sequence[Job],
-    *,
-    batch_size: int = 16,
-    overflow: str = "accept",
-    resize: Callable[[DecodeConfig, int], DecodeConfig] = window_config,
+    backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16, overflow: str = "accept"
 ) -> Iterator[tuple[int, Answer]]:
     """(index of the job, its answer), as batches finish; jobs of like window and prompt length share a batch.
 
@@ -80,27 +79,25 @@ def generate(
         jobs: in any order.
         batch_size: rows per batch.
         overflow: "accept" or "retry".
-        resize: configuration of a larger window, for retries.
     """
-    waiting = {index: Cost() for index in range(len(jobs))}
-    current = dict(enumerate(jobs))
-    while current:
-        order = sorted(current, key=lambda i: (repr(current[i].config), len(current[i].prompt)))
+    costs = [Cost() for _ in jobs]
+    waiting = dict(enumerate(jobs))
+    while waiting:
+        order = sorted(waiting, key=lambda index: (repr(waiting[index].config), len(waiting[index].prompt)))
         again: dict[int, Job] = {}
-        for batch in _batches(order, current, batch_size):
-            for index, tokens, cost in _denoise(backbone, batch, current):
-                job, waiting[index] = current[index], waiting[index] + cost
-                end = next((i for i, token in enumerate(tokens) if token in backbone.spec.eos_ids), None)
-                window = job.config.gen_length
-                if end is None and overflow == "retry" and window < job.canvas:
-                    larger = min(2 * window, job.canvas)
-                    started = (*tokens, *[backbone.spec.mask_id] * (larger - window))
-                    again[index] = replace(job, config=resize(job.config, larger), started=started)
-                    waiting[index].retries += 1
+        for batch in _batches(order, waiting, batch_size):
+            for index, tokens, cost in _denoise(backbone, batch, waiting):
+                job, costs[index] = waiting[index], costs[index] + cost
+                end = next((at for at, token in enumerate(tokens) if token in backbone.spec.eos_ids), None)
+                if end is None and overflow == "retry" and job.window < job.settings.gen_length:
+                    window = min(2 * job.window, job.settings.gen_length)
+                    started = (*tokens, *[backbone.spec.mask_id] * (window - job.window))
+                    again[index] = replace(job, window=window, started=started)
+                    costs[index].retries += 1
                 else:
-                    waiting[index].truncated = int(end is None)
-                    yield index, Answer(tokens[:end], end is not None, waiting.pop(index))
-        current = again
+                    costs[index].truncated = int(end is None)
+                    yield index, Answer(tokens[:end], end is not None, costs[index])
+        waiting = again
 
 
 def _batches(order: Sequence[int], jobs: dict[int, Job], batch_size: int) -> Iterator[list[int]]:
@@ -127,8 +124,9 @@ def _denoise(backbone: Backbone, batch: Sequence[int], jobs: dict[int, Job]) -> 
         seeds=[jobs[i].seed for i in batch],
     )
     seconds = (time.perf_counter() - started) / len(batch)
-    block = config.block_length or config.gen_length
+    guided = 2 if config.cfg_scale else 1
     for row, index in enumerate(batch):
         passes, positions = result.row_forward_passes[row], result.row_token_positions[row]
-        flops = estimated_flops(backbone.spec, positions, passes, passes * (block + 1) / 2)
+        scored = guided * passes * ((config.block_length or config.gen_length) + 1) / 2
+        flops = estimated_flops(backbone.spec, positions, guided * passes, scored)
         yield index, result.sequences[row].tolist(), Cost(config.gen_length, passes, positions, flops, seconds)

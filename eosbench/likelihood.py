@@ -45,12 +45,14 @@ class Likelihood:
         standard_error: of `value`; 0 where it is exact, NaN where one pair of sets was all that `mc_num` allowed.
         forward_passes: masked copies it rests on, each one row of a pass, even where an equal copy of another pair served.
         is_greedy: whether filling in the most confident token, one by one, gives the target; None where nobody asked.
+        greedy_passes: rows of passes that finding this out took.
     """
 
     value: float
     standard_error: float
     forward_passes: int
     is_greedy: bool | None = None
+    greedy_passes: int = 0
 
 
 def log_likelihood(
@@ -96,7 +98,7 @@ def log_likelihoods(
         scores = _scores(backbone, plans, batch_size=batch_size, cfg_scale=cfg_scale)
         is_greedy = _greedy(backbone, chunk, batch_size=batch_size, cfg_scale=cfg_scale) if greedy else {}
         for key, plan in plans.items():
-            done[key] = Likelihood(*plan.estimate(scores[key]), len(plan.patterns), is_greedy.get(key))
+            done[key] = Likelihood(*plan.estimate(scores[key]), len(plan.patterns), *is_greedy.get(key, ()))
     return [done[key] for key in keys]
 
 
@@ -189,10 +191,10 @@ def _read_off(
             scores[key][pattern] = total * len(key[1]) / len(pattern)
 
 
-def _greedy(backbone: Backbone, keys: Sequence[_Key], *, batch_size: int, cfg_scale: float) -> dict[_Key, bool]:
-    """Whether filling in the most confident token, one at a time, gives the target; a row ends at its first miss."""
+def _greedy(backbone: Backbone, keys: Sequence[_Key], *, batch_size: int, cfg_scale: float) -> dict[_Key, tuple[bool, int]]:
+    """Whether filling in the most confident token, one at a time, gives the target, and after how many; a miss ends a row."""
     mask_id = backbone.spec.mask_id
-    result = dict.fromkeys(keys, True)
+    result, passes = dict.fromkeys(keys, True), dict.fromkeys(keys, 0)
     for chunk in _chunks(list(keys), batch_size):
         filled = {key: [mask_id] * len(key[1]) for key in chunk}
         while unsettled := [key for key in chunk if result[key] and mask_id in filled[key]]:
@@ -203,10 +205,11 @@ def _greedy(backbone: Backbone, keys: Sequence[_Key], *, batch_size: int, cfg_sc
                 torch.cat(parts).split([len(where) for where in masked]) for parts in zip(*chosen, strict=True)
             )
             for key, where, tokens_N, confidence_N in zip(unsettled, masked, tokens, confidences, strict=True):
+                passes[key] += 1
                 best = int(confidence_N.argmax())
                 filled[key][where[best]] = int(tokens_N[best])
                 result[key] = filled[key][where[best]] == key[1][where[best]]
-    return result
+    return {key: (result[key], passes[key]) for key in keys}
 
 
 def _key(backbone: Backbone, prompt: Ids, target: Ids) -> _Key:

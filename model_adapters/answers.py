@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from eosbench.backbone import Backbone
 from eosbench.bounds import to_bound
 from eosbench.costs import Cost, Ledger, estimated_flops
-from eosbench.encoding import encode_response
+from eosbench.encoding import decode_prompt, encode_response
 from eosbench.errors import ConfigurationError
-from eosbench.generation import Job, generate, window_config
+from eosbench.generation import Job, generate
 from eosbench.lengths import LengthReader
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
 from eosbench.reveal import partly_masked_canvas
@@ -41,22 +41,28 @@ class Answers:
 
         texts = [index for index in by_length if requests[index].benchmark is None]
         bounds = list(self._bounds([requests[index] for index in texts]))
-        jobs = [self._job(requests[index], bound) for index, (bound, _, _) in zip(texts, bounds, strict=True)]
+        jobs = [
+            Job(request.ids, request.settings, bound.bound, request.seed)
+            for request, (bound, _, _) in zip([requests[index] for index in texts], bounds, strict=True)
+        ]
         batch_size, overflow = self.arguments.batch_size, self.arguments.overflow
         for position, answer in generate(self.backbone, jobs, batch_size=batch_size, overflow=overflow):
             request, (bound, prediction, cost) = requests[texts[position]], bounds[position]
             details = {"bound": bound.bound, "prediction": prediction.length}
             self.ledger.add(request.task, request.document, "generate", answer.cost + cost, **details)
-            text = self.backbone.tokenizer.decode(answer.tokens, skip_special_tokens=True)
-            yield texts[position], cut_at_stop(text, request.until)
+            yield texts[position], self._text(answer.tokens, request.until)
 
-    def _job(self, request: Request, bound: LengthBound) -> Job:
-        return Job(request.ids, request.canvas, window_config(request.settings, bound.bound), request.seed)
+    def _text(self, tokens: Sequence[int], until: Sequence[str]) -> str:
+        """The text before the first stop string; special tokens do not survive decoding and are looked for before it."""
+        special = getattr(self.backbone.tokenizer, "added_tokens_decoder", {})
+        stops = {index for index, token in special.items() if str(token) in until}
+        end = next((at for at, token in enumerate(tokens) if token in stops), None)
+        return cut_at_stop(decode_prompt(self.backbone.tokenizer, tokens[:end]), until)
 
     def _prompt(self, request: Request) -> Prompt:
         """The prompt before an empty canvas: the predictor's own, or the request's for a method that was fitted for none."""
         canvas = self.arguments.max_gen_toks if self.arguments.predictor_folder() else request.canvas
-        text = self.backbone.tokenizer.decode(request.ids, skip_special_tokens=True)
+        text = decode_prompt(self.backbone.tokenizer, request.ids)
         return Prompt(text, request.ids, (self.backbone.spec.mask_id,) * canvas, reference_length=self._reference_length(request))
 
     def _reference_length(self, request: Request) -> int | None:
@@ -124,15 +130,20 @@ class Answers:
         asked = request.benchmark or {}
         if request.reference is None or "fraction" not in asked:
             raise ConfigurationError(f"task {request.task}: its requests need a reference and a fraction for the EOS benchmark")
+        if self.arguments.predictor_folder() and request.canvas != self.arguments.max_gen_toks:
+            raise ConfigurationError(
+                f"task {request.task}: max_gen_toks={request.canvas} among its generation arguments, but the predictor was "
+                f"fitted for a canvas of {self.arguments.max_gen_toks}: leave it out there"
+            )
         reference = encode_response(self.backbone.tokenizer, request.reference)
         canvas, positions = partly_masked_canvas(
             reference,
-            self.arguments.max_gen_toks,
+            request.canvas,
             self.backbone.spec.mask_id,
             asked["fraction"],
             str(asked.get("document", request.reference)),
             asked.get("reveal", "random"),
         )
-        text = self.backbone.tokenizer.decode(request.ids, skip_special_tokens=True)
+        text = decode_prompt(self.backbone.tokenizer, request.ids)
         prompt = Prompt(text, request.ids, canvas, asked["fraction"], self._reference_length(request))
         return prompt, positions, len(reference)

@@ -7,28 +7,23 @@ refused with a message that names it, what came and what is expected.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from eosbench import embedded
 from eosbench.bounds import ROUNDINGS
+from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
 from eosbench.generation import OVERFLOWS
 from eosbench.predictors import METHODS
 
-METHOD_OPTIONS = ("variant", "quantile", "tau")  # of methods that work without a fitted folder
+METHOD_OPTIONS = ("variant", "q", "tau")  # of methods that work without a fitted folder
+DECODING = ("steps", "tokens_per_step", "block_length", "remasking", "cfg_scale", "threshold", "cache")  # a request may say, too
+DECIDE_ANSWERS = ("dtype", "method", "alpha", "rounding", "max_gen_toks", *DECODING, "overflow", "mc_num", "seed")
 AUTO_BATCH_SIZE = 32  # answers do not depend on it
-NOT_GENERATION = {
-    "predictor",
-    "telemetry",
-    "batch_size",
-    "max_batch_size",
-    "device",
-    "trust_remote_code",
-    "revision",
-    "pretrained",
-}
 
 
 @dataclass(frozen=True)
@@ -50,6 +45,8 @@ class Arguments:
         mc_num: masks per likelihood that is not enumerated.
         seed: of sampling and of masks.
         telemetry: JSONL file for the cost of every request.
+        batch_size, max_batch_size, device: lm-eval's own flags; auto is a batch of 32, and no batch size changes an answer.
+        variant, q, tau: options of method=logit.
     """
 
     pretrained: str = embedded.NAME
@@ -76,29 +73,26 @@ class Arguments:
     max_batch_size: int | None = None
     device: str | None = None
     variant: str | None = None
-    quantile: float | None = None
+    q: float | None = None
     tau: float | None = None
-    options: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.method:
             object.__setattr__(self, "method", embedded.METHOD if self.is_embedded else "fixed")
-        options = {name: getattr(self, name) for name in METHOD_OPTIONS if getattr(self, name) is not None}
-        object.__setattr__(self, "options", options)
-        _one_of("method", self.method, METHODS)
-        _one_of("rounding", self.rounding, ROUNDINGS)
-        _one_of("overflow", self.overflow, OVERFLOWS)
-        for name in ("max_gen_toks", "mc_num", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name}={getattr(self, name)}: expected at least 1")
+        for name, known in (("method", METHODS), ("rounding", ROUNDINGS), ("overflow", OVERFLOWS)):
+            if getattr(self, name) not in known:
+                raise ConfigurationError(f"unknown {name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
+        for name in ("max_gen_toks", "mc_num", "batch_size", "tokens_per_step"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{name}={value}: expected at least 1")
         if self.block_length < 0:
             raise ConfigurationError(f"block_length={self.block_length}: expected a number of tokens, or 0 for the whole window")
         if self.alpha is not None and not 0 < self.alpha < 1:
             raise ConfigurationError(f"alpha={self.alpha}: expected above 0 and below 1, or none")
         if self.steps is not None and self.tokens_per_step is not None:
             raise ConfigurationError("steps and tokens_per_step say the same thing: give one of them")
-        if self.tokens_per_step is not None and self.tokens_per_step < 1:
-            raise ConfigurationError(f"tokens_per_step={self.tokens_per_step}: expected at least 1")
+        self.decode_config(self.max_gen_toks)
 
     @property
     def is_embedded(self) -> bool:
@@ -109,9 +103,41 @@ class Arguments:
             return Path(self.predictor).expanduser()
         return embedded.predictor_folder(self.method) if self.is_embedded else None
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the method that were given."""
+        return {name: getattr(self, name) for name in METHOD_OPTIONS if getattr(self, name) is not None}
+
     def settings(self) -> dict[str, Any]:
-        """What an answer depends on, beside backbone and predictor: goes into the fingerprint and the results file."""
-        return {name: value for name, value in asdict(self).items() if name not in NOT_GENERATION and name not in METHOD_OPTIONS}
+        """What an answer depends on, beside backbone, predictor and options: for the fingerprint and the results file."""
+        return {name: getattr(self, name) for name in DECIDE_ANSWERS}
+
+    def for_request(self, canvas: int, given: Mapping[str, Any]) -> Arguments:
+        """These arguments for a canvas of this many tokens, with what the request itself says of decoding.
+
+        Raises:
+            ConfigurationError: a value of a wrong type or outside its range.
+        """
+        own = {name: given[name] for name in DECODING if name in given}
+        pace = {"steps": None, "tokens_per_step": None} if own.keys() & {"steps", "tokens_per_step"} else {}
+        return replace(self, max_gen_toks=canvas, **{**pace, **_converted(own)})
+
+    def decode_config(self, canvas: int, temperature: float = 0.0) -> DecodeConfig:
+        """How a whole canvas of this many tokens is denoised; a canvas shorter than `steps` takes a step per token."""
+        block = min(self.block_length or canvas, canvas)
+        steps = None if self.steps is None else min(self.steps, canvas)
+        if self.tokens_per_step is not None:
+            steps = max(-(-canvas // self.tokens_per_step), -(-canvas // block))
+        return DecodeConfig(
+            gen_length=canvas,
+            steps=steps,
+            block_length=block,
+            remasking=self.remasking,
+            temperature=temperature,
+            cfg_scale=self.cfg_scale,
+            threshold=self.threshold,
+            cache=self.cache,
+        )
 
 
 def parse_arguments(given: Mapping[str, Any]) -> Arguments:
@@ -120,35 +146,42 @@ def parse_arguments(given: Mapping[str, Any]) -> Arguments:
     Raises:
         ConfigurationError: an unknown argument (all known ones are listed), or a value of a wrong type or outside its range.
     """
-    known = {f.name: f for f in fields(Arguments) if f.init}
+    known = [field.name for field in fields(Arguments)]
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ConfigurationError(f"varlen_dlm has no argument {', '.join(unknown)}; it knows {', '.join(known)}")
+    return Arguments(**_converted(given))
+
+
+def _converted(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Each value in its argument's type; None, or the word, is a value where it has a meaning, else the default."""
     values: dict[str, Any] = {}
     for name, value in given.items():
-        if value is None or (isinstance(value, str) and value.lower() == "none" and "None" in str(known[name].type)):
-            if "None" in str(known[name].type):
-                values[name] = None
-            continue
-        values[name] = _convert(name, value, str(known[name].type))
-    return Arguments(**values)
+        kind, optional = _kinds()[name]
+        if name == "rounding" and value is None:  # lm-eval's command line reads the word none as None
+            values[name] = "none"
+        elif value is None or (optional and str(value).lower() == "none"):
+            values |= {name: None} if optional else {}
+        elif name == "batch_size" and str(value).startswith("auto"):
+            values[name] = AUTO_BATCH_SIZE
+        else:
+            values[name] = _convert(name, value, kind)
+    return values
 
 
-def _convert(name: str, value: Any, type_name: str) -> Any:
-    kind = type_name.split(" | ")[0]
-    if name == "batch_size" and str(value).startswith("auto"):
-        return AUTO_BATCH_SIZE
-    converters: dict[str, tuple[Callable[[Any], Any], str]] = {
-        "int": (_whole, "a whole number"),
-        "float": (float, "a number"),
-        "bool": (_truth, "True or False"),
-        "str": (str, "text"),
-        "Path": (Path, "a path"),
-    }
-    convert, expected = converters[kind]
+@cache
+def _kinds() -> dict[str, tuple[type, bool]]:
+    """Argument -> its type, and whether it may be None."""
+    hints = get_type_hints(Arguments)
+    unions = {field.name: set(get_args(hints[field.name])) or {hints[field.name]} for field in fields(Arguments)}
+    return {name: (next(iter(union - {NoneType})), NoneType in union) for name, union in unions.items()}
+
+
+def _convert(name: str, value: Any, kind: type) -> Any:
+    convert, expected = CONVERTERS[kind]
     try:
         return convert(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ConfigurationError(f"{name}={value!r}: expected {expected}") from error
 
 
@@ -158,12 +191,20 @@ def _whole(value: Any) -> int:
     return int(float(value))
 
 
-def _truth(value: Any) -> bool:
-    if str(value).lower() not in ("true", "false", "1", "0"):
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
         raise ValueError
-    return str(value).lower() in ("true", "1")
+    return float(value)
 
 
-def _one_of(name: str, value: str, known: Any) -> None:
-    if value not in known:
-        raise ConfigurationError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")
+def _truth(value: Any) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+
+
+CONVERTERS: dict[type, tuple[Callable[[Any], Any], str]] = {
+    int: (_whole, "a whole number"),
+    float: (_number, "a number"),
+    bool: (_truth, "True or False"),
+    str: (str, "text"),
+    Path: (lambda value: Path(value).expanduser(), "a path"),
+}

@@ -18,12 +18,12 @@ from lm_eval.api.instance import Instance
 
 from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
-from model_adapters.arguments import Arguments
+from model_adapters.arguments import DECODING, Arguments
 
 logger = logging.getLogger(__name__)
 
-DECODING = ("steps", "tokens_per_step", "block_length", "remasking", "cfg_scale", "threshold", "cache")
-KNOWN = {"until", "max_gen_toks", "do_sample", "temperature", "eos_upper_bound", "reference", "seed", *DECODING}
+CANVAS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # the names that lm-eval's own models know
+KNOWN = {"until", *CANVAS, "do_sample", "temperature", "eos_upper_bound", "reference", "seed", *DECODING}
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,30 @@ class Request:
     reference: str | None
     cut: int
 
+    @property
+    def is_random(self) -> bool:
+        return self.settings.temperature > 0 or self.settings.remasking == "random"
+
+
+def own_requests(instances: Sequence[Instance]) -> tuple[list[int], list[int]]:
+    """Which requests are this process's own, and for each request the place among those whose answer is its answer.
+
+    lm-eval fills up the shares of several processes to one length with copies of their last request. These are neither computed
+    nor paid for again.
+    """
+    places: dict[int, list[int]] = {}
+    own: list[int] = []
+    answered_by: list[int] = []
+    for index, instance in enumerate(instances):
+        seen = places.setdefault(id(instance), [])
+        if instance.repeats is None or len(seen) < instance.repeats:
+            seen.append(len(own))
+            own.append(index)
+            answered_by.append(seen[-1])
+        else:
+            answered_by.append(seen[0])
+    return own, answered_by
+
 
 def read_requests(
     instances: Sequence[Instance], encode: Callable[[str], list[int]], arguments: Arguments, max_length: int
@@ -67,10 +91,9 @@ def read_requests(
     read = []
     for instance in instances:
         context, kwargs = instance.args
-        name = json.dumps([context, kwargs], sort_keys=True, default=str)
-        read.append(
-            _read(instance, encode, arguments, max_length, f"{kwargs.get('seed', arguments.seed)}/{repeats[name]}/{name}")
-        )
+        seed = kwargs.get("seed", arguments.seed)
+        name = json.dumps([seed, instance.task_name, instance.doc_id, context, kwargs], sort_keys=True, default=str)
+        read.append(_read(instance, encode, arguments, max_length, f"{repeats[name]}/{name}"))
         repeats[name] += 1
         ignored |= set(kwargs) - KNOWN
     if ignored:
@@ -78,7 +101,11 @@ def read_requests(
     cut = [request.cut for request in read if request.cut]
     if cut:
         logger.warning(
-            "%d of %d prompts were longer than the context and lost up to %d tokens on the left", len(cut), len(read), max(cut)
+            "%d of %d prompts did not fit beside their canvas into %d positions and lost up to %d tokens on the left",
+            len(cut),
+            len(read),
+            max_length,
+            max(cut),
         )
     return read
 
@@ -86,21 +113,25 @@ def read_requests(
 def _read(instance: Instance, encode: Callable[[str], list[int]], arguments: Arguments, max_length: int, name: str) -> Request:
     context, kwargs = instance.args
     where = f"task {instance.task_name}, document {instance.doc_id}"
-    canvas = _canvas(kwargs.get("max_gen_toks", arguments.max_gen_toks), max_length, where)
-    if not context.strip():
+    asked = next((kwargs[name] for name in CANVAS if kwargs.get(name) is not None), arguments.max_gen_toks)
+    canvas = _canvas(asked, max_length, where)
+    ids = encode(context) if context.strip() else []
+    if not ids:
         raise ConfigurationError(f"{where}: the prompt is empty; a DLM needs a prompt to answer")
-    ids = encode(context)
-    room = max_length - max(canvas, arguments.max_gen_toks)
-    benchmark = kwargs.get("eos_upper_bound")
+    room = max_length - max(canvas, arguments.max_gen_toks)  # what every method can read: the same prompt for all of them
+    try:
+        settings = arguments.for_request(canvas, kwargs).decode_config(canvas, _temperature(kwargs))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
     return Request(
         task=str(instance.task_name),
         document=instance.doc_id,
         ids=tuple(ids[-room:]),
         canvas=canvas,
         until=_until(kwargs.get("until"), where),
-        settings=_settings(kwargs, arguments, canvas, where),
+        settings=settings,
         seed=int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"),
-        benchmark=benchmark,
+        benchmark=kwargs.get("eos_upper_bound"),
         reference=kwargs.get("reference"),
         cut=max(0, len(ids) - room),
     )
@@ -116,28 +147,25 @@ def _canvas(value: Any, max_length: int, where: str) -> int:
 
 
 def _until(value: Any, where: str) -> tuple[str, ...]:
-    strings = [value] if isinstance(value, str) else list(value or [])
+    strings = value if isinstance(value, list | tuple) else [value] if value else []
     if not all(isinstance(string, str) for string in strings):
         raise ConfigurationError(f"{where}: until={value!r}: expected a string or a list of strings")
     return tuple(string for string in strings if string)
 
 
-def _settings(kwargs: Mapping[str, Any], arguments: Arguments, canvas: int, where: str) -> DecodeConfig:
-    chosen = {name: kwargs.get(name, getattr(arguments, name)) for name in DECODING}
-    sample = kwargs.get("do_sample", False)
-    temperature = (
-        float(kwargs.get("temperature", 1.0 if sample else 0.0)) if sample in (True, None) or "do_sample" not in kwargs else 0.0
-    )
-    per_step = chosen.pop("tokens_per_step")
-    if per_step:
-        chosen["steps"] = -(-canvas // per_step)
-    block = chosen["block_length"] or canvas
-    if chosen["steps"]:
-        chosen["steps"] = min(chosen["steps"], canvas)
+def _temperature(kwargs: Mapping[str, Any]) -> float:
+    """0 takes the likeliest tokens. As in lm-eval, a request without `do_sample` samples if it has a temperature."""
+    sample, value = kwargs.get("do_sample"), kwargs.get("temperature")
+    if sample not in (True, False, None):
+        raise ConfigurationError(f"do_sample={sample!r}: expected true or false")
+    if sample is False:
+        return 0.0
+    if value is None:
+        return 1.0 if sample else 0.0
     try:
-        return DecodeConfig(gen_length=canvas, temperature=temperature, **{**chosen, "block_length": min(block, canvas)})
-    except (ConfigurationError, TypeError) as error:
-        raise ConfigurationError(f"{where}: {error}") from error
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"temperature={value!r}: expected a number") from error
 
 
 def cut_at_stop(text: str, until: Sequence[str]) -> str:

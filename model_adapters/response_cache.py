@@ -32,5 +32,5 @@ def guard(database: Any, fingerprint: str) -> None:
         path = str(database.filename).rsplit("_rank", 1)[0]
         raise CacheError(
             f"the response cache {database.filename} was made under {made}, this run has {fingerprint}: "
-            f"its answers would be served for this one. Use another path, e.g. --use_cache {path}-{fingerprint}, or delete the file"
+            f"those answers are not this run's. Use another path, e.g. --use_cache {path}-{fingerprint}, or delete the file"
         )

@@ -11,6 +11,7 @@ request goes to lm-eval's response cache at once, so that a killed run with --us
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from eosbench import embedded
 from eosbench.backbone import Backbone
-from eosbench.costs import Ledger
+from eosbench.costs import Cost, Ledger
 from eosbench.errors import ConfigurationError
 from eosbench.lengths import LengthReader
 from eosbench.predictors import load_predictor
@@ -32,7 +33,7 @@ from model_adapters.fingerprint import predictor_digest, settings_fingerprint
 from model_adapters.model_info import model_info
 from model_adapters.plain_errors import report_errors_plainly
 from model_adapters.processes import Processes
-from model_adapters.requests import read_requests
+from model_adapters.requests import own_requests, read_requests
 from model_adapters.response_cache import guard
 from model_adapters.scores import Scores
 
@@ -84,7 +85,8 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         self.fitted = reader.predictors[arguments.method]
         self.ledger = Ledger(arguments.telemetry)
         self.answers = Answers(arguments, backbone, reader, self.ledger)
-        self.scores = Scores(arguments, backbone, self.ledger)
+        self.scores = Scores(arguments, backbone)
+        self._spent_by_all: list[dict[str, dict[str, float]]] | None = None
         self.fingerprint = settings_fingerprint(backbone.spec, arguments, predictor_digest(arguments.predictor_folder()))
         self.tokenizer = backbone.tokenizer
         if self.tokenizer is None:
@@ -124,7 +126,8 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
 
     @property
     def eot_token_id(self) -> int:
-        return int(self.tokenizer.eos_token_id)
+        end = self.tokenizer.eos_token_id
+        return min(self.backbone.spec.eos_ids) if end is None else int(end)
 
     @property
     def prefix_token_id(self) -> int:
@@ -164,62 +167,82 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def get_model_info(self) -> dict[str, Any]:
         """What the results file's `config` says of this run."""
         costs = Ledger()
-        costs.merge(getattr(self, "_spent_by_all", None) or [self.ledger.totals()])
+        costs.merge(self._spent_by_all or [self.ledger.totals()])
         info = model_info(self.arguments, self.backbone, self.fitted, self.fingerprint, costs.totals())
         return {"eosbench": info}
 
     # Requests.
 
-    def _remember(self, kind: str, request: tuple[Any, ...], answer: Any) -> None:
-        """Hands a finished answer to lm-eval's response cache, written through: a killed run must not compute it again."""
-        self.cache_hook.add_partial(kind, request, answer)
-        if self.cache_hook.dbdict is not None:
-            self.cache_hook.dbdict.commit(blocking=True)
-
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        read = read_requests(requests, self.tok_encode, self.arguments, self.backbone.spec.max_length)
+        own, answered_by = own_requests(requests)
+        read = read_requests([requests[index] for index in own], self.tok_encode, self.arguments, self.backbone.spec.max_length)
         answers = [""] * len(read)
-        hidden = disable_tqdm or self.rank != 0
-        with tqdm(total=len(read), desc=f"varlen_dlm {self.arguments.method}", disable=hidden) as bar:
-            for index, answer in self.answers.answer(read):
-                answers[index] = answer
-                self._remember("generate_until", requests[index].args, answer)
+        with self._bar(f"varlen_dlm {self.arguments.method}", len(read), disable_tqdm) as bar:
+            for place, answer in self.answers.answer(read):
+                answers[place] = answer
+                # The cache has one place for a request. Of several draws lm-eval puts one there itself, when all are done.
+                if not read[place].is_random or requests[own[place]].repeats in (None, 1):
+                    self._remember("generate_until", requests[own[place]], answer)
                 bar.update()
-        return answers
+        return [answers[place] for place in answered_by]
 
-    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Ids of both, cut where lm-eval cuts them; what the tokenizer adds around a prompt stays with the context."""
-        spaces = len(context) - len(context.rstrip())
-        if spaces:
-            context, continuation = context[:-spaces], context[-spaces:] + continuation
-        plain = self.tok_encode(context, add_special_tokens=False)
-        whole = self.tok_encode(context + continuation, add_special_tokens=False)
-        return self.tok_encode(context), whole[len(plain) :]
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        own, answered_by = own_requests(requests)
+        pairs = [self._encode_pair(*requests[index].args) for index in own]
+        scored: list[tuple[float, bool]] = []
+        with self._bar("varlen_dlm loglikelihood", len(pairs), disable_tqdm) as bar:
+            for index, (likelihood, cost) in zip(own, self.scores.score(pairs, greedy=True), strict=True):
+                scored.append((likelihood.value, bool(likelihood.is_greedy)))
+                self._charge("loglikelihood", requests[index], cost)
+                self._remember("loglikelihood", requests[index], scored[-1])
+                bar.update()
+        return [scored[place] for place in answered_by]
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], disable_tqdm: bool = False, **kwargs: Any
     ) -> list[tuple[float, bool]]:
-        scored: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        """For callers that bring ids; `loglikelihood` does without."""
         pairs = [(context, target) for _, context, target in requests]
-        with tqdm(total=len(pairs), desc="varlen_dlm loglikelihood", disable=disable_tqdm or self.rank != 0) as bar:
-            for index, likelihood in self.scores.score(pairs, greedy=True):
-                scored[index] = (likelihood.value, bool(likelihood.is_greedy))
-                self._remember("loglikelihood", requests[index][0], scored[index])
-                bar.update()
-        return scored
+        return [(found.value, bool(found.is_greedy)) for found, _ in self.scores.score(pairs, greedy=True)]
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Ids of both, cut where lm-eval cuts them; what the tokenizer adds around a prompt stays with the context."""
+        text = context.rstrip()
+        plain = self.tok_encode(text, add_special_tokens=False)
+        target = self.tok_encode(context + continuation, add_special_tokens=False)[len(plain) :]
+        if text:
+            return self.tok_encode(text), target
+        # An empty context is the prefix token, which is not scored where the continuation brings it itself.
+        return [self.prefix_token_id], target[1:] if target[:1] == [self.prefix_token_id] else target
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """Sum over disjoint windows of the whole text, as lm-eval defines it, each window given what stands before it."""
+        own, answered_by = own_requests(requests)
         totals = []
-        for request in tqdm(requests, desc="varlen_dlm rolling", disable=disable_tqdm or self.rank != 0):
-            (text,) = request.args
-            windows = get_rolling_token_windows(
-                token_list=self.tok_encode(text, add_special_tokens=False),
-                prefix_token=self.prefix_token_id,
-                max_seq_len=self.backbone.spec.max_length - 1,
-                context_len=1,
-            )
-            pairs = [(list(context), list(target)) for context, target in map(make_disjoint_window, windows)]
-            totals.append(sum(likelihood.value for _, likelihood in self.scores.score(pairs, greedy=False)))
-            self._remember("loglikelihood_rolling", request.args, totals[-1])
-        return totals
+        with self._bar("varlen_dlm rolling", len(own), disable_tqdm) as bar:
+            for request in (requests[index] for index in own):
+                windows = get_rolling_token_windows(
+                    token_list=self.tok_encode(request.args[0], add_special_tokens=False),
+                    prefix_token=self.prefix_token_id,
+                    max_seq_len=self.backbone.spec.max_length - 1,
+                    context_len=1,
+                )
+                pairs = [(list(context), list(target)) for context, target in map(make_disjoint_window, windows)]
+                scored = list(self.scores.score(pairs, greedy=False))
+                totals.append(math.fsum(likelihood.value for likelihood, _ in scored))
+                self._charge("loglikelihood_rolling", request, sum((cost for _, cost in scored), Cost()))
+                self._remember("loglikelihood_rolling", request, totals[-1])
+                bar.update()
+        return [totals[place] for place in answered_by]
+
+    def _bar(self, text: str, total: int, hidden: bool) -> Any:
+        return tqdm(total=total, desc=text, disable=hidden or self.rank != 0)
+
+    def _charge(self, kind: str, request: Instance, cost: Cost) -> None:
+        self.ledger.add(str(request.task_name), request.doc_id, kind, cost)
+
+    def _remember(self, kind: str, request: Instance, answer: Any) -> None:
+        """Hands a finished answer to lm-eval's response cache, written through: a killed run must not compute it again."""
+        self.cache_hook.add_partial(kind, request.args, answer)
+        if self.cache_hook.dbdict is not None:
+            self.cache_hook.dbdict.commit(blocking=True)
