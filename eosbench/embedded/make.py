@@ -1,4 +1,9 @@
-"""Makes the embedded model and its predictors again: `make embedded-model` (about two hours on two cores, minutes on a GPU).
+"""Makes the embedded model and its predictors again: `make embedded-model` (hours on two cores, minutes on a GPU).
+
+    python -m eosbench.embedded.make                            # all of it, from the repository's root
+    python -m eosbench.embedded.make model --steps 20000        # longer
+    python -m eosbench.embedded.make model --start SNAPSHOT --steps 5000 --seed 1   # on from an earlier run
+    python -m eosbench.embedded.make predictors                 # for the model that is there
 
 Data, tokenizer, model, predictors and calibration all follow from the generator (eosbench/instruct.py) and the seeds in
 PretrainConfig; nothing is downloaded. The tokenizer is a byte-level BPE over the train split with single digits; `<bos>` opens
@@ -8,6 +13,7 @@ ids. The DistilBERT of the embedded predictor is trained from scratch; who has a
 
 from __future__ import annotations
 
+import argparse
 import logging
 import shutil
 from collections.abc import Sequence
@@ -33,6 +39,7 @@ SPECIAL_TOKENS = ("<mask>", "<eos>", "<bos>", "<sep>")
 VOCABULARY = 896
 TRAIN_DOCUMENTS = 4_000  # for the predictors
 LOG = Path("docs/embedded-training.jsonl")
+TEACHER = Path("tests/golden/llada-trained")  # where the blocks start; in the repository, not in a wheel
 CHAT_TEMPLATE = (
     "{{ '<bos>' }}{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}{{ message['content'] + '<eos>' }}"
@@ -70,15 +77,18 @@ def build_tokenizer(documents: int = 40_000) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def make_model(folder: Path, config: PretrainConfig, device: str, log: Path = LOG) -> None:
-    """Trains tokenizer and model, and writes a LLaDA-format checkpoint."""
+def make_model(
+    folder: Path, config: PretrainConfig, *, teacher: Path | None, start: Path | None, snapshot: Path, log: Path, device: str
+) -> None:
+    """Trains tokenizer and model, and writes a LLaDA-format checkpoint; see `pretrain` for teacher, start and snapshot."""
     tokenizer = build_tokenizer()
-    model = pretrain(tokenizer, config, log, snapshot=folder.with_suffix(".snapshot.safetensors"), device=device)
+    warm = load_backbone(teacher) if teacher is not None else None
+    model = pretrain(tokenizer, config, log, teacher=warm, start=start, snapshot=snapshot, device=device)
     shutil.rmtree(folder, ignore_errors=True)
     mask_id, eos_id = tokenizer.mask_token_id, tokenizer.eos_token_id
     save_llada(folder, model.model, model.lm_head.weight, mask_id=mask_id, eos_id=eos_id)
     tokenizer.save_pretrained(folder)
-    folder.with_suffix(".snapshot.safetensors").unlink(missing_ok=True)
+    logger.info("model written to %s", folder)
 
 
 def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
@@ -92,11 +102,35 @@ def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
 
 
 def main() -> None:
+    defaults = PretrainConfig()
+    parser = argparse.ArgumentParser(prog="python -m eosbench.embedded.make", description=__doc__.splitlines()[0])
+    parser.add_argument("part", nargs="?", choices=("all", "model", "predictors"), default="all")
+    parser.add_argument("--steps", type=int, default=defaults.steps)
+    parser.add_argument("--decay-share", type=float, default=defaults.decay_share)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--start", type=Path, help="snapshot of an earlier run to go on from")
+    parser.add_argument("--from-scratch", action="store_true", help=f"from random weights instead of {TEACHER}")
+    parser.add_argument("--snapshot", type=Path, default=Path("build/embedded-snapshot.safetensors"))
+    parser.add_argument("--log", type=Path, default=LOG)
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    make_model(embedded.MODEL, PretrainConfig(bfloat16=device == "cuda"), device)
-    fitted = [method for method in METHODS if method_class(method).fitting != "none"]
-    make_predictors(embedded.MODEL.parent / "predictors", fitted, device)
+    if arguments.part != "predictors":
+        config = PretrainConfig(
+            steps=arguments.steps, decay_share=arguments.decay_share, seed=arguments.seed, bfloat16=device == "cuda"
+        )
+        make_model(
+            embedded.MODEL,
+            config,
+            teacher=None if arguments.from_scratch or arguments.start else TEACHER,
+            start=arguments.start,
+            snapshot=arguments.snapshot,
+            log=arguments.log,
+            device=device,
+        )
+    if arguments.part != "model":
+        fitted = [method for method in METHODS if method_class(method).fitting != "none"]
+        make_predictors(embedded.MODEL.parent / "predictors", fitted, device)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import Progress
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -37,21 +38,21 @@ from eosbench.instruct import stream
 class PretrainConfig:
     """Settings of the embedded model's training; the defaults are what made the checkpoint in the package."""
 
-    steps: int = 9_000
+    steps: int = 3_200
     tokens_per_batch: int = 2_048
-    documents: int = 300_000
+    documents: int = 100_000
     canvas: int = 256
     block_length: int = 32
-    learning_rate: float = 2e-3
-    warmup: int = 200
-    decay_share: float = 0.4
-    width: int = 128
-    layers: int = 6
+    learning_rate: float = 1.5e-3
+    warmup: int = 100
+    decay_share: float = 0.6
+    width: int = 192
+    layers: int = 5
     heads: int = 4
-    mlp_width: int = 384
+    mlp_width: int = 576
     max_length: int = 1_024
-    log_every: int = 100
-    snapshot_every: int = 500
+    log_every: int = 50
+    snapshot_every: int = 200
     bfloat16: bool = False
     seed: int = 0
 
@@ -142,6 +143,24 @@ def new_model(config: PretrainConfig, vocab_size: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(llama)
 
 
+def warm_start(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, teacher: Any) -> None:
+    """Takes over the blocks of a trained backbone of the same shape; its vocabulary may differ.
+
+    Tokens that both vocabularies have keep their rows of the embedding and of the output layer; a new token starts as the mean of
+    the rows of the pieces that the teacher's own tokenizer cuts it into.
+    """
+    known = teacher.tokenizer.get_vocab()
+    with torch.no_grad():
+        for index in range(len(tokenizer)):
+            token = tokenizer.convert_ids_to_tokens(index)
+            text = tokenizer.convert_tokens_to_string([token])
+            ids = [known[token]] if token in known else teacher.tokenizer(text, add_special_tokens=False)["input_ids"]
+            model.model.embed_tokens.weight[index] = teacher.model.embed_tokens.weight[ids].mean(dim=0)
+            model.lm_head.weight[index] = teacher.output.weight[ids].mean(dim=0)
+    blocks = {name: tensor for name, tensor in teacher.model.state_dict().items() if not name.startswith("embed_tokens")}
+    model.model.load_state_dict(blocks, strict=False)
+
+
 def denoising_loss(model: LlamaForCausalLM, ids_BT: torch.Tensor, masked_BT: torch.Tensor, mask_id: int) -> torch.Tensor:
     """Mean cross-entropy at the masked positions; only they are unembedded."""
     noisy_BT = ids_BT.masked_fill(masked_BT, mask_id)
@@ -152,7 +171,7 @@ def denoising_loss(model: LlamaForCausalLM, ids_BT: torch.Tensor, masked_BT: tor
 
 def learning_rate_share(step: int, config: PretrainConfig) -> float:
     """Warm up, stay, then fall linearly to zero over the last `decay_share` of the steps."""
-    decay_steps = config.steps * config.decay_share
+    decay_steps = max(1.0, config.steps * config.decay_share)
     return min(1.0, (step + 1) / config.warmup, (config.steps - step) / decay_steps)
 
 
@@ -161,15 +180,19 @@ def pretrain(
     config: PretrainConfig,
     log_path: Path,
     *,
+    teacher: Any = None,
+    start: Path | None = None,
     snapshot: Path | None = None,
     device: str = "cpu",
 ) -> LlamaForCausalLM:
-    """Trains from scratch and returns the model in float32.
+    """Trains and returns the model in float32.
 
     Args:
         tokenizer: with mask, EOS and the special tokens that frame a prompt.
         config: all settings; the same settings and seed give the same data and masks.
         log_path: receives a JSON line every `log_every` steps.
+        teacher: a trained backbone of the same shape to start from, None for random weights.
+        start: a snapshot of an earlier run to go on from (weights alone), None for random weights.
         snapshot: receives the weights so far (safetensors) every `snapshot_every` steps, for a look while it runs.
         device: where to train; `bfloat16` autocast pays on GPUs and on CPUs with AMX only.
     """
@@ -177,13 +200,18 @@ def pretrain(
     rng = torch.Generator().manual_seed(config.seed)
     rows = tokenize_train_split(tokenizer, config.documents)
     model = new_model(config, len(tokenizer))
+    if teacher is not None:
+        warm_start(model, tokenizer, teacher)
+    if start is not None:
+        model.load_state_dict(load_file(start))
     model.to(torch.device(device)).train()  # type: ignore[arg-type]
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_share(step, config))
     feed = batches(rows, config, tokenizer.eos_token_id, rng)
     running, started = 0.0, time.monotonic()
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with Progress() as progress, log_path.open("w", encoding="utf-8") as log:
+    for path in filter(None, (log_path, snapshot)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with Progress() as progress, log_path.open("w" if start is None else "a", encoding="utf-8") as log:
         bar = progress.add_task("embedded model", total=config.steps)
         for step in range(1, config.steps + 1):
             ids_BT, prompt_B = next(feed)
