@@ -41,9 +41,15 @@ class ReferenceTask(ConfigurableTask):
     def construct_requests(self, doc: dict[str, Any], ctx: str, **kwargs: Any) -> Instance:
         kwargs.pop("apply_chat_template", None)
         kwargs.pop("chat_template", None)
-        arguments = {**deepcopy(self.config.generation_kwargs), "reference": self.doc_to_target(doc)}
+        reference = self.doc_to_target(doc)
+        if not isinstance(reference, str):  # lm-eval evaluates a template's result that looks like a list
+            raise ConfigurationError(
+                f"task {self.config.task}: the target of {str(doc)[:60]} is a {type(reference).__name__}, expected text: "
+                "let doc_to_target name a column or a function instead of a template"
+            )
+        arguments = {**deepcopy(self.config.generation_kwargs), "reference": reference}
         if "eos_upper_bound" in arguments:  # what seeds the revealed positions: the document alone, not its prompt format
-            document = f"{self.doc_to_text(doc)}\n{arguments['reference']}"
+            document = f"{self.doc_to_text(doc)}\n{reference}"
             arguments["eos_upper_bound"]["document"] = hashlib.sha256(document.encode()).hexdigest()[:16]
         return Instance(request_type="generate_until", doc=doc, arguments=(ctx, arguments), idx=0, **kwargs)
 
