@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -11,10 +13,33 @@ from xml.etree import ElementTree
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from eosbench.regression import CheckOutcome, Comparison
-
-FINE, FELL = "fine", "fell"
+FINE, FELL, UNCOMPARABLE = "fine", "fell", "cannot compare"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One line of the outcome: a metric of a run's task, or a whole run or task that cannot be compared (then metric is "")."""
+
+    run: str
+    task: str
+    metric: str
+    status: str
+    message: str
+    expected: float = math.nan
+    found: float = math.nan
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What `check_results` found; `message` says it in one line."""
+
+    comparisons: list[Comparison]
+    message: str
+    exit_code: int
+
+    def having(self, status: str) -> list[Comparison]:
+        return [comparison for comparison in self.comparisons if comparison.status == status]
 
 
 def print_outcome(outcome: CheckOutcome, console: Console | None = None) -> None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eosbench.errors import ResultsError
+from eosbench.outcomes import FELL, FINE, UNCOMPARABLE, CheckOutcome, Comparison, write_junit, write_step_summary
 from eosbench.runs import BASELINE_MARK, Run, TaskResult, scan
 
 SCHEMA = 1
@@ -30,32 +30,6 @@ TOLERANCES: dict[str, dict[str, Any]] = {  # what a new baseline watches; any ot
     "exact_match,flexible-extract": {"better": "higher", "absolute": 0.03},
     "exact_match,strict-match": {"better": "higher", "absolute": 0.03},
 }
-FINE, FELL, UNCOMPARABLE = "fine", "fell", "cannot compare"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One line of the outcome: a metric of a run's task, or a whole run or task that cannot be compared (then metric is "")."""
-
-    run: str
-    task: str
-    metric: str
-    status: str
-    message: str
-    expected: float = math.nan
-    found: float = math.nan
-
-
-@dataclass(frozen=True)
-class CheckOutcome:
-    """What `check_results` found; `message` says it in one line."""
-
-    comparisons: list[Comparison]
-    message: str
-    exit_code: int
-
-    def having(self, status: str) -> list[Comparison]:
-        return [comparison for comparison in self.comparisons if comparison.status == status]
 
 
 def check_results(
@@ -72,8 +46,6 @@ def check_results(
         update: write `baseline` from `results` instead of comparing.
         junit: where to write a JUnit XML report as well.
     """
-    from eosbench.outcomes import write_junit, write_step_summary
-
     try:
         runs = [run for run in scan(results).runs if run.settings is not None]
         if not runs:

@@ -22,14 +22,14 @@ OWN_PACKAGES = ("eosbench", "model_adapters", "tasks", "benchmarks", "tests")
 # From the bottom up, a line a height. Rooms of one height do not know each other; modules of one room (a package, or names with a
 # space between them) do.
 ROOMS = (
-    ("eosbench", "eosbench.errors", "eosbench.wordlists", "eosbench.terms", "eosbench.embedded"),
+    ("eosbench", "eosbench.errors", "eosbench.wordlists", "eosbench.terms", "eosbench.embedded", "eosbench.outcomes"),
     ("eosbench.records", "eosbench.encoding", "eosbench.instruct", "eosbench.reveal", "eosbench.runs", "eosbench.unmasking"),
     ("eosbench.metrics", "eosbench.backbone"),
     ("eosbench.bounds", "eosbench.step_zero", "eosbench.kv_cache", "eosbench.scoring", "eosbench.costs"),
     ("eosbench.decoding", "eosbench.likelihood"),
     ("eosbench.predictors", "eosbench.generation"),
     ("eosbench.fitting", "eosbench.lengths", "eosbench.results"),
-    ("eosbench.report", "eosbench.regression eosbench.outcomes", "eosbench.plugin", "model_adapters"),
+    ("eosbench.report", "eosbench.regression", "eosbench.plugin", "model_adapters"),
     ("eosbench.sweep",),
     ("eosbench.cli", "eosbench.embedded.make", "eosbench._bridge"),
 )
