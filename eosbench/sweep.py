@@ -118,7 +118,8 @@ def sweep(
     for method, run in runs.items():
         chosen = [task for task in tasks if method != "oracle" or task.startswith(CARRY_REFERENCE)]
         if chosen != list(tasks):
-            logger.warning("the oracle runs on %s only: other tasks do not send a reference answer", chosen or "nothing here")
+            left_out = ", ".join(task for task in tasks if task not in chosen)
+            logger.warning("the oracle is left out of %s: no reference answer is sent there", left_out)
         if not chosen:
             continue
         tracker = EvaluationTracker(output_path=str(output_path / method))

@@ -1,0 +1,279 @@
+"""The command line: what each command prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lm_eval.api.instance import Instance
+from typer.testing import CliRunner, Result
+
+import eosbench
+from eosbench import cli
+from eosbench.errors import ConfigurationError
+from eosbench.instruct import documents
+from eosbench.records import LengthRecord
+from tests.fixtures.make_runs import make_runs
+from tests.golden_files import GOLDEN
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LLADA, CANVAS, SIZE = GOLDEN / "llada-trained", 64, 160
+COMMANDS = ("sweep", "fit", "report", "check")
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def process(*arguments: str | Path, code: str = "from eosbench.cli import main; main()") -> subprocess.CompletedProcess[str]:
+    """The console script in a process of its own."""
+    call = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(call, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents with columns of their own names."""
+    return write_documents(tmp_path_factory.mktemp("data") / "documents.jsonl", "train", SIZE)
+
+
+def write_documents(path: Path, split: str, size: int) -> Path:
+    rows = [{"question": document.prompt, "answer": document.response} for document in documents(split, size)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def fit(data: Path, output: Path, *more: str | Path, method: str = "average_regression,logit") -> Result:
+    given = ("--method", method, "--pretrained", LLADA, "--data", data, "--output", output, "--canvas", CANVAS)
+    return run("fit", *map(str, given), "--prompt_column", "question", "--response_column", "answer", "--device", "cpu", *more)
+
+
+@pytest.fixture(scope="module")
+def heads(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("heads")
+    done = fit(data, folder)
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "average_regression" in done.output and "rmse at u=0.75" in done.output
+    return folder
+
+
+def test_version() -> None:
+    assert run("--version").output.strip() == eosbench.__version__
+
+
+def test_help_shows_every_command() -> None:
+    shown = run("--help")
+    assert shown.exit_code == 0
+    assert all(re.search(rf"\b{command}\b", shown.output) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_explained(command: str) -> None:
+    import typer
+
+    found = typer.main.get_command(cli.app).commands[command]  # type: ignore[attr-defined]
+    unexplained = [parameter.name for parameter in found.params if not getattr(parameter, "help", None)]
+    assert not unexplained
+    shown = run(command, "--help")
+    assert shown.exit_code == 0 and all(parameter.name in shown.output for parameter in found.params)
+
+
+def test_help_loads_no_torch_and_no_lm_eval() -> None:
+    code = (
+        "import sys; from eosbench.cli import app; app(standalone_mode=False);"
+        "print(sorted({'torch', 'transformers', 'lm_eval', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert process("fit", "--help", code=code).stdout.strip().endswith("[]")
+
+
+def test_an_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = process("report", tmp_path / "nothing")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(r"eosbench: .*nothing.*\n", done.stderr)
+
+
+def test_a_wrong_option_is_exit_code_2() -> None:
+    assert run("sweep", "--colour", "red").exit_code == 2
+    assert run("fit", "--method", "logit").exit_code == 2  # --output is missing
+    assert run("fit", "--method", "logit", "--output", "x", "--canvas", "0").exit_code == 2
+
+
+def test_fit_writes_predictors_that_varlen_dlm_runs(heads: Path) -> None:
+    """A regression that is calibrated and a zero-shot method that is: both answer a benchmark request."""
+    from model_adapters.varlen_dlm import VarLenDLM
+
+    for method in ("average_regression", "logit"):
+        config = json.loads((heads / method / "config.json").read_text(encoding="utf-8"))
+        used = [config["data"][part]["documents"] for part in ("train", "calibration")]
+        assert (config["method"], config["canvas"]) == (method, CANVAS)
+        assert sum(used) + config["data"]["censored"] == SIZE and min(used) >= 19
+        model = VarLenDLM(pretrained=str(LLADA), max_gen_toks=CANVAS, method=method, predictor=str(heads / method), device="cpu")
+        arguments = {"until": [], "reference": "3 4 5", "eos_upper_bound": {"fraction": 0.0}}
+        request = Instance("generate_until", {}, ("Count from 3 to 5.", arguments), 0, metadata=("any", 0, 1))
+        record = LengthRecord.from_json(model.generate_until([request], disable_tqdm=True)[0])
+        assert record.method == method and 1 <= record.bound <= CANVAS
+        info = model.get_model_info()["eosbench"]
+        assert info["calibration"] == {"kind": "split_conformal", "alpha": 0.05, "samples": used[1]}
+    assert sorted(path.name for path in heads.iterdir()) == ["average_regression", "logit"]
+
+
+def test_fit_one_method_with_options_and_calibration_data(data: Path, tmp_path: Path) -> None:
+    held_out = write_documents(tmp_path / "calibration.jsonl", "calibration", 10)
+    done = fit(
+        data, tmp_path / "head", "--option", "variant=threshold", "--option", "tau=2e-1", "--calibration", held_out,
+        "--limit", "4", method="logit",
+    )  # fmt: skip
+    assert done.exit_code == 0, (done.output, done.exception)
+    config = json.loads((tmp_path / "head" / "config.json").read_text(encoding="utf-8"))
+    assert (config["options"]["variant"], config["options"]["tau"]) == ("threshold", 0.2)
+    assert config["data"]["train"]["documents"] <= 4 < config["data"]["calibration"]["documents"] <= 10
+    assert "Next: lm_eval --model varlen_dlm" in done.output
+
+
+def test_fit_all_is_all_that_can_be_fitted(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def stop(jobs: Any, **_: Any) -> Any:
+        asked.extend(job.method for job in jobs)
+        raise ConfigurationError("far enough")
+
+    monkeypatch.setattr("eosbench.fitting.fit.fit_all", stop)
+    fit(data, tmp_path, method="all")
+    assert asked == [
+        "logit", "concat_regression", "average_regression", "classification", "distilbert", "mean", "max", "random",
+    ]  # fmt: skip
+
+
+def test_fit_asks_for_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def stop(folder: str, *, device: str, **_: Any) -> Any:
+        asked.append(device)
+        raise ConfigurationError("far enough")
+
+    monkeypatch.setattr("model_adapters.load_backbone", stop)
+    for available in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
+        run("fit", "--method", "logit", "--output", tmp_path / "x", "--pretrained", LLADA, "--data", data)
+    assert asked == ["cuda", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--canvas", "512"), "--canvas 512 leaves no room for a prompt: the model has 512 positions"),
+        (("--option", "depth"), "depth: expected name=value"),
+        (("--option", "depth=3"), "has no option depth"),
+        (("--response_column", "reply"), "no text in column reply, the columns are question, answer"),
+        (("--data", "nowhere.jsonl"), "no data file nowhere.jsonl"),
+        (("--method", "fixed"), "'fixed' has nothing to fit"),
+        (("--method", "best"), "unknown method 'best'"),
+        (("--apply_chat_template",), "no chat template"),
+    ],
+)
+def test_wrong_fits_leave_nothing_behind(more: tuple[str, ...], message: str, data: Path, tmp_path: Path) -> None:
+    done = fit(data, tmp_path / "head", *more, method="logit")
+    assert isinstance(done.exception, eosbench.errors.EosbenchError) and message in str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fit_onto_a_file_is_refused_before_it_begins(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "head").write_text("mine", encoding="utf-8")
+    done = fit(data, tmp_path / "head", method="logit")
+    assert "head is a file: expected the name of a folder" in str(done.exception)
+
+
+@pytest.mark.parametrize("where", ["new", "old"])
+def test_a_fit_that_cannot_write_leaves_no_half_of_a_folder(
+    where: str, heads: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: a new folder is not there afterwards, an old one is as it was."""
+    output = tmp_path / where
+    if where == "old":
+        shutil.copytree(heads / "logit", output)
+    before = {path.name: path.read_bytes() for path in output.glob("*")}
+
+    def full(*_: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("eosbench.predictors.folder.save_file", full)
+    done = fit(data, output, "--limit", "40", method="logit")
+    assert isinstance(done.exception, OSError)
+    assert {path.name: path.read_bytes() for path in output.glob("*")} == before
+    assert [path.name for path in tmp_path.iterdir()] == (["old"] if where == "old" else [])
+
+
+def test_sweep_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def remember(methods: list[str], tasks: list[str], output_path: Path, **more: Any) -> dict[str, Any]:
+        asked.update(methods=methods, tasks=tasks, output_path=output_path, **more)
+        metrics = {"alias": "u=0", "coverage,none": 0.5, "coverage_stderr,none": 0.25, "sample_len": 4}
+        return {"logit": {"results": {"a_task": metrics}}, "fixed": {"results": {}}}
+
+    monkeypatch.setattr("eosbench.sweep.sweep", remember)
+    done = run(
+        "sweep", "--methods", "logit, fixed", "--tasks", "a,b", "--output_path", "here", "--model_args", "pretrained=x,dtype=y",
+        "--limit", "8", "--metadata", "split=length_ood,seed=3", "--batch_size", "4",
+    )  # fmt: skip
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert asked == {
+        "methods": ["logit", "fixed"], "tasks": ["a", "b"], "output_path": Path("here"), "model_args": "pretrained=x,dtype=y",
+        "predictors": None, "limit": 8, "metadata": {"split": "length_ood", "seed": 3}, "batch_size": 4, "device": None,
+        "num_fewshot": None, "apply_chat_template": False, "log_samples": True,
+    }  # fmt: skip
+    assert isinstance(asked["limit"], int)
+    assert "coverage 0.500 ± 0.250" in done.output and "Next: eosbench report here" in done.output
+
+
+def test_a_share_is_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[Any] = []
+
+    def remember(*_: Any, limit: Any, **__: Any) -> dict[str, Any]:
+        limits.append(limit)
+        return {}
+
+    monkeypatch.setattr("eosbench.sweep.sweep", remember)
+    for given in ((), ("--limit", "0.25"), ("--limit", "1")):
+        assert run("sweep", *given).exit_code == 0
+    assert limits == [None, 0.25, 1]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_runs(tmp_path_factory.mktemp("results"), size=12)
+
+
+def test_report(results: Path, tmp_path: Path) -> None:
+    (results / "broken.json").write_text("{", encoding="utf-8")
+    done = run("report", results, "--output", tmp_path / "reports")
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert (tmp_path / "reports" / "index.html").is_file()
+    assert re.search(r"\d+ runs, \d+ documents: .*index\.html", done.output)
+    assert "skipped" in done.output and "broken.json" in done.output
+
+
+def test_check(results: Path, tmp_path: Path) -> None:
+    """Written, compared, lowered: exit codes 0, 0 and 1, and JUnit on request."""
+    baseline, junit = tmp_path / "baseline.json", tmp_path / "junit.xml"
+    check: Callable[..., Result] = lambda *more: run("check", results, "--baseline", baseline, *more)  # noqa: E731
+    assert run("check", results, "--baseline", baseline).exception is not None  # there is none yet
+    assert check("--update").exit_code == 0
+    assert check().exit_code == 0
+    kept = json.loads(baseline.read_text(encoding="utf-8"))
+    for entry in kept["runs"]:
+        for task in entry["tasks"].values():
+            for metric in task["metrics"].values():
+                metric["value"] += 1.0 if metric["better"] == "higher" else -1.0
+    baseline.write_text(json.dumps(kept), encoding="utf-8")
+    assert check("--junit", junit).exit_code == 1
+    assert "<failure" in junit.read_text(encoding="utf-8")

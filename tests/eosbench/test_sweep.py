@@ -1,0 +1,217 @@
+"""`eosbench sweep`: one step zero for all methods, and result folders that are those of separate lm-eval runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lm_eval
+import pytest
+from lm_eval.loggers import EvaluationTracker
+from lm_eval.tasks import TaskManager
+
+import eosbench.plugin
+from eosbench import step_zero
+from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.predictors import METHODS, THE_FIVE
+from eosbench.report import write_report
+from eosbench.results import read_results, read_runs
+from eosbench.sweep import chosen_methods, sweep
+from tests.golden_files import GOLDEN, load_golden
+
+MODEL = {"pretrained": str(GOLDEN / "llada-trained"), "max_gen_toks": 64}
+BENCHMARK, GENERATION, OTHER = "eos_upper_bound_u50", "varlen_instruct", "no_reference"
+SWEPT = ["logit", "fixed", "oracle"]
+LIMIT = 3
+VARYING = {"seconds", "date", "start_time", "end_time", "total_evaluation_time_seconds", "git_hash"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_environment_report() -> Any:
+    """lm-eval asks pip and nvidia-smi about the machine for seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lm_eval.evaluator.add_env_info", lambda results: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def manager(tmp_path_factory: pytest.TempPathFactory) -> TaskManager:
+    """The packaged tasks, and one whose requests carry no reference."""
+    folder = tmp_path_factory.mktemp("tasks")
+    (folder / "documents.jsonl").write_text('{"question": "Count from 1 to 4.", "answer": "1 2 3 4"}\n', encoding="utf-8")
+    (folder / f"{OTHER}.yaml").write_text(
+        f"task: {OTHER}\ndataset_path: json\ndataset_kwargs: {{data_files: {folder / 'documents.jsonl'}}}\ntest_split: train\n"
+        "output_type: generate_until\ndoc_to_text: question\ndoc_to_target: answer\nnum_fewshot: 0\n"
+        "generation_kwargs: {until: [], max_gen_toks: 32}\nmetric_list: [{metric: exact_match}]\n",
+        encoding="utf-8",
+    )
+    return TaskManager(include_defaults=False, include_path=[str(eosbench.plugin.tasks_folder()), str(folder)])
+
+
+class Swept:
+    """One sweep over three methods, and how many forward passes of step zero it took."""
+
+    def __init__(self, folder: Path, manager: TaskManager) -> None:
+        self.folder, self.batches = folder, 0
+        with pytest.MonkeyPatch.context() as patch:
+            real = step_zero.step_zero
+
+            def counted(*args: Any, **kwargs: Any) -> Any:
+                self.batches += 1
+                return real(*args, **kwargs)
+
+            patch.setattr("eosbench.lengths.step_zero", counted)
+            tasks = [BENCHMARK, GENERATION]
+            self.results = sweep(
+                SWEPT, tasks, folder, model_args=MODEL, batch_size=2, task_manager=manager, limit=LIMIT, log_samples=True
+            )
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, manager: TaskManager) -> Swept:
+    return Swept(tmp_path_factory.mktemp("sweep"), manager)
+
+
+def test_chosen_methods() -> None:
+    assert chosen_methods("all") == list(METHODS)
+    assert chosen_methods("five") == list(THE_FIVE)
+    assert chosen_methods("fixed, logit,fixed") == ["fixed", "logit"]
+    with pytest.raises(ConfigurationError, match="unknown method 'best': expected all, five, or some of logit, "):
+        chosen_methods("logit,best")
+    with pytest.raises(ConfigurationError, match="unknown method ','"):
+        chosen_methods(",")
+
+
+def test_step_zero_runs_once_per_prompt_for_all_methods(swept: Swept) -> None:
+    """Three documents in batches of two are two passes a task; only `logit` reads them, and no method asks again."""
+    assert swept.batches == 4
+
+
+def test_a_second_method_that_reads_the_model_costs_no_pass(tmp_path: Path, manager: TaskManager) -> None:
+    """Two methods on the same prompts, asked through one reader."""
+    from eosbench.lengths import LengthReader
+    from eosbench.predictors import load_predictor
+    from eosbench.records import Prompt
+
+    backbone = load_golden("llada-trained").backbone
+    fitted = {
+        name: load_predictor("logit", None, backbone=backbone, canvas=64, options={"variant": name})
+        for name in ("quantile", "threshold", "top1")
+    }
+    reader = LengthReader(backbone, fitted, keep=True)
+    prompts = [Prompt("", (2, 5, 6, 3), (0,) * 64), Prompt("", (2, 7, 3), (0,) * 64)]
+    passes = 0
+    real = backbone.hidden
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal passes
+        passes += 1
+        return real(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbone, "hidden", counted)
+        shared = {name: [r.predictions[name].length for r in reader.read(name, prompts, 2)] for name in fitted}
+        assert passes == 1
+        alone = {
+            name: [r.predictions[name].length for r in LengthReader(backbone, {name: fitted[name]}).read(name, prompts, 2)]
+            for name in fitted
+        }
+    assert shared == alone
+
+
+def test_the_report_reads_a_sweep(swept: Swept, tmp_path: Path) -> None:
+    runs = read_runs(swept.folder)
+    assert [run.method for run in runs] == sorted(SWEPT)
+    assert all(set(run.tasks) == {BENCHMARK, GENERATION} for run in runs)
+    frame = read_results(swept.folder)
+    assert len(frame) == len(SWEPT) * 2 * LIMIT and not frame.attrs["skipped"]
+    summary = write_report(swept.folder, tmp_path)
+    assert summary.runs == 3 and summary.page.is_file()
+
+
+def test_the_methods_do_what_they_are(swept: Swept) -> None:
+    frame = read_results(swept.folder)
+    bounds = frame[frame.task == BENCHMARK].set_index("method")
+    assert set(bounds.loc["fixed", "bound"]) == {64}
+    assert list(bounds.loc["oracle", "prediction"]) == list(bounds.loc["oracle", "length"])
+    assert swept.results["oracle"]["results"][BENCHMARK]["shortfall,none"] != 0  # NaN: there is nothing it does not cover
+
+
+def comparable(value: Any) -> Any:
+    """A results file without what two runs cannot have in common: times, and the folder a date is in."""
+    if isinstance(value, dict):
+        return {name: comparable(inner) for name, inner in value.items() if name not in VARYING}
+    return [comparable(inner) for inner in value] if isinstance(value, list) else value
+
+
+def files(folder: Path) -> dict[str, Any]:
+    """Kind of file -> content, of the one run in a folder."""
+    found: dict[str, Any] = {}
+    for path in folder.rglob("*.json*"):
+        kind = path.name.rsplit("_", 1)[0]
+        assert kind not in found
+        text = path.read_text(encoding="utf-8")
+        found[kind] = json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
+    return {kind: comparable(content) for kind, content in found.items()}
+
+
+@pytest.mark.parametrize("method", ["logit", "oracle"])
+def test_a_sweep_writes_what_a_separate_run_writes(method: str, swept: Swept, manager: TaskManager, tmp_path: Path) -> None:
+    """Field by field, the files of `lm_eval --model varlen_dlm --model_args ...,method=...`, as its command line makes them."""
+    eosbench.plugin.add_model()
+    tracker = EvaluationTracker(output_path=str(tmp_path))
+    outcome: Any = lm_eval.simple_evaluate(
+        model="varlen_dlm",
+        model_args={**MODEL, "method": method},
+        tasks=[BENCHMARK, GENERATION],
+        batch_size=2,
+        limit=LIMIT,
+        log_samples=True,
+        task_manager=manager,
+        evaluation_tracker=tracker,
+    )
+    samples = outcome.pop("samples")
+    tracker.save_results_aggregated(results=outcome, samples=samples)
+    for task in outcome["configs"]:
+        tracker.save_results_samples(task_name=task, samples=samples[task])
+
+    alone, together = files(tmp_path), files(swept.folder / method)
+    assert set(alone) == {"results", f"samples_{BENCHMARK}", f"samples_{GENERATION}"}
+    assert json.dumps(together["results"]["config"], sort_keys=True) == json.dumps(alone["results"]["config"], sort_keys=True)
+    assert json.dumps(together, sort_keys=True) == json.dumps(alone, sort_keys=True)  # as text: NaN equals itself
+
+
+def test_the_oracle_is_left_out_where_no_reference_is_sent(
+    manager: TaskManager, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    results = sweep(["oracle", "fixed"], [OTHER], tmp_path, model_args=MODEL, task_manager=manager, limit=1)
+    assert set(results) == {"fixed"}
+    assert [path.name for path in tmp_path.iterdir()] == ["fixed"]
+    assert f"the oracle is left out of {OTHER}: no reference answer is sent there" in caplog.text
+
+
+def test_model_args_as_text(manager: TaskManager, tmp_path: Path) -> None:
+    text = ",".join(f"{name}={value}" for name, value in MODEL.items())
+    results = sweep(["fixed"], [BENCHMARK], tmp_path, model_args=text, task_manager=manager, limit=1)
+    assert results["fixed"]["config"]["model_args"] == {**MODEL, "method": "fixed"}
+
+
+def test_wrong_requests(manager: TaskManager, tmp_path: Path) -> None:
+    def refused(message: str, kind: type[Exception] = ConfigurationError, **changes: Any) -> None:
+        asked = {"methods": ["fixed"], "tasks": [BENCHMARK], "model_args": MODEL, **changes}
+        with pytest.raises(kind, match=message):
+            sweep(asked.pop("methods"), asked.pop("tasks"), tmp_path / "none", task_manager=manager, limit=1, **asked)
+
+    refused("knows no task no_such_task: lm_eval ls tasks", tasks=[BENCHMARK, "no_such_task"])
+    refused("knows no task", tasks=[])
+    refused("over no methods", methods=[])
+    refused("sets method, predictor itself: use --methods", model_args={**MODEL, "method": "logit", "predictor": "x"})
+    refused("batch_size stands among the model arguments and beside them", model_args={**MODEL, "batch_size": 4}, batch_size=2)
+    refused("varlen_dlm has no argument colour", model_args={**MODEL, "colour": "red"})
+    refused("no folder .*heads: expected one with a fitted predictor per method", predictors=tmp_path / "heads")
+    needs = r"'random' needs a fitted predictor and --predictors names none: make it with eosbench fit --method random"
+    refused(needs, PredictorError, methods=["fixed", "random"])
+    (tmp_path / "heads").mkdir()
+    refused(r"there is none at .*heads/random", PredictorError, methods=["random"], predictors=tmp_path / "heads")
+    assert not (tmp_path / "none").exists()
