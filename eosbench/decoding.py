@@ -97,13 +97,15 @@ class DenoiseResult:
     """Response tokens, one 1-D LongTensor per prompt, and their cost.
 
     A pass over a batch is one forward pass of the batch and one of every row that was in it. Token-positions are the real tokens
-    that went through the model: padding does not count, guidance counts twice.
+    that went through the model, scored positions those that went through the output layer: padding does not count, guidance
+    counts twice.
     """
 
     sequences: list[torch.Tensor]
     forward_passes: int = 0
     row_forward_passes: list[int] = field(default_factory=list)
     row_token_positions: list[int] = field(default_factory=list)
+    row_scored_positions: list[int] = field(default_factory=list)
 
     @property
     def token_positions(self) -> int:
@@ -143,6 +145,7 @@ def denoise(
     canvas = ids_BT.shape[1] - config.gen_length  # column of canvas position 0
     passes_B = torch.zeros(len(rows), dtype=torch.long)
     tokens_B = torch.zeros(len(rows), dtype=torch.long)
+    scored_B = torch.zeros(len(rows), dtype=torch.long)
     forward_passes = 0
     for start, end, steps in config.blocks():
         block = slice(canvas + start, canvas + end)
@@ -163,12 +166,14 @@ def denoise(
             forward_passes, step = forward_passes + 1, step + 1
             passes_B[active_R.cpu()] += 1
             tokens_B[active_R.cpu()] += cost_R.cpu()
+            scored_B[active_R.cpu()] += len(hidden) * masked_RL.sum(dim=1).cpu()
             left_R = (masked_RL & ~stays_RL).any(dim=1).nonzero().squeeze(1)
             # The published dual-cache loop looks for what is left only after its second pass: run and counted alike.
             if len(left_R) < len(active_R) and not (config.cache == "dual" and config.threshold and step == 1):
                 run.keep_rows(torch.cat([left_R, left_R + len(active_R)]) if config.cfg_scale else left_R)
                 active_R = active_R[left_R]
-    return DenoiseResult(list(ids_BT[:, canvas:].cpu()), forward_passes, passes_B.tolist(), tokens_B.tolist())
+    sequences = list(ids_BT[:, canvas:].cpu())
+    return DenoiseResult(sequences, forward_passes, passes_B.tolist(), tokens_B.tolist(), scored_B.tolist())
 
 
 def _lay_out(

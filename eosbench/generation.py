@@ -127,6 +127,5 @@ def _denoise(backbone: Backbone, batch: Sequence[int], jobs: dict[int, Job]) -> 
     guided = 2 if config.cfg_scale else 1
     for row, index in enumerate(batch):
         passes, positions = result.row_forward_passes[row], result.row_token_positions[row]
-        scored = guided * passes * ((config.block_length or config.gen_length) + 1) / 2
-        flops = estimated_flops(backbone.spec, positions, guided * passes, scored)
+        flops = estimated_flops(backbone.spec, positions, guided * passes, result.row_scored_positions[row])
         yield index, result.sequences[row].tolist(), Cost(config.gen_length, passes, positions, flops, seconds)

@@ -1,0 +1,48 @@
+"""Decoding: the same tokens, with logits at the masked positions of the active block alone, and in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from benchmarks.measure import Row, Setup
+from benchmarks.models import prompts, random_model, trained_model
+from benchmarks.reference import generate
+from eosbench.backbone import Backbone
+from eosbench.decoding import DecodeConfig, denoise
+
+
+def one_prompt(setup: Setup) -> list[Row]:
+    """One prompt on a small model with LLaDA's vocabulary: what the output layer costs."""
+    vocabulary, width, layers, prompt, canvas, block = (
+        (2_000, 64, 2, 20, 16, 8) if setup.quick else (126_464, 512, 8, 120, 64, 16)
+    )
+    backbone = random_model(vocabulary=vocabulary, width=width, layers=layers)
+    ids = torch.randint(0, vocabulary - 2, (prompt,), generator=torch.Generator().manual_seed(0))
+    about = f"canvas {canvas}, blocks of {block}, vocabulary {vocabulary:,}"
+    return [_against_reference(setup, "decoding", about, backbone, [ids], canvas, block)]
+
+
+def batch(setup: Setup) -> list[Row]:
+    """Prompts of unequal length, all in one batch against one after the other."""
+    backbone = trained_model(setup.pretrained)
+    count, canvas, block = (4, 16, 8) if setup.quick else (16, 64, 16)
+    rows = [prompt for prompt, _ in prompts(backbone, count)]
+    return [_against_reference(setup, "batching", f"{count} prompts, canvas {canvas}", backbone, rows, canvas, block)]
+
+
+def _against_reference(
+    setup: Setup, name: str, about: str, backbone: Backbone, rows: Sequence[torch.Tensor], canvas: int, block: int
+) -> Row:
+    config = DecodeConfig(gen_length=canvas, block_length=block)
+
+    def reference() -> list[torch.Tensor]:
+        return [generate(backbone, row, gen_length=canvas, steps=canvas, block_length=block) for row in rows]
+
+    def ours() -> list[torch.Tensor]:
+        return denoise(backbone, rows, config).sequences
+
+    same = sum(ours.equal(theirs) for theirs, ours in zip(reference(), ours(), strict=True))
+    ratios = setup.alternate(reference, ours)
+    return Row(name, "reference loop", "denoise", about, ratios, f"same tokens: {same} of {len(rows)}")

@@ -1,0 +1,81 @@
+"""Ratios of two times: both sides run in turn, so that what else the machine does falls on both, and the spread is kept."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.progress import Progress, TaskID
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: time of `slow` over time of `fast`, a ratio per round; on what, and what else was found."""
+
+    name: str
+    slow: str
+    fast: str
+    shapes: str
+    ratios: tuple[float, ...]
+    found: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.ratios)
+
+    @property
+    def spread(self) -> str:
+        return f"{min(self.ratios):.2f} to {max(self.ratios):.2f}"
+
+
+@dataclass
+class Setup:
+    """What every benchmark is given.
+
+    Attributes:
+        pretrained: the small trained model: "embedded", a folder or a hub id.
+        predictors: folder with a fitted predictor per method; the embedded model brings its own.
+        canvas: C, which the predictors were fitted for.
+        method: the length predictor that stands for all where one is enough.
+        runs: rounds; each round runs both sides.
+        quick: small shapes, to see that everything works; its ratios mean nothing.
+    """
+
+    pretrained: str = "embedded"
+    predictors: Path | None = None
+    canvas: int = 256
+    method: str = "classification"
+    runs: int = 5
+    quick: bool = False
+    progress: Progress | None = field(default=None, repr=False)
+    task: TaskID | None = None
+
+    def watched_by(self, progress: Progress, task: TaskID) -> Setup:
+        """The same with a progress bar that every finished round pushes on."""
+        return replace(self, progress=progress, task=task)
+
+    def advance(self) -> None:
+        if self.progress is not None and self.task is not None:
+            self.progress.advance(self.task)
+
+    def alternate(self, slow: Callable[[], object], fast: Callable[[], object]) -> tuple[float, ...]:
+        """A B A B ...: the ratio of each pair. Warm both sides up before."""
+        ratios = []
+        for _ in range(self.runs):
+            slow_seconds, fast_seconds = timed(slow)[0], timed(fast)[0]
+            ratios.append(slow_seconds / fast_seconds)
+            self.advance()
+        return tuple(ratios)
+
+
+def timed(call: Callable[..., _T], *arguments: Any) -> tuple[float, _T]:
+    """Seconds that a call took, and what it returned."""
+    started = time.perf_counter()
+    result = call(*arguments)
+    return time.perf_counter() - started, result

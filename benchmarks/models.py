@@ -1,0 +1,59 @@
+"""The models that the benchmarks run on, and prompts for them."""
+
+from __future__ import annotations
+
+import functools
+from itertools import islice
+
+import torch
+from transformers import LlamaConfig, LlamaModel
+
+from eosbench import embedded
+from eosbench.backbone import Backbone, BackboneSpec
+from eosbench.encoding import encode_prompt, encode_response
+from eosbench.instruct import documents
+from model_adapters import load_backbone
+from model_adapters.full_canvas import FullCanvasBackbone
+
+
+def random_model(*, vocabulary: int, width: int, layers: int) -> FullCanvasBackbone:
+    """A LLaDA-shaped model with random weights, the same in every run."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, width // 64),
+        max_position_embeddings=1024,
+        attn_implementation="sdpa",
+    )
+    spec = BackboneSpec(
+        family="llada",
+        mask_id=vocabulary - 1,
+        eos_ids=frozenset({vocabulary - 2}),
+        pad_id=vocabulary - 2,
+        max_length=1024,
+        vocab_size=vocabulary,
+        width=width,
+        logits_shifted=False,
+        fingerprint="random",
+        layers=layers,
+    )
+    return FullCanvasBackbone(LlamaModel(config), torch.nn.Linear(width, vocabulary, bias=False), spec=spec, tokenizer=None)
+
+
+@functools.cache
+def trained_model(pretrained: str) -> Backbone:
+    """The embedded model, or another with a tokenizer."""
+    return load_backbone(str(embedded.MODEL) if pretrained == embedded.NAME else pretrained)
+
+
+def prompts(backbone: Backbone, count: int, response_tokens: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Prompts of the test split and their answers, of at least `response_tokens` tokens each."""
+    found = (
+        (encode_prompt(backbone.tokenizer, document.prompt, False), encode_response(backbone.tokenizer, document.response))
+        for document in documents("test")
+    )
+    long_enough = ((torch.tensor(prompt), torch.tensor(answer)) for prompt, answer in found if len(answer) >= response_tokens)
+    return list(islice(long_enough, count))

@@ -1,0 +1,64 @@
+"""What eosbench is compared with: decoding and likelihood as evaluation scripts of published models compute them.
+
+One prompt at a time, logits of the whole sequence in every pass, softmax in float64 over the whole vocabulary; likelihood from a
+fixed number of random masks, whatever the length of the target. Slow on purpose and only here: eosbench/decoding.py gives the
+same tokens, eosbench/likelihood.py the same expectation.
+
+Legend: B masked copies, T prompt + canvas, L tokens of the target, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from eosbench.backbone import Backbone
+
+
+@torch.no_grad()
+def generate(backbone: Backbone, prompt: torch.Tensor, *, gen_length: int, steps: int, block_length: int) -> torch.Tensor:
+    """Denoises one canvas block by block, keeping the most confident tokens of every step: the canvas's `gen_length` ids.
+
+    `block_length` divides `gen_length`, and the number of blocks divides `steps`.
+    """
+    mask_id = backbone.spec.mask_id
+    ids_1T = torch.cat([prompt, torch.full((gen_length,), mask_id)])[None]
+    blocks = gen_length // block_length
+    for block in range(blocks):
+        start = len(prompt) + block * block_length
+        end = start + block_length
+        masked = int((ids_1T[0, start:end] == mask_id).sum())
+        for step in range(steps // blocks):
+            share = masked // (steps // blocks) + (step < masked % (steps // blocks))
+            logits_1TV = backbone.logits(ids_1T)
+            tokens_1T = logits_1TV.argmax(dim=-1)
+            probability_1TV = torch.softmax(logits_1TV.to(torch.float64), dim=-1)
+            confidence_1T = probability_1TV.gather(-1, tokens_1T[..., None]).squeeze(-1)
+            confidence_1T[ids_1T != mask_id] = -torch.inf
+            confidence_1T[:, end:] = -torch.inf
+            chosen = confidence_1T[0].topk(share).indices
+            ids_1T[0, chosen] = tokens_1T[0, chosen]
+    return ids_1T[0, len(prompt) :]
+
+
+@torch.no_grad()
+def log_likelihood(
+    backbone: Backbone, prompt: torch.Tensor, target: torch.Tensor, *, masks: int, batch_size: int, generator: torch.Generator
+) -> float:
+    """The mean over `masks` random masks of the bound on log p(target | prompt), in nats; `batch_size` divides `masks`.
+
+    The number of masked tokens runs evenly through 1..L from a random start, which of them is random in every copy.
+    """
+    length = len(target)
+    total = 0.0
+    for _ in range(masks // batch_size):
+        first = int(torch.randint(1, length + 1, (1,), generator=generator))
+        counts_B = torch.linspace(first, first + (batch_size - 1) * length / batch_size, batch_size).round().long()
+        counts_B = (counts_B - 1) % length + 1
+        order_BL = torch.rand(batch_size, length, generator=generator).argsort(dim=1)
+        masked_BL = order_BL < counts_B[:, None]
+        ids_BT = torch.cat([prompt, target]).repeat(batch_size, 1)
+        ids_BT[:, len(prompt) :][masked_BL] = backbone.spec.mask_id
+        log_p_BLV = backbone.logits(ids_BT)[:, len(prompt) :].log_softmax(dim=-1)
+        log_p_BL = log_p_BLV.gather(-1, target.repeat(batch_size, 1)[..., None]).squeeze(-1)
+        total += float((log_p_BL * masked_BL * (length / counts_B)[:, None]).sum() / batch_size)
+    return total / (masks // batch_size)

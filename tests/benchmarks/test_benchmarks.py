@@ -1,0 +1,84 @@
+"""The table of `make bench`: what a ratio is, and that each benchmark runs at small shapes and compares equals."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import BENCHMARKS, app, markdown, run
+from benchmarks.measure import Row, Setup
+from tests.golden_files import GOLDEN
+
+TRAINED = str(GOLDEN / "llada-trained")
+QUICK = Setup(TRAINED, canvas=64, method="logit", runs=1, quick=True)
+
+
+def test_rounds_alternate_and_a_ratio_is_slow_over_fast() -> None:
+    calls: list[str] = []
+
+    def wait(name: str, seconds: float) -> None:
+        calls.append(name)
+        time.sleep(seconds)
+
+    ratios = Setup(runs=3).alternate(partial(wait, "slow", 0.04), partial(wait, "fast", 0.002))
+    assert calls == ["slow", "fast"] * 3
+    assert len(ratios) == 3 and all(ratio > 1 for ratio in ratios)
+
+
+def test_a_row_shows_median_and_spread() -> None:
+    row = Row("decoding", "a", "b", "canvas 16", (2.0, 9.0, 3.0), "same tokens: 1 of 1")
+    assert markdown([row]).splitlines()[2] == "| decoding | a / b | canvas 16 | 3.00 | 2.00 to 9.00 | same tokens: 1 of 1 |"
+
+
+@pytest.mark.parametrize(("name", "found"), [("decoding", "same tokens: 1 of 1"), ("batching", "same tokens: 4 of 4")])
+def test_decoding_gives_the_reference_s_tokens(name: str, found: str) -> None:
+    (row,) = run(name, QUICK)
+    assert row.found == found
+    assert len(row.ratios) == 1 and row.median > 0
+
+
+def test_likelihood_of_single_tokens_is_exact_on_both_sides() -> None:
+    single, short = run("likelihood", QUICK)
+    assert "choices of 1 token" in single.shapes and "choices of 3 tokens" in short.shapes
+    assert float(single.found.split()[2]) < 1e-3  # nats
+    assert single.median > 1
+
+
+def test_windows_compares_fixed_method_and_oracle() -> None:
+    rows = run("windows", QUICK)
+    assert [(row.slow, row.fast) for row in rows] == [("fixed", "logit"), ("logit", "oracle")]
+    assert all("canvas 64" in row.shapes and "exact match" in row.found for row in rows)
+
+
+@pytest.mark.filterwarnings("default")  # lm-eval's own
+def test_sweep_compares_several_methods_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval.tasks import TaskManager
+
+    from benchmarks import sweep
+
+    monkeypatch.setattr(sweep, "TaskManager", lambda **_: TaskManager(include_defaults=False))
+    alone, with_scan = sweep.five_methods(QUICK, methods=("logit", "fixed"))
+    assert (alone.slow, alone.fast) == ("2 methods", "logit")
+    assert alone.median > 0 and with_scan.median > 0
+
+
+def test_the_command_prints_a_table_and_writes_it(tmp_path: Path) -> None:
+    output = tmp_path / "new" / "bench.md"
+    done = CliRunner().invoke(app, ["--only", "startup", "--runs", "1", "--quick", "--output", str(output)])
+    assert done.exit_code == 0, done.output
+    lines = output.read_text().splitlines()
+    assert [line.split("|")[2].strip() for line in lines[2:]] == [
+        "eosbench --help / python -c pass",
+        "eosbench report --help / python -c pass",
+    ]
+    assert all("torch loaded: no" in line for line in lines[2:])
+
+
+def test_an_unknown_benchmark_is_refused() -> None:
+    done = CliRunner().invoke(app, ["--only", "speed"])
+    assert done.exit_code == 2
+    assert all(name in done.output for name in BENCHMARKS)

@@ -1,0 +1,89 @@
+"""The FLOP formula against torch's own counter, which sees every matrix product of eager attention.
+
+Legend: B rows, T tokens, N positions that the output layer scores, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from eosbench.costs import estimated_flops
+from eosbench.decoding import DecodeConfig
+from eosbench.generation import Job, generate
+from model_adapters import load_backbone
+from model_adapters.full_canvas import FullCanvasBackbone
+from tests.golden_files import GOLDEN
+
+NAMES = ("llada-tiny", "llada-tiny-gqa", "llada-trained")
+
+
+def eager(name: str) -> FullCanvasBackbone:
+    backbone = load_backbone(GOLDEN / name, attn_implementation="eager")
+    assert isinstance(backbone, FullCanvasBackbone)
+    return backbone
+
+
+def counted(work: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        work()
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize(("B", "T", "N"), [(1, 40, 40), (1, 40, 1), (3, 100, 7), (2, 7, 0)])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_forward_pass_and_the_output_layer_at_selected_positions(name: str, B: int, T: int, N: int) -> None:
+    backbone = eager(name)
+    ids_BT = torch.randint(2, 200, (B, T), generator=torch.Generator().manual_seed(0))
+
+    def work() -> None:
+        hidden_BTD = backbone.hidden(ids_BT)
+        if N:
+            backbone.unembed(hidden_BTD.flatten(0, 1)[:N])
+
+    assert estimated_flops(backbone.spec, B * T, B, N) == pytest.approx(counted(work), rel=1e-9)
+
+
+def test_each_term_by_hand() -> None:
+    """llada-tiny: 2 layers of width D=64 with 4 attention matrices D x D and 3 of D x M, M=160; V=320 ids; T=100 tokens."""
+    D, M, V, T = 64, 160, 320, 100
+    spec = load_backbone(GOLDEN / "llada-tiny").spec
+    blocks, attention, output = 2 * 2 * (4 * D * D + 3 * D * M) * T, 2 * 4 * D * T * T, 2 * D * V
+    assert (spec.layers, spec.width, spec.vocab_size) == (2, D, V)
+    assert estimated_flops(spec, T, 1, 0) == blocks + attention
+    assert estimated_flops(spec, T, 1, 1) == blocks + attention + output
+    assert estimated_flops(spec, 0, 0, 0) == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"block_length": 8},
+        {"block_length": 8, "steps": 6},
+        {"block_length": 10, "steps": 12},
+        {"cfg_scale": 1.5},
+        {"threshold": 0.05},
+    ],
+)
+def test_what_an_answer_is_charged_is_what_the_counter_saw(settings: dict[str, float]) -> None:
+    backbone = eager("llada-tiny")
+    prompt = tuple(range(5, 22))
+    config = DecodeConfig(gen_length=24, **settings)  # type: ignore[arg-type]
+    answers = []
+    seen = counted(lambda: answers.extend(generate(backbone, [Job(prompt, config, window=24)])))
+    ((_, answer),) = answers
+    assert answer.cost.flops == pytest.approx(seen, rel=1e-9)
+
+
+def test_a_batch_of_unequal_prompts_is_charged_without_its_padding() -> None:
+    """Each answer costs what it costs alone; the counter sees the padding too."""
+    backbone = eager("llada-tiny")
+    jobs = [Job(tuple(range(5, 5 + length)), DecodeConfig(gen_length=16, block_length=8), window=16) for length in (4, 30)]
+    alone = [counted(lambda job=job: list(generate(backbone, [job]))) for job in jobs]  # type: ignore[misc]
+    together: dict[int, float] = {}
+    seen = counted(lambda: together.update({index: answer.cost.flops for index, answer in generate(backbone, jobs)}))
+    assert [together[0], together[1]] == pytest.approx(alone, rel=1e-9)
+    assert seen > 1.2 * sum(alone)
