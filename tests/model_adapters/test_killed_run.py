@@ -1,0 +1,208 @@
+"""A run killed with SIGKILL and started again goes on where it was, and two processes give what one gives.
+
+Real processes and real lm-eval. Importing it all takes longer than the runs: a script does so once and forks a process per run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden_files import GOLDEN
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DOCUMENTS = 9
+
+TASK = """
+task: tiny_spelling
+custom_dataset: !function documents.documents
+test_split: test
+output_type: generate_until
+doc_to_text: "<bos>{{question}}<sep>"
+doc_to_target: "{{answer}}"
+generation_kwargs: {until: ["!"], max_gen_toks: 32}
+metric_list:
+  - {metric: exact_match, aggregation: mean, higher_is_better: true}
+"""
+BOUND_TASK = """
+task: tiny_bounds
+custom_dataset: !function documents.documents
+class: !function documents.ReferenceTask
+test_split: test
+output_type: generate_until
+doc_to_text: "<bos>{{question}}<sep>"
+doc_to_target: "{{answer}}"
+process_results: !function documents.process_results
+generation_kwargs: {until: [], eos_upper_bound: {fraction: 0.5}}
+metric_list:
+  - {metric: coverage, aggregation: mean, higher_is_better: true}
+  - {metric: rmse, aggregation: mean, higher_is_better: false}
+"""
+LIKELIHOOD_TASK = """
+task: tiny_choice
+custom_dataset: !function documents.documents
+test_split: test
+output_type: multiple_choice
+doc_to_text: "<bos>{{question}}<sep>"
+doc_to_choice: ["yes", "no"]
+doc_to_target: 0
+metric_list:
+  - {metric: acc, aggregation: mean, higher_is_better: true}
+"""
+FUNCTIONS = f"""
+import importlib.util
+import datasets
+
+spec = importlib.util.spec_from_file_location("instruct_task", {str(REPOSITORY / "tasks" / "instruct" / "task.py")!r})
+task = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(task)
+ReferenceTask, process_results = task.ReferenceTask, task.process_results
+
+WORDS = "garden island water piano river window summer letter forest".split()
+
+def documents(**_):
+    return {{"test": datasets.Dataset.from_list([
+        {{"question": f"Spell the word {{word}}.", "answer": " ".join(word), "id": word}} for word in WORDS
+    ])}}
+"""
+RUN = """
+import json, os, sys, traceback
+import lm_eval
+from lm_eval.tasks import TaskManager
+from model_adapters.varlen_dlm import VarLenDLM
+
+def run(output, cache, tasks, arguments):
+    results = lm_eval.simple_evaluate(
+        VarLenDLM(**arguments),
+        tasks=tasks,
+        task_manager=TaskManager(include_path=sys.argv[1], include_defaults=False),
+        use_cache=cache,
+        bootstrap_iters=0,
+    )
+    if results is None:  # not the first of several processes
+        return
+    samples = {
+        task: {sample["doc_id"]: [sample["filtered_resps"], sample["doc"]] for sample in logged}
+        for task, logged in results["samples"].items()
+    }
+    facts = {"results": results["results"], "samples": samples, "costs": results["config"]["eosbench"]["costs"]}
+    with open(output, "w") as file:
+        json.dump(facts, file, default=str)
+
+if len(sys.argv) > 2:
+    run(**json.loads(sys.argv[2]))
+    sys.exit()
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        try:
+            run(**json.loads(line))
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+MODEL = {"pretrained": str(GOLDEN / "llada-trained"), "device": "cpu", "max_gen_toks": 64, "batch_size": 2, "mc_num": 8}
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> Path:
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    for name, text in (("spelling", TASK), ("bounds", BOUND_TASK), ("choice", LIKELIHOOD_TASK)):
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (folder / "documents.py").write_text(FUNCTIONS, encoding="utf-8")
+    return folder
+
+
+def plan(output: Path, tasks: str, cache: str | None = None, **given: Any) -> str:
+    return json.dumps({"output": str(output), "cache": cache, "tasks": tasks.split(","), "arguments": MODEL | given})
+
+
+def start(tasks: Path, launcher: list[str], *arguments: str) -> subprocess.Popen[str]:
+    script = tasks / "run.py"
+    script.write_text(RUN, encoding="utf-8")
+    return subprocess.Popen(
+        [*launcher, str(script), str(tasks), *arguments],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "EOSBENCH_PLUGIN": "0"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def facts(output: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    return found
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Finished lines of a JSONL file that may be written to while it is read."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def test_a_killed_run_computes_nothing_finished_again(tasks: Path, tmp_path: Path) -> None:
+    telemetry, cache = tmp_path / "costs.jsonl", str(tmp_path / "cache")
+    never, after, undisturbed = (tmp_path / f"{name}.json" for name in ("never", "after", "undisturbed"))
+    runs = start(tasks, [sys.executable])
+    assert runs.stdin is not None
+    assert runs.stdout is not None
+    try:
+        runs.stdin.write(plan(never, "tiny_spelling", cache, telemetry=str(telemetry)) + "\n")
+        runs.stdin.flush()
+        victim, until = int(runs.stdout.readline()), time.monotonic() + 120
+        while len(lines(telemetry)) < 3:
+            assert time.monotonic() < until, "the run wrote no telemetry"
+            time.sleep(0.005)
+        os.kill(victim, signal.SIGKILL)
+        assert int(runs.stdout.readline()) == signal.SIGKILL  # it was still at work
+        before = lines(telemetry)
+        assert 3 <= len(before) < DOCUMENTS
+        again = plan(after, "tiny_spelling", cache, telemetry=str(telemetry))
+        answered, _ = runs.communicate("\n".join([again, plan(undisturbed, "tiny_spelling")]) + "\n", timeout=120)
+        assert answered.split()[1::2] == ["0", "0"]
+    finally:
+        runs.kill()
+        runs.wait()
+
+    computed = Counter(line["doc_id"] for line in lines(telemetry))
+    assert set(computed) == set(range(DOCUMENTS))
+    twice = [document for document, times in computed.items() if times > 1]
+    assert twice in ([], [before[-1]["doc_id"]])  # only one that was between its telemetry line and its commit
+    assert not never.exists()
+    assert facts(after)["samples"] == facts(undisturbed)["samples"]
+    assert facts(after)["results"] == facts(undisturbed)["results"]
+    assert len(facts(after)["samples"]["tiny_spelling"]) == DOCUMENTS
+    assert facts(after)["costs"]["tiny_spelling"]["requests"] == DOCUMENTS - len(before) + len(twice)
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(tasks: Path, tmp_path: Path) -> None:
+    two = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    two += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    found = []
+    for launcher in ([sys.executable], two):
+        output = tmp_path / f"{len(launcher)}.json"
+        run = plan(output, "tiny_spelling,tiny_bounds,tiny_choice", method="logit", variant="top1")
+        assert start(tasks, launcher, run).wait(timeout=600) == 0
+        found.append(facts(output))
+    one, other = found
+    assert one["results"] == other["results"]
+    assert one["samples"] == other["samples"]
+    for task, costs in one["costs"].items():
+        for name, value in costs.items():
+            if name != "seconds":
+                assert other["costs"][task][name] == pytest.approx(value), (task, name)
+    assert one["costs"]["tiny_choice"]["requests"] == 2 * DOCUMENTS
