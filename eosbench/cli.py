@@ -67,7 +67,7 @@ def sweep(
     device: Device = None,
     num_fewshot: Annotated[int | None, typer.Option("--num_fewshot", min=0, help="Examples in the prompt.")] = None,
     apply_chat_template: ChatTemplate = False,
-    metadata: Annotated[str, typer.Option(help="For the tasks' data sets: split=length_ood.")] = "",
+    metadata: Annotated[str, typer.Option(help="For the tasks' data sets: split=calibration.")] = "",
     log_samples: Annotated[
         bool, typer.Option("--log_samples/--no_log_samples", help="Write a record per document (the report's figures need it).")
     ] = True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import lm_eval
@@ -98,6 +97,15 @@ def test_metadata_chooses_the_split() -> None:
     assert [doc["id"] for doc in task.test_docs()] == [document.id for document in documents("length_ood")]
 
 
+@pytest.mark.parametrize("split", ["length_ood", "domain_ood"])
+def test_the_ood_splits_have_tasks_of_their_own(split: str) -> None:
+    """A name of their own keeps their results apart from the test split's."""
+    task = manager().load([f"eos_upper_bound_{split}_u00"])["tasks"][f"eos_upper_bound_{split}_u00"]
+    assert [doc["id"] for doc in task.test_docs()] == [document.id for document in documents(split)]
+    (request, *_) = requests(task)
+    assert request.args[1]["eos_upper_bound"]["fraction"] == 0.0
+
+
 def test_generation_asks_what_has_one_answer(tasks: dict[str, Any]) -> None:
     found = list(tasks["varlen_instruct"].test_docs())
     assert {doc["family"] for doc in found} == {d.family for d in documents("test", 10)} - {"list", "story"}
@@ -183,4 +191,3 @@ def test_another_model_is_told_which_one_to_run() -> None:
 
 def test_the_packaged_folder_is_the_repository_s() -> None:
     assert (eosbench.plugin.tasks_folder() / "instruct" / "eos_upper_bound.yaml").is_file()
-    assert {path.stem for path in Path(eosbench.plugin.tasks_folder(), "instruct").glob("eos_*_u*.yaml")} == set(FRACTIONS)
