@@ -1,0 +1,120 @@
+"""Chat templates, system instructions and few-shot examples as turns, through lm-eval's own evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lm_eval.evaluator
+import pytest
+import torch
+from lm_eval.tasks import TaskManager
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
+
+from tests.fakes import BOS, EOS, MASK, SEP, ScriptedBackbone
+from tests.golden_files import GOLDEN
+from tests.model_adapters.scripted_model import model_of
+
+V = 622
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}<sep>{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+TASK = """
+task: tiny_chat
+custom_dataset: !function documents.documents
+test_split: test
+fewshot_split: train
+fewshot_config: {sampler: first_n}
+output_type: generate_until
+description: Spell.
+doc_to_text: "{{question}}"
+doc_to_target: "{{answer}}"
+target_delimiter: " "
+fewshot_delimiter: "|"
+generation_kwargs: {until: []}
+metric_list:
+  - {metric: exact_match, aggregation: mean, higher_is_better: true}
+"""
+FUNCTIONS = """
+import datasets
+
+def documents(**_):
+    rows = [{"question": f"Spell {word}.", "answer": "-".join(word)} for word in ("ab", "cd", "ef")]
+    return {"train": datasets.Dataset.from_list(rows[:2]), "test": datasets.Dataset.from_list(rows[2:])}
+"""
+
+
+@pytest.fixture
+def tokenizer() -> PreTrainedTokenizerFast:
+    """One that adds <bos> to a text, and whose chat template does so too."""
+    found = PreTrainedTokenizerFast(
+        tokenizer_file=str(GOLDEN / "llada-trained" / "tokenizer.json"),
+        bos_token="<bos>",
+        eos_token="<eos>",
+        mask_token="<mask>",
+        sep_token="<sep>",
+        chat_template=TEMPLATE,
+    )
+    found.backend_tokenizer.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", BOS)])
+    return found
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> TaskManager:
+    (tmp_path / "chat.yaml").write_text(TASK, encoding="utf-8")
+    (tmp_path / "documents.py").write_text(FUNCTIONS, encoding="utf-8")
+    return TaskManager(include_path=str(tmp_path), include_defaults=False)
+
+
+def silent(ids_T: torch.Tensor) -> torch.Tensor:
+    logits_TV = torch.zeros(len(ids_T), V)
+    logits_TV[:, EOS] = 9.0
+    return logits_TV
+
+
+@pytest.mark.parametrize(
+    ("chat", "multiturn", "expected"),
+    [
+        (
+            True,
+            True,
+            "<bos>[system]Be brief.|Spell.<sep>[user]Spell ab.<sep>[assistant]a-b<sep>[user]Spell cd.<sep>[assistant]c-d<sep>"
+            "[user]Spell ef.<sep>[assistant]",
+        ),
+        (True, False, "<bos>[system]Be brief.|Spell.<sep>[user]Spell ab. a-b|Spell cd. c-d|Spell ef.<sep>[assistant]"),
+        (False, False, "Be brief.|Spell.Spell ab. a-b|Spell cd. c-d|Spell ef."),
+    ],
+    ids=["turns", "one turn", "plain"],
+)
+def test_prompts(
+    chat: bool,
+    multiturn: bool,
+    expected: str,
+    tokenizer: PreTrainedTokenizerFast,
+    manager: TaskManager,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lm_eval.evaluator, "add_env_info", lambda results: None)
+    backbone = ScriptedBackbone(silent, vocab_size=V, tokenizer=tokenizer, max_length=512)
+    results = lm_eval.evaluator.simple_evaluate(
+        model_of(backbone),
+        tasks=["tiny_chat"],
+        task_manager=manager,
+        num_fewshot=2,
+        system_instruction="Be brief.",
+        apply_chat_template=chat,
+        fewshot_as_multiturn=multiturn,
+        bootstrap_iters=0,
+    )
+    assert results is not None
+    (sample,) = results["samples"]["tiny_chat"]
+    context = sample["arguments"][0][0]
+    assert context.replace("\n", "") == expected
+    ids = backbone.passes[0][0][0].tolist()
+    prompt = ids[: ids.index(MASK)]
+    assert tokenizer.decode(prompt[1:]) == context.removeprefix("<bos>")
+    assert prompt[0] == BOS
+    assert prompt.count(BOS) == 1
+    assert prompt.count(SEP) == context.count("<sep>")
+    assert results["config"]["eosbench"]["costs"]["tiny_chat"]["requests"] == 1
