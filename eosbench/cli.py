@@ -172,8 +172,8 @@ def report(
 
     summary = write_report(results, output)
     for skipped in summary.skipped:
-        errors.print(f"skipped {skipped.path}: {skipped.reason}", style="yellow", markup=False, highlight=False)
-    console.print(f"{summary.runs} runs, {summary.documents} documents: {summary.page}", highlight=False)
+        errors.print(f"skipped {skipped.path}: {skipped.reason}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{summary.runs} runs, {summary.documents} documents: {summary.page}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,14 @@ from tests.golden_files import GOLDEN
 REPOSITORY = Path(__file__).resolve().parents[2]
 LLADA, CANVAS, SIZE = GOLDEN / "llada-trained", 64, 160
 COMMANDS = ("sweep", "fit", "report", "check")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def wide_terminal() -> Iterator[None]:
+    """Tables are folded to the terminal, whose width a test cannot know."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli.console, "width", 200)
+        yield
 
 
 def run(*arguments: str | Path) -> Result:

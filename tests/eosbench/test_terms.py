@@ -8,7 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_eval.api.metrics import mean, mean_stderr
 
@@ -62,6 +62,7 @@ def test_all_errors_zero() -> None:
     assert mean_stderr(terms(0, 0, root=True)) == 0.0
 
 
+@settings(deadline=None)
 @given(VALUES, st.booleans())
 def test_mean_and_error_are_the_ratio_estimators(values: list[float], root: bool) -> None:
     """R = sum(w x) / sum(w); Var(R) = s^2(w x - w R) / (n mean(w)^2), and over (2 sqrt R)^2 for the root of R."""
