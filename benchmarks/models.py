@@ -26,7 +26,6 @@ def random_model(*, vocabulary: int, width: int, layers: int) -> FullCanvasBackb
         num_hidden_layers=layers,
         num_attention_heads=max(1, width // 64),
         max_position_embeddings=1024,
-        attn_implementation="sdpa",
     )
     spec = BackboneSpec(
         family="llada",

@@ -15,6 +15,7 @@ generator, raise VERSION.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import random
@@ -215,7 +216,13 @@ def stream(split: str, seed: int = 0) -> Iterator[Instruction]:
 
 def documents(split: str, size: int | None = None, seed: int = 0) -> list[Instruction]:
     """The first `size` documents of a split (its published size by default)."""
-    return list(islice(stream(split, seed), SPLIT_SIZES.get(split) if size is None else size))
+    return list(_documents(split, SPLIT_SIZES.get(split) if size is None else size, seed))
+
+
+@functools.lru_cache(maxsize=8)
+def _documents(split: str, size: int | None, seed: int) -> tuple[Instruction, ...]:
+    """Drawn once: lm-eval asks for a split again for every fraction of every method of a sweep."""
+    return tuple(islice(stream(split, seed), size))
 
 
 def digest(split: str, size: int | None = None) -> str:

@@ -9,6 +9,7 @@ LengthReader, the first forward pass over every prompt.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -115,6 +116,7 @@ def sweep(
     }
     reader = LengthReader(backbone, fitted, keep=True)
     results = {}
+    environment = _EnvironmentDescribedOnce()
     for method, run in runs.items():
         chosen = [task for task in tasks if method != "oracle" or task.startswith(CARRY_REFERENCE)]
         if chosen != list(tasks):
@@ -123,16 +125,17 @@ def sweep(
         if not chosen:
             continue
         tracker = EvaluationTracker(output_path=str(output_path / method))
-        outcome = lm_eval.simple_evaluate(
-            model=VarLenDLM.sharing(run, backbone, reader),
-            model_args=arguments[method],
-            batch_size=batch_size,
-            device=device,
-            tasks=chosen,
-            task_manager=manager,
-            evaluation_tracker=tracker,
-            **evaluate,
-        )
+        with environment:
+            outcome = lm_eval.simple_evaluate(
+                model=VarLenDLM.sharing(run, backbone, reader),
+                model_args=arguments[method],
+                batch_size=batch_size,
+                device=device,
+                tasks=chosen,
+                task_manager=manager,
+                evaluation_tracker=tracker,
+                **evaluate,
+            )
         if outcome is None:  # not the first of several processes
             continue
         outcome["config"]["model"] = tracker.general_config_tracker.model_source = eosbench.plugin.MODEL_NAME
@@ -142,6 +145,23 @@ def sweep(
             tracker.save_results_samples(task_name=task, samples=logged)
         results[method] = outcome
     return results
+
+
+class _EnvironmentDescribedOnce:
+    """lm-eval describes the machine in every results file, by `pip list` and other commands that take seconds: one description
+    serves all methods."""
+
+    def __init__(self) -> None:
+        from torch.utils import collect_env
+
+        self._module, self._describe = collect_env, collect_env.get_pretty_env_info
+        self._once = functools.cache(self._describe)
+
+    def __enter__(self) -> None:
+        self._module.get_pretty_env_info = self._once
+
+    def __exit__(self, *_: object) -> None:
+        self._module.get_pretty_env_info = self._describe
 
 
 def _refuse(given: Mapping[str, Any], names: Iterable[str], message: str) -> None:
