@@ -242,4 +242,4 @@ def test_unknown_splits_and_exhausted_families_are_errors(monkeypatch: pytest.Mo
     monkeypatch.setattr(instruct, "FAMILIES", {"one": lambda rng, long: ("en", "The only prompt there is.", "Yes.")})
     monkeypatch.setitem(instruct._HASH_SHARES, "test", range(100))
     with pytest.raises(ConfigurationError, match="holds no new 'one' prompt after document 1"):
-        documents("test", 2)
+        list(islice(stream("test"), 2))
