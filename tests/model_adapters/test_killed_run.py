@@ -189,7 +189,6 @@ def test_a_killed_run_computes_nothing_finished_again(tasks: Path, tmp_path: Pat
     assert facts(after)["costs"]["tiny_spelling"]["requests"] == DOCUMENTS - len(before) + len(twice)
 
 
-@pytest.mark.slow
 def test_two_processes_give_what_one_gives(tasks: Path, tmp_path: Path) -> None:
     two = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
     two += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
