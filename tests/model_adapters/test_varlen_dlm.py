@@ -15,7 +15,8 @@ from lm_eval.api.instance import Instance
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from eosbench.bounds import Calibration
-from eosbench.records import LengthRecord
+from eosbench.predictors.fixed import Fixed
+from eosbench.records import LengthRecord, Prompt
 from model_adapters import load_backbone
 from model_adapters.varlen_dlm import VarLenDLM
 from tests.fakes import BOS, EOS, FIRST_BYTE, SEP, ByteTokenizer
@@ -333,6 +334,18 @@ def test_a_predictor_never_sees_the_reference(options: dict[str, str]) -> None:
         seen = [ids_BT[0].tolist() for ids_BT, _ in backbone.passes]
         answers.append((found.prediction, found.calibrated, found.bound, found.eos_probability, seen))
     assert answers[0] == answers[1] == answers[2]
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_what_a_predictor_is_shown(fraction: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Prompt] = []
+    predict = Fixed.predict
+    monkeypatch.setattr(Fixed, "predict", lambda self, batch: shown.extend(batch.prompts) or predict(self, batch))
+    record(model_of(backbone_of({"q?": "abcd"})), benchmark("q?", "abcd", fraction))
+    (prompt,) = shown
+    assert (prompt.ids, prompt.text, prompt.fraction, prompt.reference_length) == ((BOS, *ids("q?")), "q?", fraction, None)
+    assert [token for token in prompt.canvas if token] == [token for token in ids("abcd") if token in prompt.canvas]
+    assert sum(token != 0 for token in prompt.canvas) == int(fraction * 4)
 
 
 def test_the_oracle_is_told() -> None:
