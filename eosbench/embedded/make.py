@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 SPECIAL_TOKENS = ("<mask>", "<eos>", "<bos>", "<sep>")
 VOCABULARY = 896
 TRAIN_DOCUMENTS = 4_000  # for the predictors
+OPTIONS = {"logit": {"variant": "top1"}}  # the tightest of its variants once calibrated, on the calibration split
 LOG = Path("docs/embedded-training.jsonl")
 TEACHER = Path("tests/golden/llada-trained")  # where the blocks start; in the repository, not in a wheel
 CHAT_TEMPLATE = (
@@ -96,7 +97,7 @@ def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
     backbone = load_backbone(str(embedded.MODEL), device=device)
     train = load_examples("instruct:train", backbone, limit=TRAIN_DOCUMENTS)
     calibration = load_examples("instruct:calibration", backbone)
-    jobs = [FitJob(method, folder / method) for method in methods]
+    jobs = [FitJob(method, folder / method, OPTIONS.get(method, {})) for method in methods]
     for report in fit_all(jobs, backbone=backbone, train=train, calibration=calibration, canvas=embedded.CANVAS):
         logger.info("%s: rmse by unmasked fraction %s", report.method, {u: round(e, 1) for u, e in report.rmse.items()})
 

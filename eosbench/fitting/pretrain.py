@@ -152,7 +152,7 @@ def warm_start(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, teac
     known = teacher.tokenizer.get_vocab()
     with torch.no_grad():
         for index in range(len(tokenizer)):
-            token = tokenizer.convert_ids_to_tokens(index)
+            token = str(tokenizer.convert_ids_to_tokens(index))
             text = tokenizer.convert_tokens_to_string([token])
             ids = [known[token]] if token in known else teacher.tokenizer(text, add_special_tokens=False)["input_ids"]
             model.model.embed_tokens.weight[index] = teacher.model.embed_tokens.weight[ids].mean(dim=0)
