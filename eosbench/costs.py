@@ -24,7 +24,7 @@ from eosbench.errors import ConfigurationError
 
 @dataclass
 class Cost:
-    """What one request cost; `window` is the final window in tokens, 0 for a likelihood or a bare prediction."""
+    """What one request cost; `window` is the final window in tokens, the bound for a bare prediction, 0 for a likelihood."""
 
     window: int = 0
     forward_passes: int = 0
