@@ -101,7 +101,8 @@ class Arguments:
     def predictor_folder(self) -> Path | None:
         if self.predictor is not None:
             return Path(self.predictor).expanduser()
-        return embedded.predictor_folder(self.method) if self.is_embedded else None
+        zero_shot = self.method == "logit" and self.options  # its rule is given: not the one the folder was calibrated for
+        return embedded.predictor_folder(self.method) if self.is_embedded and not zero_shot else None
 
     @property
     def options(self) -> dict[str, Any]:
