@@ -11,8 +11,6 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 README = REPOSITORY / "README.md"
 PACKAGES = ("eosbench", "model_adapters")
 
-needs_readme = pytest.mark.skipif(not README.exists(), reason="this checkout has no README.md")
-
 
 def tree_paths(text: str) -> set[str]:
     """Paths of the first fenced block that shows `eosbench/` at the start of a line: one path a line, nested by indentation.
@@ -59,20 +57,17 @@ def test_the_reader_of_trees_reads_both_styles(tree: str) -> None:
     assert tree_paths(f"# Title\n\n```bash\nmake demo\n```\n\n```\n{tree}\n```\n") == expected
 
 
-@needs_readme
 def test_every_path_of_the_tree_exists() -> None:
     for path in sorted(tree_paths(README.read_text(encoding="utf-8"))):
         found = REPOSITORY / path
         assert found.is_dir() if path.endswith("/") else found.is_file(), f"README.md shows {path}, which is not there"
 
 
-@needs_readme
 def test_the_tree_shows_every_module_and_every_task() -> None:
     missing = on_disk() - tree_paths(README.read_text(encoding="utf-8"))
     assert not missing, f"README.md does not show {', '.join(sorted(missing))}"
 
 
-@needs_readme
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
     named = set(re.findall(r"\bmake ([a-z-]+)`|^\s*make ([a-z-]+)", README.read_text(encoding="utf-8"), re.M))
@@ -80,13 +75,11 @@ def test_make_targets_exist() -> None:
     assert {"demo", "test"} <= named_targets <= targets
 
 
-@needs_readme
 def test_links_into_the_repository_lead_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", README.read_text(encoding="utf-8"))
     assert all((REPOSITORY / link).exists() for link in links), [link for link in links if not (REPOSITORY / link).exists()]
 
 
-@needs_readme
 def test_the_package_index_would_show_it() -> None:
     project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     assert re.search(r'^readme = "README.md"$', project, re.M), 'add readme = "README.md" under [project] of pyproject.toml'
