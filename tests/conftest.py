@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.real_data import BUILDER, offline_cache
 
 if TYPE_CHECKING:
     from tests.golden_files import Golden
@@ -16,3 +19,17 @@ def llada(request: pytest.FixtureRequest) -> Golden:
     from tests.golden_files import load_golden
 
     return load_golden(request.param)
+
+
+@pytest.fixture
+def public_rows(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Has `datasets` read the published rows without a network; skips where they are not at hand."""
+    if not BUILDER.is_file():
+        pytest.skip(f"the public data sets' rows are not here: {BUILDER} is missing")
+    import datasets
+
+    home = offline_cache()
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return home

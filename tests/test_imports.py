@@ -23,7 +23,15 @@ OWN_PACKAGES = ("eosbench", "model_adapters", "tasks", "benchmarks", "tests")
 # space between them) do.
 ROOMS = (
     ("eosbench", "eosbench.errors", "eosbench.wordlists", "eosbench.terms", "eosbench.embedded", "eosbench.outcomes"),
-    ("eosbench.records", "eosbench.encoding", "eosbench.instruct", "eosbench.reveal", "eosbench.runs", "eosbench.unmasking"),
+    (
+        "eosbench.records",
+        "eosbench.encoding",
+        "eosbench.instruct",
+        "eosbench.datasets",
+        "eosbench.reveal",
+        "eosbench.runs",
+        "eosbench.unmasking",
+    ),
     ("eosbench.metrics", "eosbench.backbone"),
     ("eosbench.bounds", "eosbench.step_zero", "eosbench.kv_cache", "eosbench.scoring", "eosbench.costs"),
     ("eosbench.decoding", "eosbench.likelihood"),

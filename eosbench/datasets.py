@@ -1,0 +1,208 @@
+"""The public data sets behind `eos_upper_bound_real`: how a row is prompted, and which rows are for what.
+
+The one home that tasks and fitting share, so that a predictor is fitted on prompts of the very form that it is evaluated on:
+
+    from eosbench.datasets import DATA_SETS, documents
+    documents(DATA_SETS["gsm8k"], "calibration")[0]  # Document(id='gsm8k-calibration-000000', ..., prompt='Question: ...')
+
+Prompts have the form in which lm-eval prompts the downstream task of the same data. Every data set has three uses. `test` is the
+published test split, whole. `calibration` and `train` are what the publisher did not hold out: cut by a hash of the prompt
+where there is no split for each, and without the prompts that stand in `test` too, so that nothing is calibrated on a test row.
+
+Rows come from the hub, or from the Hugging Face cache where there is no network.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from eosbench.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+USES = ("train", "calibration", "test")
+CALIBRATION_SHARE = 0.2  # of the rows that are not held out, where the publisher made no split for it
+
+
+@dataclass(frozen=True)
+class Document:
+    """One row as tasks and fitting read it; `family` and `language` are what reports and grouped calibration group by."""
+
+    id: str
+    family: str
+    language: str
+    prompt: str
+    response: str
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Where rows come from and how they are read. Templates are `str.format` strings over a row's columns.
+
+    Attributes:
+        name: in document ids.
+        path: hub id, or whatever else `datasets.load_dataset` takes.
+        prompt, response: templates, e.g. "Question: {question}\\nAnswer:".
+        configs: configurations of the data set; their rows take turns, so that any prefix is balanced.
+        train, calibration, test: the publisher's split for each use; None where there is none. Without a calibration split,
+            `CALIBRATION_SHARE` of the train split becomes one.
+        family, language: templates.
+        fit_on: the data set to fit and calibrate on where this one has test rows only.
+    """
+
+    name: str
+    path: str
+    prompt: str
+    response: str
+    configs: tuple[str, ...] = ("default",)
+    train: str | None = "train"
+    calibration: str | None = None
+    test: str | None = "test"
+    family: str = ""
+    language: str = "en"
+    fit_on: str | None = None
+
+
+DATA_SETS = {
+    data.name: data
+    for data in (
+        DataSet(
+            name="gsm8k",  # as lm-eval's gsm8k
+            path="openai/gsm8k",
+            configs=("main",),
+            prompt="Question: {question}\nAnswer:",
+            response="{answer}",
+        ),
+        DataSet(
+            name="math",  # as lm-eval's minerva_math; hendrycks_math asks for the final answer alone
+            path="EleutherAI/hendrycks_math",
+            configs=(
+                "algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory", "prealgebra",
+                "precalculus",
+            ),
+            prompt="Problem:\n{problem}\n\nSolution:",
+            response="{solution}",
+            family="{type}",
+        ),
+        DataSet(
+            name="mbpp",  # as lm-eval's mbpp
+            path="google-research-datasets/mbpp",
+            configs=("full",),
+            prompt=(
+                "You are an expert Python programmer, and here is your task: {text} Your code should pass these tests:\n\n"
+                "{test_list[0]}\n{test_list[1]}\n{test_list[2]}\n[BEGIN]\n"
+            ),
+            response="{code}",
+            calibration="validation",
+        ),
+        DataSet(
+            name="humaneval",  # as lm-eval's humaneval
+            path="openai/openai_humaneval",
+            configs=("openai_humaneval",),
+            prompt="{prompt}",
+            response="{canonical_solution}",
+            train=None,
+            fit_on="mbpp",
+        ),
+        DataSet(name="instruct", path="mosaicml/dolly_hhrlhf", prompt="{prompt}", response="{response}"),
+        DataSet(
+            name="multilingual",
+            path="CohereForAI/aya_dataset",
+            prompt="{inputs}",
+            response="{targets}",
+            language="{language_code}",
+        ),
+    )
+}  # fmt: skip
+
+
+def documents(data: DataSet, use: str) -> list[Document]:
+    """The rows of one use, in the publisher's order.
+
+    Args:
+        data: one of DATA_SETS, or a description of your own.
+        use: train, calibration or test.
+
+    Raises:
+        ConfigurationError: an unknown use, one that the data set has no rows for, rows that cannot be had, or lack a column.
+    """
+    if use not in USES:
+        raise ConfigurationError(f"data set {data.name} has no rows for {use!r}: expected one of {', '.join(USES)}")
+    return list(_documents(data, use))
+
+
+@functools.lru_cache(maxsize=16)
+def _documents(data: DataSet, use: str) -> tuple[Document, ...]:
+    """Read once: lm-eval asks again for every fraction of every method of a sweep."""
+    split = getattr(data, use) or (data.train if use == "calibration" else None)
+    if split is None:
+        instead = f": use {data.fit_on}, whose tasks are of the same kind" if data.fit_on else ""
+        raise ConfigurationError(f"{data.path} has no rows for {use}{instead}")
+    found = published(data, split, prefix=f"{data.name}-{use}")
+    if use == "test":
+        return found
+    held_out = {document.prompt for document in _documents(data, "test")} if data.test else set()
+    found = tuple(document for document in found if document.prompt not in held_out)
+    if data.calibration is None:
+        found = tuple(document for document in found if for_calibration(document.prompt) == (use == "calibration"))
+    return found
+
+
+def for_calibration(prompt: str, share: float = CALIBRATION_SHARE) -> bool:
+    """Whether a row with this prompt is one of the `share` that calibrates: decided by the prompt's hash, so that equal prompts
+    land on one side."""
+    return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big") < share * 2**64
+
+
+def published(data: DataSet, split: str, prefix: str = "") -> tuple[Document, ...]:
+    """All rows of a split as its publisher cut it (what few-shot examples are drawn from), but those without prompt or answer.
+
+    Raises:
+        ConfigurationError: the rows cannot be had, or lack a column that a template names.
+    """
+    by_config = [_rows(data, config, split) for config in data.configs]
+    rows = [row for turn in zip_longest(*by_config) for row in turn if row is not None]
+    prefix = prefix or f"{data.name}-{split}"
+    read = [
+        Document(
+            id=f"{prefix}-{index:06d}",
+            family=_fill(data, data.family, row) or data.name,
+            language=_fill(data, data.language, row),
+            prompt=_fill(data, data.prompt, row),
+            response=_fill(data, data.response, row),
+        )
+        for index, row in enumerate(rows)
+    ]
+    kept = tuple(document for document in read if document.prompt.strip() and document.response.strip())
+    if len(kept) < len(read):
+        logger.warning("%s, split %s: left out %d of %d rows, whose prompt or answer is empty", data.path, split,
+                       len(read) - len(kept), len(read))  # fmt: skip
+    return kept
+
+
+def _rows(data: DataSet, config: str, split: str) -> Sequence[Mapping[str, Any]]:
+    import datasets
+
+    try:
+        return datasets.load_dataset(data.path, config, split=split)  # type: ignore[no-any-return]
+    except Exception as error:  # whatever hub, cache and file readers raise
+        raise ConfigurationError(
+            f"the rows of {data.path} (configuration {config}, split {split}) cannot be had: {type(error).__name__}: {error}. "
+            "They come from the Hugging Face hub, or without a network (HF_HUB_OFFLINE=1) from the cache in HF_HOME"
+        ) from error
+
+
+def _fill(data: DataSet, template: str, row: Mapping[str, Any]) -> str:
+    try:
+        return template.format_map({column: "" if value is None else value for column, value in row.items()})
+    except (KeyError, IndexError) as error:
+        raise ConfigurationError(
+            f"{data.path}: the template {template!r} asks for {error}, the columns are {', '.join(row)}: "
+            "name the ones that hold prompt and answer"
+        ) from error
