@@ -117,9 +117,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if arguments.part != "predictors":
-        config = PretrainConfig(
-            steps=arguments.steps, decay_share=arguments.decay_share, seed=arguments.seed, bfloat16=device == "cuda"
-        )
+        config = PretrainConfig(steps=arguments.steps, decay_share=arguments.decay_share, seed=arguments.seed)
         make_model(
             embedded.MODEL,
             config,
