@@ -24,9 +24,9 @@ from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
 from eosbench.kv_cache import CACHES, BlockPasses
 from eosbench.scoring import left_pad, logits_in_pieces, without_prompt
-from eosbench.unmasking import above_threshold, choose_tokens, even_schedule, most_confident, precise
+from eosbench.unmasking import CONFIDENCES, SCHEDULES, above_threshold, choose_tokens, most_confident, precise
 
-REMASKING = ("low_confidence", "random")
+REMASKING = ("low_confidence", "random", *CONFIDENCES)
 
 Ids = Sequence[int] | torch.Tensor
 
@@ -39,7 +39,9 @@ class DecodeConfig:
         gen_length: C, tokens of the canvas.
         steps: forward passes for the whole canvas, shared out over the blocks; None is one token per pass.
         block_length: tokens that are denoised together; None is the whole canvas. The last block may be shorter.
-        remasking: "low_confidence" keeps the most confident tokens of a pass, "random" keeps any.
+        remasking: "low_confidence" keeps the most confident tokens of a pass, "entropy" those of the least entropy, "topk_margin"
+            those furthest ahead of the second, "random" any. Dream's maskgit_plus is low_confidence.
+        schedule: how many tokens a pass keeps: "even" shares them out, "time" is Dream's (eosbench/dream_rules.py).
         temperature: 0 takes the most likely token, above it tokens are drawn.
         cfg_scale: weight of classifier-free guidance, whose passes run every row twice, once with its prompt masked.
         threshold: keep every token at least this confident (and always one), instead of an even number per step.
@@ -53,6 +55,7 @@ class DecodeConfig:
     steps: int | None = None
     block_length: int | None = None
     remasking: str = "low_confidence"
+    schedule: str = "even"
     temperature: float = 0.0
     cfg_scale: float = 0.0
     threshold: float | None = None
@@ -70,6 +73,7 @@ class DecodeConfig:
             f"steps={self.steps}: expected {blocks} (one per block) to {most} (one per token of the canvas)",
         )
         _require(self.remasking in REMASKING, f"remasking={self.remasking!r}: expected one of {', '.join(REMASKING)}")
+        _require(self.schedule in SCHEDULES, f"schedule={self.schedule!r}: expected one of {', '.join(SCHEDULES)}")
         _require(self.temperature >= 0, f"temperature={self.temperature}: expected 0 or more")
         _require(self.cfg_scale >= 0, f"cfg_scale={self.cfg_scale}: expected 0 or more")
         _require(self.threshold is None or 0 < self.threshold <= 1, f"threshold={self.threshold}: expected above 0 and up to 1")
@@ -150,7 +154,7 @@ def denoise(
     for start, end, steps in config.blocks():
         block = slice(canvas + start, canvas + end)
         run = BlockPasses(backbone, block.start, block.stop, config.cache)
-        schedule_BS = even_schedule((ids_BT[:, block] == backbone.spec.mask_id).sum(dim=1), steps)
+        schedule_BS = SCHEDULES[config.schedule]((ids_BT[:, block] == backbone.spec.mask_id).sum(dim=1), steps)
         active_R = (ids_BT[:, block] == backbone.spec.mask_id).any(dim=1).nonzero().squeeze(1)
         step = 0
         while len(active_R):
@@ -227,7 +231,13 @@ def _choose(
         selected = [hidden_RLD[group][masked_RL[group]] for hidden_RLD in hidden]
         generator = generators[group.start or 0]
         chosen = [
-            choose_tokens(logits_NV, mask_id=backbone.spec.mask_id, temperature=config.temperature, generator=generator)
+            choose_tokens(
+                logits_NV,
+                mask_id=backbone.spec.mask_id,
+                temperature=config.temperature,
+                generator=generator,
+                confidence=config.remasking,
+            )
             for logits_NV in logits_in_pieces(backbone, selected, config.cfg_scale)
         ]
         tokens_RL[group][masked_RL[group]] = torch.cat([tokens_N for tokens_N, _ in chosen])

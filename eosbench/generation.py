@@ -59,8 +59,8 @@ def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
     """`settings` of a whole canvas for a window of it: as many tokens per step, blocks no longer than the window.
 
     >>> window_config(DecodeConfig(gen_length=256, steps=128, block_length=32), 16)
-    DecodeConfig(gen_length=16, steps=8, block_length=16, remasking='low_confidence', temperature=0.0, cfg_scale=0.0,
-    threshold=None, cache=None)
+    DecodeConfig(gen_length=16, steps=8, block_length=16, remasking='low_confidence', schedule='even', temperature=0.0,
+    cfg_scale=0.0, threshold=None, cache=None)
     """
     block = min(settings.block_length or window, window)
     if settings.steps is None:

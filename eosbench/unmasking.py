@@ -10,23 +10,35 @@ from __future__ import annotations
 
 import torch
 
+from eosbench.dream_rules import margin, negative_entropy, time_schedule
+
+CONFIDENCES = {"entropy": negative_entropy, "topk_margin": margin}  # of the whole distribution, whichever token is chosen
+
 
 def choose_tokens(
-    logits_NV: torch.Tensor, *, mask_id: int, temperature: float = 0.0, generator: torch.Generator | None = None
+    logits_NV: torch.Tensor,
+    *,
+    mask_id: int,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+    confidence: str | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The token for each masked position [N] and its confidence [N], the probability of that token.
+    """The token for each masked position [N] and its confidence [N]: the probability of that token, or one of CONFIDENCES.
 
     The mask token is never chosen, but keeps its share of the probability, as in the published code. With a temperature, tokens
     are drawn by the Gumbel-max rule from `generator`; the confidence stays that of the noiseless distribution.
     """
     exact_NV = logits_NV.to(precise(logits_NV.device))
     normaliser_N = exact_NV.logsumexp(dim=-1)
+    measured_N = CONFIDENCES[confidence](exact_NV - normaliser_N[:, None]) if confidence in CONFIDENCES else None
     exact_NV[:, mask_id] = -torch.inf
     noisy_NV = exact_NV
     if temperature > 0:
         uniform_NV = torch.rand(exact_NV.shape, generator=generator, dtype=exact_NV.dtype, device=exact_NV.device)
         noisy_NV = exact_NV - temperature * torch.log(-torch.log(uniform_NV))
     tokens_N = noisy_NV.argmax(dim=-1)
+    if measured_N is not None:
+        return tokens_N, measured_N
     chosen_N = exact_NV.gather(-1, tokens_N[:, None]).squeeze(-1)
     return tokens_N, (chosen_N - normaliser_N).exp()
 
@@ -64,6 +76,9 @@ def even_schedule(masked_R: torch.Tensor, steps: int) -> torch.Tensor:
     """
     extra_RS = torch.arange(steps, device=masked_R.device) < (masked_R % steps)[:, None]
     return (masked_R // steps)[:, None] + extra_RS
+
+
+SCHEDULES = {"even": even_schedule, "time": time_schedule}
 
 
 def precise(device: torch.device) -> torch.dtype:

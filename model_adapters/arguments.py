@@ -21,7 +21,16 @@ from eosbench.generation import OVERFLOWS
 from eosbench.predictors import METHODS
 
 METHOD_OPTIONS = ("variant", "q", "tau")  # of methods that work without a fitted folder
-DECODING = ("steps", "tokens_per_step", "block_length", "remasking", "cfg_scale", "threshold", "cache")  # a request may say, too
+DECODING = (
+    "steps",
+    "tokens_per_step",
+    "block_length",
+    "remasking",
+    "schedule",
+    "cfg_scale",
+    "threshold",
+    "cache",
+)  # a request may say, too
 DECIDE_ANSWERS = ("dtype", "method", "alpha", "rounding", "max_gen_toks", *DECODING, "overflow", "mc_num", "seed")
 AUTO_BATCH_SIZE = 32  # answers do not depend on it
 
@@ -40,7 +49,7 @@ class Arguments:
         max_gen_toks: C, the canvas in tokens, for requests that do not say.
         steps, tokens_per_step: denoising steps of a whole canvas, or tokens unmasked per step (1).
         block_length: tokens denoised together; 0 is the whole window.
-        remasking, cfg_scale, threshold, cache: see eosbench.decoding.DecodeConfig.
+        remasking, schedule, cfg_scale, threshold, cache: see eosbench.decoding.DecodeConfig.
         overflow: accept or retry a window without EOS.
         mc_num: masks per likelihood that is not enumerated.
         seed: of sampling and of masks.
@@ -62,6 +71,7 @@ class Arguments:
     tokens_per_step: int | None = None
     block_length: int = embedded.BLOCK_LENGTH
     remasking: str = "low_confidence"
+    schedule: str = "even"
     cfg_scale: float = 0.0
     threshold: float | None = None
     cache: str | None = None
@@ -134,6 +144,7 @@ class Arguments:
             steps=steps,
             block_length=block,
             remasking=self.remasking,
+            schedule=self.schedule,
             temperature=temperature,
             cfg_scale=self.cfg_scale,
             threshold=self.threshold,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import logging
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,12 @@ from safetensors import SafetensorError, safe_open
 
 from eosbench.errors import CheckpointError
 
+logger = logging.getLogger(__name__)
+
 _SAMPLE = 1024  # values per tensor that enter the fingerprint
 _MASK_TOKENS = ("<|mdm_mask|>", "<|mask|>", "<mask>", "[MASK]")
 _END_TOKENS = ("<|endoftext|>", "<|eot_id|>", "<|im_end|>", "<eos>", "</s>")
+_DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
 
 
@@ -49,7 +54,16 @@ class Checkpoint:
         if mask is None:
             raise CheckpointError(
                 f"{self.name} has no mask token: expected mask_token_id in config.json or one of {', '.join(_MASK_TOKENS)} "
-                "in the tokenizer. A model without one is no masked diffusion model"
+                "in the tokenizer. A model without one is no masked diffusion model "
+                f"(model_type={self.config.get('model_type')!r}): an autoregressive one runs under lm_eval --model hf"
+            )
+        if getattr(self.tokenizer, "mask_token_id", None) not in (None, mask):
+            logger.warning(
+                "%s: config.json says mask token %d, its tokenizer %d: %d is used",
+                self.name,
+                mask,
+                self.tokenizer.mask_token_id,
+                mask,
             )
         eos = self.config.get("eos_token_id")
         ends = {
@@ -58,6 +72,7 @@ class Checkpoint:
             *(special.get(t) for t in _END_TOKENS),
         }
         ends.discard(None)
+        ends = ends or {getattr(self.tokenizer, "sep_token_id", None)} - {None}  # BERT's texts end with [SEP]
         if not ends:
             raise CheckpointError(
                 f"{self.name} has no end-of-sequence token: expected eos_token_id in config.json or in the tokenizer"
@@ -68,8 +83,25 @@ class Checkpoint:
                 raise CheckpointError(f"{self.name}: {role} token id {token} lies outside the vocabulary of {vocab_size}")
         return mask, frozenset(ends), pad
 
+    def stored_dtype(self) -> torch.dtype:
+        """The dtype of the largest tensor: what most of the weights were stored in."""
+        sizes: dict[torch.dtype, int] = {}
+        for path in sorted(set(self.files.values())):
+            names = [name for name, where in self.files.items() if where == path]
+            with _open(path) as file:
+                for part in map(file.get_slice, names):
+                    dtype = _DTYPES.get(part.get_dtype(), torch.float32)
+                    sizes[dtype] = sizes.get(dtype, 0) + math.prod(part.get_shape())
+        return max(sizes, key=sizes.__getitem__)
+
     def read_into(
-        self, model: torch.nn.Module, names: Mapping[str, str], *, device: torch.device, dtype: torch.dtype | None
+        self,
+        model: torch.nn.Module,
+        names: Mapping[str, str],
+        *,
+        device: Callable[[str], torch.device],
+        dtype: torch.dtype | None,
+        ignored: Collection[str] = (),
     ) -> str:
         """Fills a model built on the meta device and returns a fingerprint of the weights.
 
@@ -79,31 +111,33 @@ class Checkpoint:
         Args:
             model: its parameters are replaced, one by one.
             names: the checkpoint's name for each parameter of `model`, keyed by the parameter's own name.
-            device: where the parameters go.
+            device: where a parameter goes, by its own name.
             dtype: what they are converted to; None keeps what is stored.
+            ignored: stored tensors that are no parameters of the model.
 
         Raises:
             CheckpointError: weights missing, unexpected, of another shape, or unreadable.
         """
-        expected = {names[own]: (own, parameter.shape) for own, parameter in model.named_parameters()}
-        missing, extra = sorted(expected.keys() - self.files.keys()), sorted(self.files.keys() - expected.keys())
+        expected = {theirs: (own, model.get_parameter(own).shape) for own, theirs in names.items()}
+        stored = self.files.keys() - set(ignored)
+        missing, extra = sorted(expected.keys() - stored), sorted(stored - expected.keys())
         if missing or extra:
             raise CheckpointError(
                 f"{self.name}: weights do not fit its config.json: missing {_some(missing)}; unexpected {_some(extra)}"
             )
         digests: dict[str, bytes] = {}
-        for path in sorted(set(self.files.values())):
-            with _open(path) as file:
-                for theirs in sorted(name for name, where in self.files.items() if where == path):
-                    own, shape = expected[theirs]
-                    stored = tuple(file.get_slice(theirs).get_shape())
-                    if stored != tuple(shape):
-                        raise CheckpointError(
-                            f"{self.name}: weight {theirs} has shape {stored}, its config.json asks for {tuple(shape)}"
-                        )
-                    tensor = file.get_tensor(theirs)
-                    digests[theirs] = _digest(theirs, tensor)
-                    _assign(model, own, tensor.to(device=device, dtype=dtype))
+        for theirs in sorted(expected, key=lambda name: (self.files[name], name)):
+            own, shape = expected[theirs]
+            # Opened anew for every tensor: what is mapped into memory and was read counts as resident until the file is closed.
+            with _open(self.files[theirs]) as file:
+                found = tuple(file.get_slice(theirs).get_shape())
+                if found != tuple(shape):
+                    raise CheckpointError(
+                        f"{self.name}: weight {theirs} has shape {found}, its config.json asks for {tuple(shape)}"
+                    )
+                tensor = file.get_tensor(theirs)
+            digests[theirs] = _digest(theirs, tensor)
+            _assign(model, own, tensor.to(device=device(own), dtype=dtype))
         return hashlib.sha256(b"".join(digests[name] for name in sorted(digests))).hexdigest()
 
 
@@ -125,6 +159,15 @@ def open_checkpoint(folder: Path, *, name: str, trust_remote_code: bool = False)
     if not isinstance(config, dict):
         raise CheckpointError(f"{config_path} holds {type(config).__name__}, expected a JSON object")
     return Checkpoint(name, folder, config, _tokenizer(folder, trust_remote_code), _weight_files(folder))
+
+
+def fingerprint_of_files(checkpoint: Checkpoint) -> str:
+    """The fingerprint of `read_into`, over every stored tensor."""
+    digests = []
+    for name in sorted(checkpoint.files):
+        with _open(checkpoint.files[name]) as file:
+            digests.append(_digest(name, file.get_tensor(name)))
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def _weight_files(folder: Path) -> dict[str, Path]:

@@ -47,7 +47,7 @@ def save_llada(
     parameters: dict[str, torch.Tensor] = {f"model.{name}": value for name, value in model.named_parameters()}
     tied = output_weight is model.embed_tokens.weight
     if not tied:
-        parameters["output.weight"] = output_weight
+        parameters["lm_head.weight"] = output_weight
     names = weight_names(model.config.num_hidden_layers)
     if unknown := sorted(parameters.keys() - names.keys()):
         raise ConfigurationError(f"weights that LLaDA's format has no name for: {', '.join(unknown)}")

@@ -1,4 +1,4 @@
-"""A transformers base model plus an output layer, made to look at the whole canvas.
+"""A transformers base model plus its output layer or head, made to look at the whole canvas.
 
 Two settings make a decoder of transformers bidirectional: `config.is_causal = False` (its mask functions then build a padding
 mask and no triangle) and `is_causal = False` on every attention module (the kernels read it where there is no mask at all).
@@ -16,27 +16,40 @@ import torch
 from transformers import Cache, PreTrainedModel
 
 from eosbench.backbone import BackboneSpec, scoring_rows
+from eosbench.errors import ConfigurationError
 from eosbench.kv_cache import positions
 
 
 class FullCanvasBackbone:
     """A `Backbone` that can also keep keys and values from one pass to the next (`CachingBackbone` in eosbench/kv_cache.py)."""
 
-    def __init__(self, model: PreTrainedModel, output: torch.nn.Linear, *, spec: BackboneSpec, tokenizer: Any) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        output: torch.nn.Module,
+        *,
+        spec: BackboneSpec,
+        tokenizer: Any,
+        keeps_cache: bool = True,
+        first_position: int = 0,
+    ) -> None:
         see_everything(model)
         self.model = model
         torch.nn.Module.eval(model)
         self.output = output
+        torch.nn.Module.eval(output)
         self.spec = spec
         self.tokenizer = tokenizer
+        self.keeps_cache = keeps_cache
+        self.first_position = first_position
 
     @property
     def device(self) -> torch.device:
-        return self.output.weight.device
+        return next(self.output.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.output.weight.dtype
+        return next(self.output.parameters()).dtype
 
     def hidden(
         self,
@@ -53,24 +66,30 @@ class FullCanvasBackbone:
             attention_mask: [B, K + T], 1 = token; padding may stand anywhere, and a row gives the same answer with or without it.
             position_ids: [B, T]; by default each row counts its own tokens from 0.
             past: keys and values of K earlier tokens; this pass's are appended to it.
+
+        Raises:
+            ConfigurationError: `past` for an encoder, which keeps none.
         """
+        if past is not None and not self.keeps_cache:
+            raise ConfigurationError(f"family {self.spec.family!r} keeps no keys and values: leave out cache")
         mask = None if attention_mask is None else attention_mask.to(self.device)
         if position_ids is None and mask is not None:
             position_ids = positions(mask)[:, -input_ids.shape[1] :]
+        if position_ids is None and self.first_position:
+            position_ids = torch.arange(input_ids.shape[1])[None].expand_as(input_ids)
         output = self.model(
             input_ids=input_ids.to(self.device),
             attention_mask=mask,
-            position_ids=None if position_ids is None else position_ids.to(self.device),
-            past_key_values=past,
-            use_cache=past is not None,
+            position_ids=None if position_ids is None else position_ids.to(self.device) + self.first_position,
+            **({"past_key_values": past, "use_cache": past is not None} if self.keeps_cache else {}),
         )
-        hidden_BTD: torch.Tensor = output.last_hidden_state
+        hidden_BTD: torch.Tensor = output.last_hidden_state.to(self.device)  # where device_map put the last layer elsewhere
         return hidden_BTD
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
         """[..., D] -> [..., V], row for row."""
         logits: torch.Tensor = self.output(hidden)
-        return logits
+        return logits.to(self.device)
 
     def logits(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
         """[B, T] ids -> [B, T, V]: row i scores token i."""

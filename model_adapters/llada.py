@@ -1,23 +1,21 @@
-"""LLaDA (GSAI-ML/LLaDA-8B-Base, -Instruct, LLaDA-1.5, and small models in the same format) on transformers' LlamaModel.
+"""LLaDA (GSAI-ML/LLaDA-8B-Base, -Instruct, LLaDA-1.5, dLLM-Var, and small models in the same format) on transformers' LLaMA.
 
 LLaDA is LLaMA with full attention and other names for everything: its config speaks of d_model and n_heads, its weights of wte,
-ff_proj and ff_out. `llama_config` and `weight_names` are that dictionary, `build` applies it. Settings that LLaMA's blocks do not
-have are errors.
+ff_proj and ff_out. `llama_config` and `weight_names` are that dictionary. Logits are not shifted. Settings that LLaMA's blocks do
+not have are errors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import torch
-from huggingface_hub.errors import StrictDataclassError
-from transformers import LlamaConfig, LlamaModel
-
-from eosbench.backbone import BackboneSpec
 from eosbench.errors import CheckpointError
-from model_adapters.full_canvas import FullCanvasBackbone, fingerprint
+from model_adapters.blueprint import Blueprint, checked_config
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
     from model_adapters.checkpoint import Checkpoint
 
 # What each setting has to be for LLaMA's blocks to compute the same; a setting that config.json leaves out has this value.
@@ -49,7 +47,19 @@ LAYER_NAMES = {
 }
 
 
-def llama_config(config: dict[str, Any], *, attn_implementation: str = "sdpa") -> LlamaConfig:
+def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:
+    return config.get("architectures") == ["LLaDAModelLM"] or (
+        not config.get("architectures") and config.get("model_type") == "llada"
+    )
+
+
+def blueprint(checkpoint: Checkpoint) -> Blueprint:
+    """LlamaForCausalLM under LLaDA's names."""
+    config = llama_config(checkpoint.config)
+    return Blueprint(config, stored_name=weight_names(config.num_hidden_layers).__getitem__)
+
+
+def llama_config(config: dict[str, Any]) -> PreTrainedConfig:
     """LLaDA's config.json as the LlamaConfig that computes the same.
 
     Raises:
@@ -72,59 +82,21 @@ def llama_config(config: dict[str, Any], *, attn_implementation: str = "sdpa") -
             "max_position_embeddings": config["max_sequence_length"],
             "rms_norm_eps": config.get("rms_norm_eps", 1e-5),
             "rope_parameters": {"rope_type": "default", "rope_theta": config.get("rope_theta", 10_000.0)},
-            "attn_implementation": attn_implementation,
             "tie_word_embeddings": bool(config.get("weight_tying", False)),
         }
-        return LlamaConfig(**settings)
     except KeyError as error:
         raise CheckpointError(f"LLaDA's config.json lacks the setting {error}") from error
-    except (TypeError, ValueError, StrictDataclassError) as error:
-        raise CheckpointError(f"LLaDA's config.json does not describe a model: {error}") from error
+    return checked_config("llama", settings)
 
 
 def weight_names(n_layers: int) -> dict[str, str]:
-    """LLaDA's name of every parameter, keyed by its name in ModuleDict(model=LlamaModel, output=Linear)."""
+    """LLaDA's name of every parameter, keyed by its name in LlamaForCausalLM."""
     names = {
         "model.embed_tokens.weight": "model.transformer.wte.weight",
         "model.norm.weight": "model.transformer.ln_f.weight",
-        "output.weight": "model.transformer.ff_out.weight",
+        "lm_head.weight": "model.transformer.ff_out.weight",
     }
     for layer in range(n_layers):
         for ours, theirs in LAYER_NAMES.items():
             names[f"model.layers.{layer}.{ours}.weight"] = f"model.transformer.blocks.{layer}.{theirs}.weight"
     return names
-
-
-def build(
-    checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dtype | None, attn_implementation: str
-) -> FullCanvasBackbone:
-    """The backbone of a LLaDA checkpoint; see `model_adapters.load_backbone`."""
-    config = llama_config(checkpoint.config, attn_implementation=attn_implementation)
-    mask_id, eos_ids, pad_id = checkpoint.token_ids(config.vocab_size)
-    with torch.device("meta"):
-        model = LlamaModel(config)
-        output = torch.nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-    parts = {"model": model} if config.tie_word_embeddings else {"model": model, "output": output}
-    weights = checkpoint.read_into(torch.nn.ModuleDict(parts), weight_names(config.num_hidden_layers), device=device, dtype=dtype)
-    if config.tie_word_embeddings:
-        output.weight = model.embed_tokens.weight
-    # The rotary buffers are computed, not stored: on the meta device they hold nothing.
-    model.rotary_emb = type(model.rotary_emb)(config).to(device)
-
-    essentials = ("vocab_size", "hidden_size", "num_attention_heads", "num_key_value_heads", "rms_norm_eps", "rope_parameters")
-    settings = {name: getattr(config, name) for name in essentials} | {"family": "llada", "mask_id": mask_id}
-    spec = BackboneSpec(
-        family="llada",
-        mask_id=mask_id,
-        eos_ids=eos_ids,
-        pad_id=pad_id,
-        max_length=config.max_position_embeddings,
-        vocab_size=config.vocab_size,
-        width=config.hidden_size,
-        logits_shifted=False,
-        fingerprint=fingerprint(settings, weights),
-        name=checkpoint.name,
-        layers=config.num_hidden_layers,
-        block_parameters=sum(p.numel() for p in model.layers.parameters() if p.ndim == 2),
-    )
-    return FullCanvasBackbone(model, output, spec=spec, tokenizer=checkpoint.tokenizer)

@@ -1,17 +1,19 @@
-"""From a folder or hub id to a backbone: find the checkpoint, recognise its family, let the family's file build it.
+"""From a folder or hub id to a backbone: find the checkpoint, recognise its family, build what the family's file describes.
 
-To add a family, write one file with a function `build(checkpoint, *, device, dtype, attn_implementation) -> Backbone` and add one
-row to FAMILIES. Nothing here knows how a family names its weights; nothing in a family's file knows where a checkpoint lives.
+To add a family, write one file with `recognises` and `blueprint` (model_adapters/blueprint.py) and add one row to FAMILIES:
+docs/families.md. Nothing here knows how a family names its weights; nothing in a family's file knows where a checkpoint lives.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eosbench.errors import CheckpointError, ConfigurationError
+from model_adapters.unsupported import why_unsupported
 
 if TYPE_CHECKING:
     import torch
@@ -21,40 +23,47 @@ if TYPE_CHECKING:
 DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py")
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
-
-@dataclass(frozen=True)
-class Family:
-    """One row: the file that builds the family and what its checkpoints call themselves in config.json."""
-
-    module: str
-    architectures: tuple[str, ...]
-    model_types: tuple[str, ...]
-
-
-FAMILIES: dict[str, Family] = {
-    "llada": Family("model_adapters.llada", architectures=("LLaDAModelLM",), model_types=("llada",)),
+# Name of a family's file -> the checkpoints it is for. The first whose `recognises` says yes builds the backbone.
+FAMILIES: dict[str, str] = {
+    "llada": "LLaDA-8B-Base, -Instruct, LLaDA-1.5, dLLM-Var",
+    "dream": "Dream-v0, Dream-Coder, DiffuCoder",
+    "diffugpt": "DiffuGPT-s, -m",
+    "diffullama": "DiffuLLaMA",
+    "masked_encoder": "BERT, RoBERTa, ModernBERT",
+    "a2d": "Qwen3, Qwen2, LLaMA or GPT-2 with a mask token",
 }
 
 
-def family_of(config: dict[str, Any]) -> str:
-    """Name of the family that a config.json belongs to: by its architectures, or by its model_type where it names none.
+def family_of(config: dict[str, Any], weights: Collection[str] = (), name: str = "") -> str:
+    """Name of the family that a checkpoint belongs to, by its config.json and the names of its weights.
 
     Raises:
-        CheckpointError: no family of the table.
+        CheckpointError: none of the table; where the family is known, with the reason why it does not fit.
 
     Example:
         >>> family_of({"model_type": "llada", "architectures": ["LLaDAModelLM"]})
         'llada'
     """
-    found, model_type = set(config.get("architectures") or ()), config.get("model_type")
-    for name, family in FAMILIES.items():
-        if found & set(family.architectures) or (not found and model_type in family.model_types):
-            return name
-    supported = "; ".join(f"{name} ({', '.join(family.architectures)})" for name, family in FAMILIES.items())
+    found = _recognised(config, weights)
+    unfit = why_unsupported(config, name if found == "a2d" else None)
+    if found and unfit is None:
+        return found
+    says = f"config.json says model_type={config.get('model_type')!r}, architectures={config.get('architectures')!r}"
+    supported = "; ".join(f"{family} ({checkpoints})" for family, checkpoints in FAMILIES.items())
+    if unfit:
+        raise CheckpointError(f"{name or 'this checkpoint'} is {unfit.name} ({says}): {unfit.reason}. Supported: {supported}")
     raise CheckpointError(
-        f"no supported family: config.json says model_type={model_type!r}, architectures={sorted(found)}; "
-        f"expected one of: {supported}"
+        f"no supported family: {says}; expected one of: {supported}. A model that brings its own code and returns logits for "
+        "every position can be run with trust_remote_code=True"
     )
+
+
+def _recognised(config: dict[str, Any], weights: Collection[str]) -> str | None:
+    return next((name for name in FAMILIES if _file(name).recognises(config, weights)), None)
+
+
+def _file(family: str) -> Any:
+    return importlib.import_module(f"model_adapters.{family}")
 
 
 def load_backbone(
@@ -63,7 +72,9 @@ def load_backbone(
     dtype: str = "float32",
     revision: str | None = None,
     trust_remote_code: bool = False,
-    attn_implementation: str = "sdpa",
+    attn_implementation: str | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
+    logits_shifted: bool | None = None,
 ) -> Backbone:
     """Loads a diffusion language model behind the Backbone protocol.
 
@@ -72,21 +83,44 @@ def load_backbone(
         device: where the weights go, as torch names it.
         dtype: float32, bfloat16, float16, float64, or "auto" for what the checkpoint was stored in.
         revision: branch, tag or commit, for hub ids only.
-        trust_remote_code: lets a checkpoint's own tokenizer code run. Model code from a checkpoint is never run.
-        attn_implementation: as in transformers ("sdpa", "eager", "flash_attention_2").
+        trust_remote_code: lets a checkpoint's own code run: its tokenizer's, and the model's where the family is unknown. The
+            families of the table are always transformers' own models.
+        attn_implementation: as in transformers ("sdpa", which is the default, "eager", "flash_attention_2").
+        device_map: as in transformers ("auto", "balanced", ..., or module -> device): spreads the layers over several GPUs.
+        logits_shifted: whether raw row i scores token i + 1, where the checkpoint does not say it right.
 
     Raises:
-        ConfigurationError: a device or dtype that this machine or torch does not have.
+        ConfigurationError: a device, dtype or attention that this machine or torch does not have.
         CheckpointError: a checkpoint that is missing, unreadable or of no supported family.
     """
     device_, dtype_ = _device(device), _dtype(dtype)
-    folder = resolve_folder(str(path_or_hub_id), revision)
+    folder, name = resolve_folder(str(path_or_hub_id), revision), str(path_or_hub_id)
 
+    from model_adapters.assembly import assemble
     from model_adapters.checkpoint import open_checkpoint
+    from model_adapters.placement import Placement
 
-    checkpoint = open_checkpoint(folder, name=str(path_or_hub_id), trust_remote_code=trust_remote_code)
-    family = importlib.import_module(FAMILIES[family_of(checkpoint.config)].module)
-    backbone: Backbone = family.build(checkpoint, device=device_, dtype=dtype_, attn_implementation=attn_implementation)
+    placement = Placement(device_, device_map)
+    checkpoint = open_checkpoint(folder, name=name, trust_remote_code=trust_remote_code)
+    backbone: Backbone
+    unfit = why_unsupported(checkpoint.config, None)
+    if trust_remote_code and not _recognised(checkpoint.config, checkpoint.files) and (unfit is None or unfit.own_code_fits):
+        from model_adapters.remote_code import build
+
+        return build(
+            checkpoint,
+            placement=placement,
+            dtype=dtype_,
+            attn_implementation=attn_implementation,
+            logits_shifted=bool(logits_shifted),
+        )
+    family = family_of(checkpoint.config, checkpoint.files, name)
+    plan = _file(family).blueprint(checkpoint)
+    if logits_shifted is not None:
+        plan = replace(plan, logits_shifted=logits_shifted)
+    backbone = assemble(
+        checkpoint, plan, family=family, placement=placement, dtype=dtype_, attn_implementation=attn_implementation
+    )
     return backbone
 
 

@@ -30,7 +30,7 @@ ROOMS = (
         "eosbench.datasets",
         "eosbench.reveal",
         "eosbench.runs",
-        "eosbench.unmasking",
+        "eosbench.unmasking eosbench.dream_rules",
     ),
     ("eosbench.metrics", "eosbench.backbone"),
     ("eosbench.bounds", "eosbench.step_zero", "eosbench.kv_cache", "eosbench.scoring", "eosbench.costs"),

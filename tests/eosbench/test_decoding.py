@@ -197,7 +197,7 @@ def test_nothing_in_nothing_out() -> None:
         ({"block_length": 0}, "block_length=0"),
         ({"steps": 9}, "steps=9: expected 1 .* to 8"),
         ({"steps": 2, "block_length": 3}, "steps=2: expected 3"),
-        ({"remasking": "entropy"}, "remasking='entropy'"),
+        ({"remasking": "surprise"}, "remasking='surprise'"),
         ({"temperature": -1.0}, r"temperature=-1\.0"),
         ({"cfg_scale": -0.5}, r"cfg_scale=-0\.5"),
         ({"threshold": 1.5}, r"threshold=1\.5"),

@@ -161,13 +161,13 @@ def test_what_is_exported_loads_with_the_same_logits(tmp_path: Path, tied: bool)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "bert", "architectures": ["BertModel"]}, "model_type='bert'.*BertModel.*llada"),
+        ({"model_type": "t5", "architectures": ["T5Model"]}, "model_type='t5'.*T5Model.*llada"),
         ({"architectures": ["LLaDAMoEModelLM"]}, "LLaDAMoEModelLM"),
         ({"block_type": "sequential"}, "block_type='sequential'"),
         ({"alibi": True}, "alibi=True"),
         ({"include_qkv_bias": True}, "include_qkv_bias=True"),
         ({"d_model": "absent"}, "'d_model'"),
-        ({"n_heads": 7}, "does not describe a model"),
+        ({"n_heads": 7}, "does not describe a llama model"),
         ({"mask_token_id": "absent"}, "no mask token"),
         ({"eos_token_id": "absent"}, "no end-of-sequence token"),
         ({"mask_token_id": 5000}, "mask token id 5000"),

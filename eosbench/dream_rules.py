@@ -1,0 +1,57 @@
+"""Dream's own rules for a pass: how sure the model is of a position, and how many positions a step unmasks.
+
+Dream's sampler (`diffusion_generate` of Dream-org/Dream-v0-*-7B) knows three measures of confidence, of which maskgit_plus is the
+probability of the chosen token and needs no code here, and a schedule in diffusion time: of m masked tokens, the step from time
+t to s unmasks int(m * (1 - s / t)), the last one all that is left. Times run evenly from 1 to eps.
+
+Legend: N masked positions, R rows, S steps, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+
+EPS = 1e-3  # Dream's default
+
+
+def negative_entropy(log_p_NV: torch.Tensor) -> torch.Tensor:
+    """[N, V] log-probabilities -> [N]: 0 where one token has it all, -log V where all are equal (Dream's alg="entropy").
+
+    Example:
+        >>> negative_entropy(torch.tensor([[0.5, 0.5, 0.0]]).log())
+        tensor([-0.6931])
+    """
+    return (log_p_NV.exp() * log_p_NV).nan_to_num(nan=0.0).sum(dim=-1)  # 0 * log 0 is 0
+
+
+def margin(log_p_NV: torch.Tensor) -> torch.Tensor:
+    """[N, V] log-probabilities -> [N]: the likeliest token's probability less that of the second (Dream's alg="topk_margin").
+
+    Example:
+        >>> margin(torch.tensor([[0.5, 0.3, 0.2]]).log())
+        tensor([0.2000])
+    """
+    first_N, second_N = log_p_NV.topk(2, dim=-1).values.exp().unbind(dim=-1)
+    return first_N - second_N
+
+
+def time_schedule(masked_R: torch.Tensor, steps: int, eps: float = EPS) -> torch.Tensor:
+    """[R, S]: how many of each row's masked positions every pass unmasks.
+
+    A published step that unmasks nothing changes nothing, so the pass after it would compute the same again: such steps are left
+    out, and the last columns of their row are 0.
+
+    Example:
+        >>> time_schedule(torch.tensor([8, 3]), 4).tolist()
+        [[1, 2, 2, 3], [1, 2, 0, 0]]
+    """
+    time_S = torch.linspace(1, eps, steps + 1)
+    share_S = 1 - time_S[1:] / time_S[:-1]
+    left_R, counts = masked_R.cpu(), []
+    for step in range(steps):
+        # In float32 as published: what is just below a whole number there is cut to the one below.
+        counts.append((left_R * share_S[step]).long() if step < steps - 1 else left_R)
+        left_R = left_R - counts[-1]
+    counts_RS = torch.stack(counts, dim=1)
+    nothing_last = (counts_RS == 0).long().argsort(dim=1, stable=True)
+    return counts_RS.gather(1, nothing_last).to(masked_R.device)

@@ -1,0 +1,43 @@
+"""DiffuLLaMA (diffusionfamily/diffullama) on transformers' LLaMA, with full attention; raw row i scores token i + 1.
+
+It comes under two sets of names: LLaMA's own, or those of the wrapper it was trained in, as DiffuGPT does (`denoise_model.*`,
+`embed_tokens`, `lm_head`). Its config says no more than that it is a LLaMA: the wrapper's names tell, or the checkpoint's own.
+Token ids come from the tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from model_adapters.blueprint import Blueprint, own_name, stock_config
+
+if TYPE_CHECKING:
+    from model_adapters.checkpoint import Checkpoint
+
+
+def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:
+    named = "diffullama" in str(config.get("_name_or_path")).lower()
+    wrapped = any(name.startswith("denoise_model.") for name in weights)
+    return config.get("model_type") == "llama" and (named or wrapped)
+
+
+def blueprint(checkpoint: Checkpoint) -> Blueprint:
+    wrapped = any(name.startswith("denoise_model.") for name in checkpoint.files)
+    return Blueprint(
+        stock_config("llama", checkpoint.config),
+        stored_name=stored_name if wrapped else own_name,
+        not_weights=(r"rotary_emb\.inv_freq$", r"^denoise_model\.embed_tokens\.weight$"),
+        logits_shifted=True,
+    )
+
+
+def stored_name(name: str) -> str:
+    """The wrapper's name of a weight.
+
+    >>> stored_name("model.layers.0.mlp.up_proj.weight"), stored_name("model.embed_tokens.weight")
+    ('denoise_model.layers.0.mlp.up_proj.weight', 'embed_tokens.weight')
+    """
+    if name == "model.embed_tokens.weight":
+        return "embed_tokens.weight"
+    return name.replace("model.", "denoise_model.", 1)

@@ -1,0 +1,25 @@
+"""Dream (Dream-org/Dream-v0-Base-7B, -Instruct-7B, Dream-Coder, DiffuCoder) on transformers' Qwen2.
+
+Qwen2's blocks and weight names with full attention; raw row i scores token i + 1, as in the autoregressive model it was adapted
+from. Its own sampler is remasking=entropy (or low_confidence, topk_margin) with schedule=time: eosbench/dream_rules.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from model_adapters.blueprint import Blueprint, stock_config
+
+if TYPE_CHECKING:
+    from model_adapters.checkpoint import Checkpoint
+
+
+def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:
+    return config.get("architectures") == ["DreamModel"] or (
+        not config.get("architectures") and str(config.get("model_type")).lower() == "dream"
+    )
+
+
+def blueprint(checkpoint: Checkpoint) -> Blueprint:
+    return Blueprint(stock_config("qwen2", checkpoint.config), logits_shifted=True)
