@@ -60,7 +60,6 @@ def requests(task: Any, rank_kwargs: dict[str, Any] | None = None) -> list[Any]:
 def test_the_tasks_are_found(tasks: dict[str, Any]) -> None:
     found = manager()
     assert {*FRACTIONS, "varlen_instruct"} <= set(found.all_subtasks)
-    assert found.all_groups == ["eos_upper_bound"]
     assert {name: task.get_config("num_fewshot") for name, task in tasks.items()} == dict.fromkeys(tasks, 0)
 
 
@@ -98,12 +97,23 @@ def test_metadata_chooses_the_split() -> None:
 
 
 @pytest.mark.parametrize("split", ["length_ood", "domain_ood"])
-def test_the_ood_splits_have_tasks_of_their_own(split: str) -> None:
-    """A name of their own keeps their results apart from the test split's."""
-    task = manager().load([f"eos_upper_bound_{split}_u00"])["tasks"][f"eos_upper_bound_{split}_u00"]
-    assert [doc["id"] for doc in task.test_docs()] == [document.id for document in documents(split)]
-    (request, *_) = requests(task)
-    assert request.args[1]["eos_upper_bound"]["fraction"] == 0.0
+def test_the_ood_splits_have_groups_of_their_own(split: str) -> None:
+    """A name of their own keeps their results apart from the test split's; --metadata meant for others does not reach them."""
+    found = manager(split="calibration").load([f"eos_upper_bound_{split}"])["tasks"]
+    asked = {name: requests(task)[0].args[1]["eos_upper_bound"] for name, task in found.items()}
+    assert {name: request["fraction"] for name, request in asked.items()} == {
+        f"eos_upper_bound_{split}_u{percent:02d}": percent / 100 for percent in (0, 25, 50, 75)
+    }
+    for task in found.values():
+        assert [doc["id"] for doc in task.test_docs()] == [document.id for document in documents(split)]
+
+
+def test_prefix_variants() -> None:
+    found = manager().load(["eos_upper_bound_prefix"])["tasks"]
+    asked = {name: requests(task)[0].args[1]["eos_upper_bound"] for name, task in found.items()}
+    assert {name: (request["fraction"], request["reveal"]) for name, request in asked.items()} == {
+        f"eos_upper_bound_prefix_u{percent}": (percent / 100, "prefix") for percent in (25, 50, 75)
+    }
 
 
 def test_generation_asks_what_has_one_answer(tasks: dict[str, Any]) -> None:
@@ -190,4 +200,4 @@ def test_another_model_is_told_which_one_to_run() -> None:
 
 
 def test_the_packaged_folder_is_the_repository_s() -> None:
-    assert (eosbench.plugin.tasks_folder() / "instruct" / "eos_upper_bound.yaml").is_file()
+    assert (eosbench.plugin.tasks_folder() / "instruct" / "varlen_instruct.yaml").is_file()

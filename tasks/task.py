@@ -1,4 +1,4 @@
-"""Documents, requests and metrics of the EOS upper-bound benchmark, as lm-eval's YAML files name them.
+"""Requests and metrics of the EOS upper-bound benchmark, as lm-eval's YAML files name them.
 
 A document travels as one `generate_until` request whose arguments carry the unmasked fraction and the reference, so that --limit,
 --samples, --use_cache, several processes and sample logs work as for any task. The answer is one JSON record (eosbench.records)
@@ -11,25 +11,13 @@ import hashlib
 from copy import deepcopy
 from typing import Any
 
-import datasets
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 
 from eosbench.errors import ConfigurationError
-from eosbench.instruct import documents
 from eosbench.metrics import per_document
 from eosbench.records import LengthRecord
 from eosbench.terms import Term
-
-
-def instruct_documents(split: str = "test", **_: Any) -> dict[str, datasets.Dataset]:
-    """lm-eval's `custom_dataset`: the embedded benchmark's documents of one split, under the name `test`."""
-    return {"test": datasets.Dataset.from_list([vars(document) for document in documents(split)])}
-
-
-def exact_documents(split: str = "test", **_: Any) -> dict[str, datasets.Dataset]:
-    """The documents that have one right answer: what generation can be scored on."""
-    return {"test": datasets.Dataset.from_list([vars(document) for document in documents(split) if document.exact])}
 
 
 class ReferenceTask(ConfigurableTask):
@@ -37,6 +25,10 @@ class ReferenceTask(ConfigurableTask):
 
     def __init__(self, config: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(config={key: value for key, value in (config or {}).items() if key != "class"}, **kwargs)
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None, **_: Any) -> None:
+        """As lm-eval's own for a `custom_dataset`, without its advice on --metadata in front of every task."""
+        self.dataset = self.config.custom_dataset(**{**(self.config.metadata or {}), **(dataset_kwargs or {})})
 
     def construct_requests(self, doc: dict[str, Any], ctx: str, **kwargs: Any) -> Instance:
         kwargs.pop("apply_chat_template", None)
