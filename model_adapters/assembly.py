@@ -52,6 +52,7 @@ def assemble(
     unused = {name for name in checkpoint.files if any(re.search(pattern, name) for pattern in plan.not_weights)}
     devices = placement.of(model, dtype or checkpoint.stored_dtype())
     weights = checkpoint.read_into(model, names, ignored=unused - set(names.values()), device=devices.of, dtype=dtype)
+    ties |= {name: source for name, source in _tied_by_config(model) if name not in ties and _equal(model, name, source)}
     for name, source in ties.items():
         owner, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(owner), leaf, model.get_parameter(source))
@@ -100,14 +101,23 @@ def _on_meta(plan: Blueprint, attn_implementation: str | None) -> PreTrainedMode
     return model
 
 
+def _tied_by_config(model: PreTrainedModel) -> list[tuple[str, str]]:
+    return list(model.all_tied_weights_keys.items())
+
+
 def _ties(model: PreTrainedModel, plan: Blueprint, checkpoint: Checkpoint) -> dict[str, str]:
-    """Weights that are other weights -> those others. A checkpoint that stores both holds two, whatever its config says."""
+    """Weights that are other weights -> those others. Where both are stored, both are read: a config can be wrong."""
     ties: dict[str, str] = {}
-    for target, source in model.all_tied_weights_keys.items():
+    for target, source in _tied_by_config(model):
         stored = [plan.stored_name(name) in checkpoint.files for name in (target, source)]
         if not all(stored):
             ties |= {source: target} if stored[0] else {target: source}
     return ties
+
+
+def _equal(model: PreTrainedModel, one: str, other: str) -> bool:
+    left, right = model.get_parameter(one), model.get_parameter(other)
+    return left.device == right.device and torch.equal(left, right)
 
 
 def _compute_buffers(model: PreTrainedModel, device_of: Any) -> None:

@@ -128,12 +128,11 @@ def _wrapped(checkpoint: Checkpoint, model: Any, logits_shifted: bool) -> Remote
         head, hidden = None, logits
     vocabulary = logits.shape[-1]
     mask_id, eos_ids, pad_id = checkpoint.token_ids(vocabulary)
-    config = checkpoint.config
     lengths = ("max_position_embeddings", "max_sequence_length", "n_positions", "max_seq_len")
-    max_length = next((int(config[name]) for name in lengths if config.get(name)), None)
+    max_length = next((int(getattr(model.config, name)) for name in lengths if getattr(model.config, name, None)), None)
     if max_length is None:
         raise ConfigurationError(f"{checkpoint.name}: config.json has none of {', '.join(lengths)}: add one")
-    settings = {"family": "remote_code", "mask_id": mask_id, "config": config, "logits_shifted": logits_shifted}
+    settings = {"family": "remote_code", "mask_id": mask_id, "config": checkpoint.config, "logits_shifted": logits_shifted}
     spec = BackboneSpec(
         family="remote_code",
         mask_id=mask_id,
