@@ -1,16 +1,19 @@
 """What a predicted bound is worth: pure functions, arrays in, a float out. No torch.
 
-Every function averages one number per document, so that the mean over documents taken one by one is the metric itself
-(`per_document` is what a task logs). A document whose number is not defined, or that is censored (its length L exceeds the
-canvas C: no bound could have covered it), leaves the denominator; where nothing is left the answer is NaN, never 0. Whoever
-passes no canvas (or, where the canvas is part of the definition, no length) asks for no censoring.
+Every metric averages one number per document: `overshoot(...)` is the mean, `overshoot.each(...)` the numbers themselves, NaN for
+a document that is not in the denominator (`per_document` is what a task logs, `each_document` the same for many at once). A
+document whose number is not defined, or that is censored (its length L exceeds the canvas C: no bound could have covered it),
+leaves the denominator; where nothing is left the answer is NaN, never 0. Whoever passes no canvas (or, where the canvas is part
+of the definition, no length) asks for no censoring.
 
 Legend: N documents; bound B, length L, canvas C, prompt P, all counted in tokens from the start of the response.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Generic, ParamSpec
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,61 +22,84 @@ from eosbench.records import LengthRecord
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Terms = tuple[ArrayLike, Bools]  # one number per document, and which documents are in the denominator
+P = ParamSpec("P")
 
 __all__ = [
-    "accuracy", "bucket", "bucket_accuracy", "censored", "compute_ratio", "coverage", "eos_mrr", "eos_prob", "eos_top1", "exact",
-    "overshoot", "per_document", "rmse", "saved", "shortfall", "squared_error",
+    "accuracy", "bucket", "bucket_accuracy", "censored", "compute_ratio", "coverage", "each_document", "eos_mrr", "eos_prob",
+    "eos_top1", "exact", "overshoot", "per_document", "rmse", "saved", "shortfall", "squared_error",
 ]  # fmt: skip
 
 
-def coverage(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> float:
+class Metric(Generic[P]):
+    """A mean over documents, made from the function that gives every document's number and the denominator."""
+
+    def __init__(self, terms: Callable[P, Terms]) -> None:
+        self.terms = terms
+        functools.update_wrapper(self, terms)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> float:
+        return _mean(self.each(*args, **kwargs))
+
+    def each(self, *args: P.args, **kwargs: P.kwargs) -> Floats:
+        """One number per document [N], NaN where the document is not in the denominator."""
+        values, where = self.terms(*args, **kwargs)
+        return np.where(where, _floats(values), np.nan)
+
+
+@Metric
+def coverage(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> Terms:
     """Share with B >= L; denominator: uncensored documents.
 
     >>> coverage([4, 8], [5, 8])
     0.5
     """
     bound_N, length_N = _floats(bound_N), _floats(length_N)
-    return _mean(bound_N >= length_N, _uncensored(length_N, canvas_N))
+    return bound_N >= length_N, _uncensored(length_N, canvas_N)
 
 
-def overshoot(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> float:
+@Metric
+def overshoot(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> Terms:
     """Mean of B - L; denominator: covered documents.
 
     >>> overshoot([4, 8, 16], [5, 8, 10])
     3.0
     """
     bound_N, length_N = _floats(bound_N), _floats(length_N)
-    return _mean(bound_N - length_N, (bound_N >= length_N) & _uncensored(length_N, canvas_N))
+    return bound_N - length_N, (bound_N >= length_N) & _uncensored(length_N, canvas_N)
 
 
-def shortfall(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> float:
+@Metric
+def shortfall(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> Terms:
     """Mean of L - B; denominator: uncovered, uncensored documents.
 
     >>> shortfall([4, 8, 16], [5, 8, 10])
     1.0
     """
     bound_N, length_N = _floats(bound_N), _floats(length_N)
-    return _mean(length_N - bound_N, (bound_N < length_N) & _uncensored(length_N, canvas_N))
+    return length_N - bound_N, (bound_N < length_N) & _uncensored(length_N, canvas_N)
 
 
-def saved(bound_N: ArrayLike, canvas_N: ArrayLike, length_N: ArrayLike | None = None) -> float:
+@Metric
+def saved(bound_N: ArrayLike, canvas_N: ArrayLike, length_N: ArrayLike | None = None) -> Terms:
     """Mean of C - B; denominator: uncensored documents.
 
     >>> saved([4, 8], [16, 16])
     10.0
     """
     bound_N, canvas_N = _floats(bound_N), _floats(canvas_N)
-    return _mean(canvas_N - bound_N, _uncensored(length_N, canvas_N))
+    return canvas_N - bound_N, _uncensored(length_N, canvas_N)
 
 
-def squared_error(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> float:
+@Metric
+def squared_error(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> Terms:
     """Mean of (B - L) ** 2; denominator: uncensored documents.
 
     >>> squared_error([4, 8], [5, 5])
     5.0
     """
     bound_N, length_N = _floats(bound_N), _floats(length_N)
-    return _mean((bound_N - length_N) ** 2, _uncensored(length_N, canvas_N))
+    return (bound_N - length_N) ** 2, _uncensored(length_N, canvas_N)
 
 
 def rmse(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> float:
@@ -85,14 +111,15 @@ def rmse(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = N
     return float(np.sqrt(squared_error(bound_N, length_N, canvas_N)))
 
 
-def exact(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> float:
+@Metric
+def exact(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> Terms:
     """Share with B = L; denominator: uncensored documents.
 
     >>> exact([4, 8], [5, 8])
     0.5
     """
     bound_N, length_N = _floats(bound_N), _floats(length_N)
-    return _mean(bound_N == length_N, _uncensored(length_N, canvas_N))
+    return bound_N == length_N, _uncensored(length_N, canvas_N)
 
 
 def bucket(length_N: ArrayLike) -> NDArray[np.int64]:
@@ -105,18 +132,20 @@ def bucket(length_N: ArrayLike) -> NDArray[np.int64]:
     return np.frexp(below_N.astype(np.float64))[1].astype(np.int64)  # the exponent is the bit length of n - 1
 
 
-def bucket_accuracy(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> float:
+@Metric
+def bucket_accuracy(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> Terms:
     """Share where B and L fall into one power-of-two bucket, ceil(log2 B) = ceil(log2 L); denominator: uncensored documents.
 
     >>> bucket_accuracy([8, 8], [5, 4])
     0.5
     """
-    return _mean(bucket(bound_N) == bucket(length_N), _uncensored(_floats(length_N), canvas_N))
+    return bucket(bound_N) == bucket(length_N), _uncensored(_floats(length_N), canvas_N)
 
 
+@Metric
 def accuracy(
     bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike, revealed: Sequence[Sequence[int]] | None = None
-) -> float:
+) -> Terms:
     """Mean over documents of the share of masked canvas positions that B puts on the right side of the EOS.
 
     A position i is "at or after EOS" when i >= L and is labelled so when i >= B. Denominator: uncensored documents with a
@@ -130,52 +159,58 @@ def accuracy(
     >>> accuracy([6], [4], [8], revealed=[[0, 1]])
     0.6666666666666666
     """
-    bounds, lengths, canvases = (
-        np.asarray(values, dtype=np.int64) for values in np.broadcast_arrays(bound_N, length_N, canvas_N)
+    bound_N, length_N, canvas_N = (
+        np.asarray(values, dtype=np.int64).ravel() for values in np.broadcast_arrays(bound_N, length_N, canvas_N)
     )
-    if revealed is not None and len(revealed) != bounds.size:
-        raise ValueError(f"revealed holds {len(revealed)} lists of positions for {bounds.size} documents")
-    share_N = np.full(bounds.size, np.nan)
-    for index, (bound, length, canvas) in enumerate(zip(bounds.flat, lengths.flat, canvases.flat, strict=True)):
-        masked_C = np.ones(canvas, dtype=np.bool_)
-        if revealed is not None:
-            masked_C[list(revealed[index])] = False
-        position_C = np.arange(canvas)
-        share_N[index] = _mean((position_C >= bound) == (position_C >= length), masked_C)
-    return _mean(share_N, _uncensored(lengths.astype(np.float64).ravel(), canvases.ravel()) & ~np.isnan(share_N))
+    low_N, high_N = np.minimum(bound_N, length_N), np.minimum(np.maximum(bound_N, length_N), canvas_N)
+    wrong_N, masked_N = np.maximum(high_N - low_N, 0), canvas_N.copy()  # the wrong side is low <= i < high
+    if revealed is not None:
+        if len(revealed) != bound_N.size:
+            raise ValueError(f"revealed holds {len(revealed)} lists of positions for {bound_N.size} documents")
+        owner_R = np.repeat(np.arange(bound_N.size), [len(positions) for positions in revealed])
+        position_R = np.fromiter((position for positions in revealed for position in positions), np.int64, len(owner_R))
+        between_R = (position_R >= low_N[owner_R]) & (position_R < high_N[owner_R])
+        wrong_N = wrong_N - np.bincount(owner_R[between_R], minlength=bound_N.size)
+        masked_N = masked_N - np.bincount(owner_R, minlength=bound_N.size)
+    share_N = (masked_N - wrong_N) / np.maximum(masked_N, 1)
+    return share_N, _uncensored(length_N, canvas_N) & (masked_N > 0)
 
 
-def eos_top1(eos_rank_N: ArrayLike) -> float:
+@Metric
+def eos_top1(eos_rank_N: ArrayLike) -> Terms:
     """Share where EOS is the most likely token at canvas index L (rank 1); denominator: documents with a rank (not NaN).
 
     >>> eos_top1([1, 3, float("nan")])
     0.5
     """
     rank_N = _floats(eos_rank_N)
-    return _mean(rank_N == 1, ~np.isnan(rank_N))
+    return rank_N == 1, ~np.isnan(rank_N)
 
 
-def eos_prob(eos_prob_N: ArrayLike) -> float:
+@Metric
+def eos_prob(eos_prob_N: ArrayLike) -> Terms:
     """Mean probability of EOS at canvas index L; denominator: documents with a probability (not NaN).
 
     >>> eos_prob([0.25, 0.75, float("nan")])
     0.5
     """
     prob_N = _floats(eos_prob_N)
-    return _mean(prob_N, ~np.isnan(prob_N))
+    return prob_N, ~np.isnan(prob_N)
 
 
-def eos_mrr(eos_rank_N: ArrayLike) -> float:
+@Metric
+def eos_mrr(eos_rank_N: ArrayLike) -> Terms:
     """Mean reciprocal rank of EOS at canvas index L; denominator: documents with a rank (not NaN).
 
     >>> eos_mrr([1, 2, float("nan")])
     0.75
     """
     rank_N = _floats(eos_rank_N)
-    return _mean(1.0 / rank_N, ~np.isnan(rank_N))
+    return 1.0 / rank_N, ~np.isnan(rank_N)
 
 
-def compute_ratio(bound_N: ArrayLike, prompt_N: ArrayLike, canvas_N: ArrayLike, length_N: ArrayLike | None = None) -> float:
+@Metric
+def compute_ratio(bound_N: ArrayLike, prompt_N: ArrayLike, canvas_N: ArrayLike, length_N: ArrayLike | None = None) -> Terms:
     """Mean of B (P + B) / C (P + C): token-positions with window B over those with window C, at one token per step.
 
     Denominator: uncensored documents.
@@ -185,7 +220,7 @@ def compute_ratio(bound_N: ArrayLike, prompt_N: ArrayLike, canvas_N: ArrayLike, 
     """
     bound_N, prompt_N, canvas_N = _floats(bound_N), _floats(prompt_N), _floats(canvas_N)
     ratio_N = bound_N * (prompt_N + bound_N) / (canvas_N * (prompt_N + canvas_N))
-    return _mean(ratio_N, _uncensored(length_N, canvas_N))
+    return ratio_N, _uncensored(length_N, canvas_N)
 
 
 def censored(length_N: ArrayLike, canvas_N: ArrayLike) -> int:
@@ -203,23 +238,29 @@ def per_document(record: LengthRecord) -> dict[str, float]:
     The mean over documents that ignores NaN is the metric. Two entries are aggregated otherwise: `squared_error`, whose mean's
     root is the rmse, and `censored`, whose sum is the count.
     """
-    bound, length, canvas, prompt = [record.bound], [record.length], [record.canvas], [record.prompt_length]
-    rank = [np.nan if record.eos_rank is None else record.eos_rank]
-    prob = [np.nan if record.eos_prob is None else record.eos_prob]
+    return {name: float(values[0]) for name, values in each_document([record]).items()}
+
+
+def each_document(records: Sequence[LengthRecord]) -> dict[str, Floats]:
+    """`per_document` of many records at once: metric -> one number per document [N]."""
+    bound_N, length_N, canvas_N, prompt_N, rank_N, prob_N = (
+        np.array([getattr(record, name) for record in records], dtype=np.float64)  # None becomes NaN
+        for name in ("bound", "length", "canvas", "prompt_length", "eos_rank", "eos_prob")
+    )
     return {
-        "coverage": coverage(bound, length, canvas),
-        "overshoot": overshoot(bound, length, canvas),
-        "shortfall": shortfall(bound, length, canvas),
-        "saved": saved(bound, canvas, length),
-        "squared_error": squared_error(bound, length, canvas),
-        "exact": exact(bound, length, canvas),
-        "bucket_accuracy": bucket_accuracy(bound, length, canvas),
-        "accuracy": accuracy(bound, length, canvas, [record.revealed]),
-        "eos_top1": eos_top1(rank),
-        "eos_prob": eos_prob(prob),
-        "eos_mrr": eos_mrr(rank),
-        "compute_ratio": compute_ratio(bound, prompt, canvas, length),
-        "censored": float(censored(length, canvas)),
+        "coverage": coverage.each(bound_N, length_N, canvas_N),
+        "overshoot": overshoot.each(bound_N, length_N, canvas_N),
+        "shortfall": shortfall.each(bound_N, length_N, canvas_N),
+        "saved": saved.each(bound_N, canvas_N, length_N),
+        "squared_error": squared_error.each(bound_N, length_N, canvas_N),
+        "exact": exact.each(bound_N, length_N, canvas_N),
+        "bucket_accuracy": bucket_accuracy.each(bound_N, length_N, canvas_N),
+        "accuracy": accuracy.each(bound_N, length_N, canvas_N, [record.revealed for record in records]),
+        "eos_top1": eos_top1.each(rank_N),
+        "eos_prob": eos_prob.each(prob_N),
+        "eos_mrr": eos_mrr.each(rank_N),
+        "compute_ratio": compute_ratio.each(bound_N, prompt_N, canvas_N, length_N),
+        "censored": (length_N > canvas_N).astype(np.float64),
     }
 
 
@@ -234,7 +275,7 @@ def _uncensored(length_N: ArrayLike | None, canvas_N: ArrayLike | None) -> Bools
     return np.asarray(_floats(length_N) <= _floats(canvas_N))
 
 
-def _mean(values: ArrayLike, where: Bools) -> float:
-    """Mean of the values that are in the denominator, NaN when none is."""
-    values, where = np.broadcast_arrays(_floats(values), where)
-    return float(values[where].mean()) if where.any() else float("nan")
+def _mean(values: Floats) -> float:
+    """Mean of the values that are defined, NaN when none is."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")

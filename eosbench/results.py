@@ -3,18 +3,21 @@
     from eosbench.results import read_results
     read_results("results/").groupby(["run", "fraction"])["coverage"].mean()
 
-Which files are runs is decided in runs.py, whose names are exported here too.
+Which files are runs is decided in runs.py, whose names are exported here too. A file becomes columns at once, never a row at a
+time, and texts that many runs share are kept once: a hundred runs of four thousand documents are read in well under a minute.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eosbench.metrics import per_document
+import numpy as np
+
+from eosbench.metrics import each_document
 from eosbench.records import LengthRecord
 from eosbench.runs import Run, Scan, Score, Skipped, TaskResult, UnusableError, read_runs, scan
 
@@ -25,16 +28,23 @@ __all__ = ["COLUMNS", "Run", "Scan", "Score", "Skipped", "TaskResult", "read_doc
 
 logger = logging.getLogger(__name__)
 
+COSTS = ("forward_passes", "token_positions", "flops", "seconds")
 COLUMNS = (
     "run", "backbone", "method", "calibration", "rounding", "task", "benchmark", "fraction", "document", "family", "language",
-    "bound", "length", "prediction", "calibrated", "clamped", "canvas", "prompt_length", "revealed", "prompt", "answer", "output",
+    "bound", "length", "prediction", "calibrated", "clamped", "canvas", "prompt_length", "revealed", "eos_probability",
+    "prompt", "answer", "output", *COSTS,
 )  # fmt: skip
+TEXTS = ("document", "family", "language", "prompt", "answer", "output")
+RECORDED = ("bound", "length", "prediction", "calibrated", "clamped", "canvas", "prompt_length", "revealed")
+
+Column = Any  # one value for all rows of a file, or a list or an array of one a row
 
 
 def read_results(folder: str | Path) -> pd.DataFrame:
     """One row per run x task x document: `COLUMNS`, then one column per metric. What was skipped is in `.attrs["skipped"]`.
 
-    Metrics of bound tasks are computed by `eosbench.metrics` from the recorded bound and length, others are taken as logged.
+    Metrics of bound tasks are computed by `eosbench.metrics` from the recorded bound and length, others are taken as logged. The
+    columns of cost are the mean over the requests of the run's task, as the results file has them.
 
     Raises:
         ResultsError: there is no such folder, or nothing in it can be read.
@@ -45,68 +55,124 @@ def read_results(folder: str | Path) -> pd.DataFrame:
     return frame
 
 
-def read_documents(runs: Iterable[Run]) -> tuple[pd.DataFrame, list[Skipped]]:
-    """The table of `read_results` for runs already scanned; a broken samples file is skipped as a whole, never read in part."""
+def read_documents(runs: Iterable[Run], advance: Callable[[], object] = lambda: None) -> tuple[pd.DataFrame, list[Skipped]]:
+    """The table of `read_results` for runs already scanned; a broken samples file is skipped as a whole, never read in part.
+
+    Args:
+        runs: in any order.
+        advance: called after each samples file (for a progress bar).
+    """
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
+    frames: list[pd.DataFrame] = []
     skipped: list[Skipped] = []
+    texts: dict[str, str] = {}
     for run in runs:
         for task in run.tasks.values():
             if task.samples is None:
                 continue
             try:
-                rows.extend(_rows(run, task, task.samples))
+                frames.append(_frame(run, task, task.samples, texts))
             except UnusableError as error:
                 skipped.append(Skipped(task.samples, str(error)))
                 logger.warning("skipped %s: %s", task.samples, error)
-    names = dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))
-    return pd.DataFrame(rows, columns=list(names)), skipped
+            advance()
+    names = dict.fromkeys((*COLUMNS, *(name for frame in frames for name in frame.columns)))
+    if not frames:
+        return pd.DataFrame(columns=list(names)), skipped
+    return pd.concat(frames, ignore_index=True)[list(names)], skipped
 
 
-def _rows(run: Run, task: TaskResult, path: Path) -> list[dict[str, Any]]:
-    """Rows of one samples file; the lines of one document under several filters become one row."""
+def _frame(run: Run, task: TaskResult, path: Path, texts: dict[str, str]) -> pd.DataFrame:
+    """One samples file; the lines of one document under several filters become one row. `texts` keeps equal texts once."""
+    import pandas as pd
+
     samples: list[Any] = []
     try:
         with path.open(encoding="utf-8") as lines:
             samples.extend(json.loads(line) for line in lines)
     except (OSError, ValueError, RecursionError) as error:
         raise UnusableError(f"line {len(samples) + 1} is not JSON ({error}): a run that was cut off?") from error
+    number = 0  # of the line that an error is about
+    firsts: dict[Any, dict[str, Any]] = {}
+    records: list[LengthRecord] = []
+    scores: dict[Any, dict[str, float]] = {}
     several = len({sample.get("filter") for sample in samples if isinstance(sample, dict)}) > 1
-    rows: dict[Any, dict[str, Any]] = {}
-    for number, sample in enumerate(samples, start=1):
-        try:
-            if sample["doc_id"] not in rows:
-                rows[sample["doc_id"]] = _document(run, task, sample)
+    try:
+        for number, sample in enumerate(samples, start=1):  # noqa: B007
+            key = sample["doc_id"]
+            if key not in firsts:
+                firsts[key] = _texts(task, sample, texts)
+                if task.benchmark is not None:
+                    records.append(_record(sample))
             if task.benchmark is None:
-                suffix = f",{sample['filter']}" if several else ""
-                values = {f"{name}{suffix}": sample[name] for name in sample["metrics"] if isinstance(sample[name], (int, float))}
-                rows[sample["doc_id"]].update(values)
-        except KeyError as error:
-            raise UnusableError(f"line {number}: field {error} is missing") from error
-        except (IndexError, TypeError, ValueError, AttributeError) as error:
-            raise UnusableError(f"line {number} cannot be used: {type(error).__name__} {error}") from error
-    if len(rows) != task.documents:
-        raise UnusableError(f"holds {len(rows)} documents, {task.path.name} says {task.documents}: a run that was cut off?")
-    return list(rows.values())
+                scores.setdefault(key, {}).update(_scores(sample, several))
+    except KeyError as error:
+        raise UnusableError(f"line {number}: field {error} is missing") from error
+    except (IndexError, TypeError, ValueError, AttributeError) as error:
+        raise UnusableError(f"line {number} cannot be used: {type(error).__name__} {error}") from error
+    if len(firsts) != task.documents:
+        raise UnusableError(f"holds {len(firsts)} documents, {task.path.name} says {task.documents}: a run that was cut off?")
 
-
-def _document(run: Run, task: TaskResult, sample: dict[str, Any]) -> dict[str, Any]:
-    """The declared columns of one sample, and the metrics of its record where the task measures bounds."""
-    doc = sample["doc"]
-    answer = sample["filtered_resps"][0]
-    answer = answer[0] if isinstance(answer, list) and answer else answer
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row |= {
+    columns: dict[str, Column] = dict.fromkeys(COLUMNS)
+    columns |= {
         "run": run.name, "backbone": run.backbone, "method": run.method, "calibration": run.calibration,
-        "rounding": (run.settings or {}).get("rounding"),
-        "task": task.task, "benchmark": task.benchmark, "fraction": task.fraction,
-        "document": str(doc.get("id", sample["doc_id"])), "family": doc.get("family"), "language": doc.get("language"),
-        "prompt": str(doc.get("prompt", doc.get("question", ""))), "answer": str(doc.get("response", sample.get("target", ""))),
-        "output": str(answer),
+        "rounding": (run.settings or {}).get("rounding"), "task": task.task, "benchmark": task.benchmark,
+        "fraction": task.fraction, **_costs(task),
     }  # fmt: skip
+    columns |= {name: [row[name] for row in firsts.values()] for name in TEXTS}
     if task.benchmark is None:
-        return row
-    record = LengthRecord.from_json(answer)
-    taken = ("bound", "length", "prediction", "calibrated", "clamped", "canvas", "prompt_length", "revealed", "fraction")
-    return row | {name: getattr(record, name) for name in taken} | {"output": None} | dict(per_document(record))
+        metrics = dict.fromkeys(name for values in scores.values() for name in values)
+        columns |= {name: [values.get(name, np.nan) for values in scores.values()] for name in metrics}
+    else:
+        try:
+            columns |= {name: [getattr(record, name) for record in records] for name in RECORDED}
+            columns |= {"eos_probability": _curves(records), **each_document(records)}
+        except (TypeError, ValueError, IndexError) as error:
+            raise UnusableError(f"a length record cannot be used: {type(error).__name__} {error}") from error
+    return pd.DataFrame({name: _filled(values, len(firsts)) for name, values in columns.items()})
+
+
+def _texts(task: TaskResult, sample: dict[str, Any], texts: dict[str, str]) -> dict[str, str | None]:
+    """What stands in a sample as text, whatever lm-eval's task calls it."""
+    doc = sample["doc"]
+    doc = doc if isinstance(doc, dict) else {"prompt": str(doc)}
+    output = None if task.benchmark is not None else str(_answer(sample))
+    row = {
+        "document": str(doc.get("id", sample["doc_id"])),
+        "family": doc.get("family"),
+        "language": doc.get("language"),
+        "prompt": str(doc.get("prompt", doc.get("question", ""))),
+        "answer": str(doc.get("response", sample.get("target", ""))),
+        "output": output,
+    }
+    return {name: None if text is None else texts.setdefault(str(text), str(text)) for name, text in row.items()}
+
+
+def _answer(sample: dict[str, Any]) -> Any:
+    answer = sample["filtered_resps"][0]
+    return answer[0] if isinstance(answer, list) and answer else answer
+
+
+def _record(sample: dict[str, Any]) -> LengthRecord:
+    return LengthRecord.from_json(_answer(sample))
+
+
+def _scores(sample: dict[str, Any], several: bool) -> dict[str, float]:
+    """A sample's numbers, by "metric" or, under several filters, "metric,filter"."""
+    suffix = f",{sample['filter']}" if several else ""
+    return {f"{name}{suffix}": sample[name] for name in sample["metrics"] if isinstance(sample[name], (int, float))}
+
+
+def _costs(task: TaskResult) -> dict[str, float]:
+    requests = task.costs.get("requests", task.documents)
+    return {name: task.costs[name] / requests if requests and name in task.costs else np.nan for name in COSTS}
+
+
+def _curves(records: list[LengthRecord]) -> list[Any]:
+    return [None if (curve := one.eos_probability) is None else np.asarray(curve, dtype=np.float32) for one in records]
+
+
+def _filled(values: Column, size: int) -> Column:
+    """A column of `size` rows."""
+    return values if isinstance(values, (list, np.ndarray)) else [values] * size

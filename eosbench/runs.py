@@ -41,11 +41,13 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Score:
-    """One aggregated metric: NaN is "not defined here" (value) or "not known" (stderr)."""
+    """One aggregated metric: NaN is "not defined here" (value) or "not known" (stderr, the ends of the 95 % interval)."""
 
     value: float
     stderr: float = nan
     count: int = 0
+    low: float = nan
+    high: float = nan
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,13 @@ class Run:
     @property
     def backbone(self) -> str:
         return self.model if self.settings is None else str(self.settings["backbone"]["name"])
+
+    @property
+    def promise(self) -> float | None:
+        """The share of documents that calibration promises to cover, 1 - alpha; None for a run that is not calibrated."""
+        calibration = (self.settings or {}).get("calibration")
+        alpha = calibration.get("alpha") if isinstance(calibration, dict) else None
+        return 1 - float(alpha) if isinstance(alpha, (int, float)) else None
 
     @property
     def calibration(self) -> str:

@@ -1,23 +1,28 @@
 """`eosbench report`: a results folder in, tables, figures and one self-contained page out.
 
     from eosbench.report import write_report
-    write_report("results", "reports")  # reports/index.html, comparison.{md,csv,tex}, generation.csv, figures/*.{svg,png}
+    write_report("results", "reports")  # reports/index.html, comparison.{md,csv,tex}, ..., figures/*.{svg,png}
 
-tables.py decides the numbers, figures.py and page.py show them. Nothing here imports torch or lm_eval.
+comparison.py and significance.py decide the numbers (statistics.py: what chance may have done; curves.py: areas), figures.py and
+page.py show them. Nothing here imports torch or lm_eval.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eosbench.results import Skipped, read_documents, scan
+from eosbench.results import Run, Skipped, read_documents, scan
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
-__all__ = ["ReportSummary", "write_report"]
+    from eosbench.report.exports import Tables
+
+__all__ = ["ReportSummary", "make_tables", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -43,25 +48,27 @@ def write_report(results: str | Path, output: str | Path, *, console: Console | 
         ResultsError: there is no such folder, or nothing in it can be read.
     """
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from eosbench.report.exports import write_tables
     from eosbench.report.figures import drawings
     from eosbench.report.page import render_page
-    from eosbench.report.tables import compare, costs
 
     results, output = Path(results), Path(output)
     console = console or Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        step = progress.add_task("reading results", total=None)
+    bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*bars, console=console, transient=True, disable=not console.is_terminal) as progress:
+        step = progress.add_task("finding results", total=None)
         found = scan(results)
-        documents, unread = read_documents(found.runs)
-        skipped = [*found.skipped, *unread]
-        comparison, generation = compare(found.runs, documents), costs(found.runs)
+        logged = sum(task.samples is not None for run in found.runs for task in run.tasks.values())
+        progress.reset(step, description="reading samples", total=logged)
+        documents, unread = read_documents(found.runs, lambda: progress.advance(step))
+        progress.reset(step, description="comparing runs", total=None)
+        tables = make_tables(found.runs, documents)
         (output / "figures").mkdir(parents=True, exist_ok=True)
-        files = write_tables(output, comparison, generation)
-        figures = drawings(comparison, documents)
-        progress.update(step, description="drawing figures", total=2 * len(figures))
+        files = write_tables(output, tables)
+        figures = drawings(tables.comparison, tables.generation, documents)
+        progress.reset(step, description="drawing figures", total=2 * len(figures))
         pictures = []
         for drawing in figures:
             for form in ("svg", "png"):
@@ -70,6 +77,27 @@ def write_report(results: str | Path, output: str | Path, *, console: Console | 
                 files.append(path)
                 progress.advance(step)
             pictures.append((drawing, path.with_suffix(".svg").read_bytes()))
+        skipped = [*found.skipped, *unread]
         page = output / "index.html"
-        page.write_text(render_page(found.runs, comparison, generation, documents, pictures, skipped, results), encoding="utf-8")
+        page.write_text(render_page(found.runs, tables, documents, pictures, skipped, results), encoding="utf-8")
     return ReportSummary(page, [*files, page], len(found.runs), len(documents), skipped)
+
+
+def make_tables(runs: Sequence[Run], documents: pd.DataFrame) -> Tables:
+    """Every table of a report, from runs and the documents that they logged."""
+    from eosbench.report.comparison import compare, costs, families
+    from eosbench.report.exports import Tables
+    from eosbench.report.significance import compare_pairs, rank_table
+
+    comparison = compare(runs, documents)
+    by_family = {
+        benchmark: families(runs, documents, benchmark, comparison.fractions(benchmark)[0]) for benchmark in comparison.benchmarks
+    }
+    pairs = compare_pairs(runs, documents)
+    return Tables(
+        comparison,
+        {benchmark: table for benchmark, table in by_family.items() if table.rows},
+        costs(runs, documents),
+        rank_table(runs, pairs),
+        pairs,
+    )

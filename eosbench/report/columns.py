@@ -68,6 +68,14 @@ BOUND_COLUMNS = (
         digits=3,
         main=True,
     ),
+    Column(
+        "area",
+        "curve area",
+        "Area under coverage against compute ratio as all predictions are scaled by one factor: how well the method tells short "
+        "answers from long ones, whatever its calibration. 1 is out of reach, higher is better.",
+        digits=3,
+        main=True,
+    ),
     Column("exact", "exact %", "Share of documents whose bound is the reference length itself.", percent=True, share=True),
     Column(
         "bucket_accuracy",
@@ -92,6 +100,31 @@ SECONDS = Column(
     "Seconds per generated answer, over all generation tasks, on the machine that ran them.",
     digits=3,
     main=True,
+)
+FAMILY_COLUMNS = tuple(
+    column for column in BOUND_COLUMNS if column.key in ("coverage", "overshoot", "shortfall", "rmse", "compute_ratio")
+)
+RELATIVE_COLUMNS = (
+    Column(
+        "speedup",
+        "speed-up",
+        "Token-positions of the run with the fixed canvas divided by this one's: how many times less work, on any hardware.",
+        digits=2,
+    ),
+    Column("time_speedup", "in seconds", "Seconds of the run with the fixed canvas divided by this one's.", digits=2),
+    Column(
+        "from_oracle",
+        "from oracle",
+        "Token-positions of this run divided by those of the oracle, which knows every length: 1 is the limit of any prediction.",
+        digits=2,
+    ),
+    Column(
+        "area",
+        "area",
+        "Area under the method's curve of quality against compute, the full canvas being 1; lost quality weighs exponentially. "
+        "Higher is better, the fixed canvas has 0.",
+        digits=3,
+    ),
 )
 COST_COLUMNS = (
     Column("mean_window", "mean window", "Canvas positions that were denoised, averaged over answers: what the bound decided."),

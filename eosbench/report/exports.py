@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from eosbench.report.tables import Table, flat, heads, texts
+from eosbench.report.significance import Pair
+from eosbench.report.tables import BELOW, Table, flat, heads, texts
+
+BOUND_NOTE = f"{BELOW} the whole 95 % interval of the coverage lies under the share that calibration promises."
 
 
-def write_tables(output: Path, comparison: Table, generation: Table) -> list[Path]:
-    """Writes comparison.md, .csv, .tex and generation.csv; the files written, in that order."""
+@dataclass(frozen=True)
+class Tables:
+    """Every table of a report. `families` is keyed by a benchmark's name."""
+
+    comparison: Table
+    families: dict[str, Table]
+    generation: Table
+    ranks: Table
+    pairs: Sequence[Pair]
+
+
+def write_tables(output: Path, tables: Tables) -> list[Path]:
+    """Writes comparison.{md,tex,csv} and, where there is something to tell, families.csv, generation.csv and pairs.csv."""
     import pandas as pd
 
-    sections = _sections(comparison, generation)
+    sections = _sections(tables)
     files = {
-        "comparison.md": "\n".join(f"## {title}\n\n{markdown(table)}" for title, table in sections),
-        "comparison.csv": pd.DataFrame(flat(comparison)).to_csv(index=False, lineterminator="\n"),
+        "comparison.md": "\n".join(f"## {title}\n\n{markdown(table)}{_note(table)}" for title, table in sections),
+        "comparison.csv": pd.DataFrame(flat(tables.comparison)).to_csv(index=False, lineterminator="\n"),
         "comparison.tex": "\n".join(f"% {title}\n{latex(table)}" for title, table in sections),
     }
-    if generation.rows:
-        files["generation.csv"] = pd.DataFrame(flat(generation)).to_csv(index=False, lineterminator="\n")
+    extra = {
+        "families.csv": [line for table in tables.families.values() for line in flat(table)],
+        "generation.csv": flat(tables.generation),
+        "pairs.csv": [vars(pair) for pair in tables.pairs],
+    }
+    files |= {name: pd.DataFrame(lines).to_csv(index=False, lineterminator="\n") for name, lines in extra.items() if lines}
     for name, content in files.items():
         (output / name).write_text(content, encoding="utf-8")
     return [output / name for name in files]
@@ -37,21 +57,35 @@ def latex(table: Table) -> str:
 
     frame = pd.DataFrame(texts(table), columns=heads(table))
     text = frame.to_latex(index=False, escape=True, column_format="l" + "r" * (len(frame.columns) - 1))
-    return text.replace("±", r"$\pm$").replace("–", "--")
+    return text.replace(BELOW, r"\textsuperscript{\dag}").replace("–", "--").replace("[", "{[}")
 
 
-def _sections(comparison: Table, generation: Table) -> list[tuple[str, Table]]:
-    """Per benchmark the headline table (the least unmasked fraction) and the full one, then what generation took."""
-    sections: list[tuple[str, Table]] = []
+def _sections(tables: Tables) -> list[tuple[str, Table]]:
+    """Per benchmark the headline table (the least unmasked fraction), every fraction, every family; then what compares runs."""
+    comparison, sections = tables.comparison, []
     for benchmark in comparison.benchmarks:
         fractions = comparison.fractions(benchmark)
-        sections.append((f"{benchmark}, {fractions[0]:.0%} unmasked", comparison.at(benchmark, fractions[0])))
+        sections.append((f"{benchmark}, {fractions[0]:.0%} unmasked", comparison.at(benchmark, fractions[0]).used()))
         every = [row for row in comparison.rows if row.benchmark == benchmark]
-        bounds = tuple(column for column in comparison.columns if not column.key.startswith(("quality:", "seconds")))
-        sections.append((f"{benchmark}, every unmasked fraction", Table(bounds, every)))
-    if generation.rows:
-        sections.append(("generation", generation))
+        bounds = tuple(column for column in comparison.columns if not column.key.startswith(("quality:", "seconds", "area")))
+        sections.append((f"{benchmark}, every unmasked fraction", Table(bounds, every).used()))
+        if benchmark in tables.families:
+            sections.append((f"{benchmark}, by data family, {fractions[0]:.0%} unmasked", tables.families[benchmark]))
+    if len(comparison.benchmarks) > 1:
+        least = {benchmark: comparison.fractions(benchmark)[0] for benchmark in comparison.benchmarks}
+        rows = [row for row in comparison.rows if row.benchmark and row.fraction == least[row.benchmark]]
+        keys = ("coverage", "overshoot", "compute_ratio", "area")
+        every_task = Table(tuple(column for column in comparison.columns if column.key in keys), rows)
+        sections.append(("every bound task, at its least unmasked fraction", every_task.used()))
+    if tables.generation.rows:
+        sections.append(("generation: quality and cost per answer", tables.generation))
+    if tables.ranks.rows:
+        sections.append(("ranks, where differences are significant", tables.ranks))
     return sections
+
+
+def _note(table: Table) -> str:
+    return f"\n{BOUND_NOTE}\n" if any(BELOW in cell for line in texts(table) for cell in line) else ""
 
 
 def _plain(cell: str) -> str:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eosbench.report.columns import Column
+from eosbench.report.exports import Tables
 from eosbench.report.figures import Drawing, themed_svg
-from eosbench.report.plots import COLOURS
-from eosbench.report.tables import Row, Table, interval, text
+from eosbench.report.style import COLOURS
+from eosbench.report.tables import Row, interval, text
 from eosbench.results import Run, Score, Skipped
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ SKIPPED_SHOWN = 100
 
 def render_page(
     runs: Sequence[Run],
-    comparison: Table,
-    generation: Table,
+    tables: Tables,
     documents: pd.DataFrame,
     pictures: Sequence[tuple[Drawing, bytes]],
     skipped: Sequence[Skipped],
@@ -50,7 +50,7 @@ def render_page(
         loader=PackageLoader("eosbench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(cell=text, sort_key=_sort_key, tip=_tip)
-    names = list(dict.fromkeys(row.run.name for row in comparison.rows))
+    names = list(dict.fromkeys(row.run.name for row in tables.comparison.rows))
     return environment.get_template(
         "page.html.jinja"
     ).render(
@@ -59,8 +59,8 @@ def render_page(
         style=Markup(style),  # our own files, not input
         script=Markup(script),
         policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
-        comparison=comparison,
-        generation=generation,
+        comparison=tables.comparison.used(),
+        generation=tables.generation,
         pictures=[(drawing, _data_uri(svg)) for drawing, svg in pictures],
         skipped=skipped[:SKIPPED_SHOWN],
         unlisted=max(0, len(skipped) - SKIPPED_SHOWN),

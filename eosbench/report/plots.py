@@ -1,103 +1,180 @@
-"""The report's pens: figures that read in grey and for colour-blind people (Okabe and Ito's colours, a marker and line per run).
+"""Figures of one pair of axes: what is compared run by run. small_multiples.py draws those with a panel a run.
 
-Figures are built without pyplot: no global state, no display. Their ink is one colour, so that the page can swap it in dark mode.
+Every function takes the rows or documents that it shows and the names of the runs in the order of their colours.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from eosbench.report.columns import Column
+from eosbench.report.curves import coverage_curve
+from eosbench.report.style import INK, legend, line, marks, share_axis, single
 from eosbench.report.tables import Row, interval
-from eosbench.results import Run, Score
+from eosbench.results import Score
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#1b1d21"
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7f7f7f")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
-LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
-POINTS = 400  # of a scatter panel
-SETTINGS = {
-    "font.family": "sans-serif", "font.size": 10, "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
-    "svg.fonttype": "none", "svg.hashsalt": "eosbench", "text.color": INK, "text.parse_math": False,
-    "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "axes.grid": True, "grid.color": INK, "grid.alpha": 0.15, "grid.linewidth": 0.6,
-    "figure.facecolor": "none", "axes.facecolor": "none", "legend.frameon": False, "legend.fontsize": 9,
-}  # fmt: skip
+REACH = 48  # tokens to either side of the true end
+BINS = 10  # of predicted probabilities
 
 
 def lines(rows: Sequence[Row], names: Sequence[str], column: Column) -> Figure:
     """One line a run over the unmasked fractions, set a little apart so that no error bar hides another."""
-    figure, axes = _axes()
+    figure, axes = single()
     for index, name in enumerate(names):
         own = [row for row in rows if row.run.name == name]  # fractions ascend
         x = [100 * (row.fraction or 0) + (index - (len(names) - 1) / 2) * 0.9 for row in own]
         y, error = _points(own, column)
-        axes.errorbar(
-            x, y, error, label=name, linestyle=LINES[index % len(LINES)], linewidth=1.5, elinewidth=0.9, **_style(index)
-        )
+        axes.errorbar(x, y, error, label=name, elinewidth=0.9, **{**line(index), **marks(index)})
     axes.set_xticks(sorted({100 * (row.fraction or 0) for row in rows}))
     axes.set_xlabel("answer tokens already unmasked, %")
     axes.set_ylabel(column.title.replace(" %", ", %") if column.percent else f"{column.title}, tokens")
     if column.key == "coverage":
-        for target in sorted({1 - alpha for row in rows if (alpha := _alpha(row.run)) is not None}):
-            axes.axhline(100 * target, color=INK, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+        _promises(axes, rows)
     if column.percent:
         axes.set_ylim(top=min(101.5, axes.get_ylim()[1]))
-    _legend(axes, len(names))
+    legend(axes, len(names))
     return figure
 
 
 def tradeoff(rows: Sequence[Row], names: Sequence[str], across: Column, up: Column) -> Figure:
     """One point a run."""
-    figure, axes = _axes()
+    figure, axes = single()
     for row in rows:
         x, reach_x = _points([row], across)
         y, reach_y = _points([row], up)
-        style = _style(names.index(row.run.name)) | {"markersize": 8}
+        style = {**marks(names.index(row.run.name)), "markersize": 8}
         axes.errorbar(x, y, reach_y, reach_x, label=row.run.name, linestyle="none", **style)
-    axes.set_xlim(left=0)
+    share_axis(axes)
     axes.set_ylim(top=min(101.5, axes.get_ylim()[1]))
-    axes.set_xlabel("compute ratio (1 = full canvas)")
+    axes.set_xlabel("compute, % of the full canvas")
     axes.set_ylabel("coverage, %")
-    _legend(axes, len(rows))
+    _promises(axes, rows)
+    legend(axes, len(rows))
     return figure
 
 
-def scatter(names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """Small multiples on binary logarithmic axes, one panel a run: bound against length, a point a document."""
-    from matplotlib.figure import Figure
-
-    across = min(3, len(names))
-    down = math.ceil(len(names) / across)
-    figure = Figure(figsize=(2.5 * across + 0.6, 2.4 * down + 0.5), layout="constrained")
-    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
-    top = float(documents["canvas"].max()) * 1.3
-    for index, (axes, name) in enumerate(zip(panels, names, strict=False)):
-        own = documents[documents["run"] == name].head(POINTS)
-        covered = own["bound"] >= own["length"]
-        axes.plot([0.8, top], [0.8, top], color=INK, linewidth=0.9)
-        for chosen, marker, colour in ((own[covered], "o", COLOURS[0]), (own[~covered], "x", COLOURS[3])):
-            axes.plot(chosen["length"], chosen["bound"], marker, color=colour, fillstyle="none", markersize=3.5, alpha=0.7)
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log", base=2)
-        axes.set(xlim=(0.8, top), ylim=(0.8, top))
-        axes.set_title(name, fontsize=9)
-        axes.tick_params(labelbottom=index + across >= len(names))
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(lambda value, _: f"{value:g}")
-    for axes in panels[len(names) :]:
-        axes.set_visible(False)
-    figure.supxlabel("true length, tokens", fontsize=10)
-    figure.supylabel("predicted bound, tokens", fontsize=10)
+def safety(rows: Sequence[Row], names: Sequence[str], documents: pd.DataFrame) -> Figure:
+    """Coverage against overshoot as a run's predictions are scaled; the marker is where the run itself stands."""
+    figure, axes = single()
+    known = documents[documents["censored"] == 0]
+    for index, name in enumerate(names):
+        own = known[known["run"] == name]
+        if not len(own):
+            continue
+        curve = coverage_curve(*(own[column] for column in ("prediction", "length", "prompt_length", "canvas")))
+        axes.plot(np.maximum(curve.mean_overshoot_S, 0.5), 100 * curve.coverage_S, **line(index))
+        row = next(row for row in rows if row.run.name == name)
+        stands = [row.cells.get(key, Score(math.nan)).value for key in ("overshoot", "coverage")]
+        axes.errorbar(
+            [max(stands[0], 0.5)], [100 * stands[1]], label=name, **{**marks(index), "linestyle": line(index)["linestyle"]}
+        )
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xlim(left=0.5)
+    axes.set_ylim(0, 101.5)
+    axes.set_xlabel("mean overshoot of covered answers, tokens")
+    axes.set_ylabel("coverage, %")
+    _promises(axes, rows)
+    legend(axes, len(names))
     return figure
+
+
+def quality(
+    rows: Sequence[Row], names: Sequence[str], relative: dict[str, float], baselines: Sequence[Row], column: Column
+) -> Figure:
+    """One point a run: downstream quality against token-positions relative to the full canvas; other models as levels."""
+    figure, axes = single()
+    for row in rows:
+        y, reach = _points([row], column)
+        style = {**marks(names.index(row.run.name)), "markersize": 8}
+        axes.errorbar([relative[row.run.name]], y, reach, label=row.run.name, linestyle="none", **style)
+    for row in baselines:
+        level = row.cells[column.key].value * (100 if column.percent else 1)
+        axes.axhline(level, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
+        axes.annotate(row.run.name, (1, level), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="bottom")
+    share_axis(axes)
+    axes.set_xlabel("token-positions per answer, % of the full canvas")
+    axes.set_ylabel(column.title.replace(" %", ", %"))
+    legend(axes, len(rows))
+    return figure
+
+
+def eos_average(names: Sequence[str], documents: pd.DataFrame) -> Figure:
+    """Mean per-position probability of the end, aligned at each document's true end."""
+    figure, axes = single()
+    axes.axvline(0, color=INK, linewidth=0.9, linestyle=(0, (2, 2)))
+    for index, name in _with_curves(names, documents):
+        total, count = np.zeros(2 * REACH + 1), np.zeros(2 * REACH + 1)
+        for length, curve, revealed in _curves(documents, name):
+            position = np.arange(len(curve)) - length
+            shown = (abs(position) <= REACH) & ~np.isnan(curve)
+            shown[revealed] = False
+            np.add.at(total, position[shown] + REACH, curve[shown])
+            np.add.at(count, position[shown] + REACH, 1)
+        mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+        axes.plot(np.arange(-REACH, REACH + 1), mean, label=name, **line(index))
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("canvas position relative to the true end, tokens")
+    axes.set_ylabel("probability of the end")
+    legend(axes, len(names))
+    return figure
+
+
+def calibration(names: Sequence[str], documents: pd.DataFrame) -> Figure:
+    """A reliability diagram: how often the answer has ended where a method says so with some probability."""
+    figure, axes = single()
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.9, linestyle=(0, (2, 2)))
+    for index, name in _with_curves(names, documents):
+        said, ended, count = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
+        for length, curve, revealed in _curves(documents, name):
+            masked = ~np.isnan(curve)
+            masked[revealed] = False
+            place = np.minimum((curve[masked] * BINS).astype(int), BINS - 1)
+            said += np.bincount(place, curve[masked], BINS)
+            ended += np.bincount(place, (np.arange(len(curve)) >= length)[masked], BINS)
+            count += np.bincount(place, minlength=BINS)
+        shown = count >= 20
+        axes.plot(said[shown] / count[shown], ended[shown] / count[shown], label=name, **line(index), **_plain_marks(index))
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set_xlabel("predicted probability that the answer has ended")
+    axes.set_ylabel("share of positions where it has")
+    legend(axes, len(names))
+    return figure
+
+
+def _with_curves(names: Sequence[str], documents: pd.DataFrame) -> list[tuple[int, str]]:
+    """The runs that give a probability per position, each with its place, which is its colour in every figure."""
+    known = set(documents.loc[documents["eos_probability"].notna(), "run"])
+    return [(index, name) for index, name in enumerate(names) if name in known]
+
+
+def _curves(documents: pd.DataFrame, name: str) -> Iterator[tuple[int, Any, list[int]]]:
+    """True length, probabilities [C] and revealed positions of every document of a run."""
+    own = documents[(documents["run"] == name) & (documents["censored"] == 0) & documents["eos_probability"].notna()]
+    return zip(own["length"], own["eos_probability"], own["revealed"], strict=True)
+
+
+def _plain_marks(index: int) -> dict[str, Any]:
+    return {key: value for key, value in marks(index).items() if key in ("marker", "markersize")}
+
+
+def _promises(axes: Axes, rows: Sequence[Row]) -> None:
+    """A dashed level at each coverage that a calibrated run promises."""
+    for promise in sorted({row.run.promise for row in rows if row.run.promise is not None}):
+        axes.axhline(100 * promise, color=INK, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+        axes.annotate(
+            f"promised {promise:.0%}", (1, 100 * promise), xycoords=("axes fraction", "data"), xytext=(0, -2),
+            textcoords="offset points", fontsize=8, ha="right", va="top",
+        )  # fmt: skip
 
 
 def _points(rows: Sequence[Row], column: Column) -> tuple[list[float], list[list[float]]]:
@@ -107,24 +184,3 @@ def _points(rows: Sequence[Row], column: Column) -> tuple[list[float], list[list
     reaches = [(score.value - interval(score, column)[0], interval(score, column)[1] - score.value) for score in scores]
     error = [[0.0 if math.isnan(reach[side]) else max(reach[side], 0.0) * scale for reach in reaches] for side in (0, 1)]
     return [score.value * scale for score in scores], error
-
-
-def _alpha(run: Run) -> float | None:
-    """The share of documents that calibration allows to be uncovered; None for a run that is not calibrated."""
-    calibration = (run.settings or {}).get("calibration")
-    return float(calibration["alpha"]) if isinstance(calibration, dict) and "alpha" in calibration else None
-
-
-def _style(index: int) -> dict[str, Any]:
-    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)], "markersize": 5.5, "capsize": 2.5}
-
-
-def _axes() -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 3.4))
-    return figure, figure.add_subplot()
-
-
-def _legend(axes: Axes, entries: int) -> None:
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2 if entries > 1 else 1, handlelength=3.2)

@@ -1,33 +1,30 @@
-"""The report's numbers: one row per run, benchmark and unmasked fraction, and one row per run and generation task.
+"""The report's tables: rows of cells, and how they are printed. comparison.py and significance.py fill them.
 
-A cell is a `Score` (value, standard error, count of documents it is over) and is absent where nothing was measured; its column
-says how it is printed, so that the page, Markdown, CSV and LaTeX agree. What lm-eval reports is what is shown; where it has no
-standard error (for any metric but a mean) the documents' own numbers give one. NaN is "not defined here": a dash with its count.
+A cell is a `Score` (value, 95 % interval, count of documents it is over) and is absent where nothing was measured; its column
+says how it is printed, so that the page, Markdown, CSV and LaTeX agree. NaN is "not defined here": a dash with its count.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from eosbench.report.columns import BOUND_COLUMNS, COST_COLUMNS, SECONDS, Column
-from eosbench.results import Run, Score, TaskResult
-
-if TYPE_CHECKING:
-    import pandas as pd
+from eosbench.report.columns import Column
+from eosbench.report.statistics import wilson
+from eosbench.results import Run, Score
 
 ORDER = (
     "logit", "concat_regression", "average_regression", "classification", "distilbert",
     "smartcrop", "fixed", "mean", "max", "random", "oracle",
 )  # fmt: skip
-QUALITY = ("exact_match", "exact_match,flexible-extract", "exact_match,strict-match", "pass@1", "acc_norm", "acc")  # first found
+BELOW = "†"  # marks a coverage whose whole interval lies under what calibration promises
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table. `fraction` and `benchmark` are None for a run without bound tasks, `task` is set in the cost table."""
+    """One line of a table. What does not apply is None: a run without bound tasks has no benchmark and no fraction."""
 
     run: Run
     cells: dict[str, Score]
@@ -36,6 +33,7 @@ class Row:
     benchmark: str | None = None
     fraction: float | None = None
     task: str | None = None
+    family: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,10 @@ class Table:
         """The rows of one benchmark and fraction, with those of runs that predict no bound (baselines)."""
         chosen = [row for row in self.rows if row.benchmark is None or (row.benchmark, row.fraction) == (benchmark, fraction)]
         return Table(tuple(column for column in self.columns if column.main), chosen)
+
+    def used(self) -> Table:
+        """Without the columns that no row has."""
+        return Table(tuple(column for column in self.columns if any(column.key in row.cells for row in self.rows)), self.rows)
 
     @property
     def benchmarks(self) -> list[str]:
@@ -62,145 +64,78 @@ def in_order(runs: Iterable[Run]) -> list[Run]:
     return sorted(runs, key=lambda run: (run.settings is None, place.get(run.method or "", len(ORDER)), run.name))
 
 
-def compare(runs: Iterable[Run], documents: pd.DataFrame) -> Table:
-    """The comparison of all runs: their bounds at every unmasked fraction, and the quality of what they generate."""
-    runs = in_order(runs)
-    generation = sorted({task.task for run in runs for task in run.tasks.values() if quality_metric(task)})
-    quality = tuple(_quality_column(name, runs) for name in generation)
-    per_task = dict(list(documents.groupby(["run", "task"], sort=False)))
-    rows = []
-    for run in runs:
-        shared = _quality(run) | _seconds(run)
-        bounds = [task for task in run.tasks.values() if task.benchmark]
-        for task in sorted(bounds, key=lambda task: (task.benchmark or "", task.fraction or 0)):
-            logged = per_task.get((run.name, task.task))
-            cells = {column.key: _score(task, column.key, logged) for column in BOUND_COLUMNS}
-            known = {key: score for key, score in cells.items() if score is not None}
-            censored = 0 if logged is None else int(logged["censored"].sum())
-            rows.append(Row(run, known | shared, task.documents, censored, task.benchmark, task.fraction))
-        if not bounds:
-            rows.append(Row(run, shared, max(task.documents for task in run.tasks.values())))
-    return Table((*BOUND_COLUMNS, *quality, SECONDS), rows)
-
-
-def costs(runs: Iterable[Run]) -> Table:
-    """What generation gave and what it took, per answer: one row per run and generation task."""
-    rows, percent = [], True
-    for run in in_order(runs):
-        for task in sorted(run.tasks.values(), key=lambda task: task.task):
-            metric = quality_metric(task)
-            if not metric:
-                continue
-            percent &= metric in QUALITY
-            cells = {"quality": task.scores[metric]}
-            for column in COST_COLUMNS:
-                if column.key in task.costs:
-                    whole = column.key in ("mean_window", "truncated", "retries")
-                    share = (
-                        1.0
-                        if whole
-                        else float(task.costs.get("requests", task.documents)) * (1e9 if column.key == "flops" else 1)
-                    )
-                    cells[column.key] = Score(float(task.costs[column.key]) / share if share else math.nan)
-            rows.append(Row(run, cells, task.documents, task=task.task))
-    title, digits = ("quality %", 1) if percent else ("quality", 3)
-    quality = Column("quality", title, "The task's own score, as lm-eval computes it.", percent=percent, digits=digits)
-    return Table((quality, *COST_COLUMNS), rows)
-
-
-def quality_metric(task: TaskResult) -> str | None:
-    """The score that stands for a generation task; None for a task that measures bounds."""
-    if task.benchmark is not None:
-        return None
-    return next((name for name in (*QUALITY, *sorted(task.scores)) if name in task.scores), None)
-
-
 def text(row: Row, column: Column) -> str:
-    """A cell in words: "95.3 ± 0.7"; "– (0/200)" where no document defines it; a bare dash where nothing was measured."""
+    """A cell in words: "95.3 [93.8, 96.4]"; "– (0/200)" where no document defines it; a bare dash where nothing was measured."""
     score = row.cells.get(column.key)
     if score is None:
         return "–"
     if math.isnan(score.value):
         return f"– (0/{row.documents})"
     scale = 100 if column.percent else 1
-    value = f"{score.value * scale:.{column.digits}f}"
-    return value if math.isnan(score.stderr) else f"{value} ± {score.stderr * scale:.{column.digits}f}"
+    low, high = interval(score, column)
+    mark = BELOW if below_promise(row, column) else ""
+    value = f"{score.value * scale:.{column.digits}f}{mark}"
+    return value if math.isnan(low) else f"{value} [{low * scale:.{column.digits}f}, {high * scale:.{column.digits}f}]"
+
+
+def below_promise(row: Row, column: Column) -> bool:
+    """Whether the whole interval of a calibrated run's coverage lies under the promised share."""
+    score = row.cells.get(column.key)
+    if column.key != "coverage" or score is None or row.run.promise is None:
+        return False
+    return interval(score, column)[1] < row.run.promise
 
 
 def interval(score: Score, column: Column) -> tuple[float, float]:
-    """A 95% interval: Wilson's for shares of documents, else by the normal approximation; NaN where nothing is known."""
+    """The 95 % interval: Wilson's for shares of documents, the resampled one, else a normal approximation; NaN if unknown."""
     if column.share and score.count:
-        weight = 1.96**2 / score.count
-        middle = (score.value + weight / 2) / (1 + weight)
-        reach = math.sqrt(weight * (score.value * (1 - score.value) + weight / 4)) / (1 + weight)
-        return middle - reach, middle + reach
+        return wilson(score.value, score.count)
+    if not math.isnan(score.low):
+        return score.low, score.high
     return score.value - 1.96 * score.stderr, score.value + 1.96 * score.stderr
 
 
 def heads(table: Table) -> list[str]:
-    return [
-        "method",
-        *(["task"] if any(row.task for row in table.rows) else ["unmasked %"]),
-        *(c.title for c in table.columns),
-        "n",
-    ]
+    return ["method", *(name for name, _ in _places(table)), *(column.title for column in table.columns), "n"]
 
 
 def texts(table: Table) -> list[list[str]]:
     """The cells of a table as they are printed, first the run and what it ran on, last the number of documents."""
-    lines = []
-    for row in table.rows:
-        where = row.task or ("–" if row.fraction is None else f"{row.fraction * 100:.0f}")
-        lines.append([row.run.name, where, *(text(row, column) for column in table.columns), str(row.documents)])
-    return lines
+    places = _places(table)
+    return [
+        [row.run.name, *(place(row) for _, place in places), *(text(row, column) for column in table.columns), str(row.documents)]
+        for row in table.rows
+    ]
 
 
 def flat(table: Table) -> list[dict[str, Any]]:
-    """Rows for the CSV file: every number in full, with its standard error and count in columns of their own."""
+    """Rows for the CSV file: every number in full, with its interval, standard error and count in columns of their own."""
     lines = []
     for row in table.rows:
         line: dict[str, Any] = {"run": row.run.name, "method": row.run.method, "backbone": row.run.backbone}
-        line |= {"benchmark": row.benchmark, "fraction": row.fraction, "task": row.task}
+        line |= {"benchmark": row.benchmark, "fraction": row.fraction, "task": row.task, "family": row.family}
         line |= {"documents": row.documents, "censored": row.censored}
         for column in table.columns:
             score = row.cells.get(column.key, Score(math.nan))
+            low, high = interval(score, column)
             name = column.key.removeprefix("quality:")
-            line |= {name: score.value, f"{name}_stderr": score.stderr, f"{name}_n": score.count}
+            line |= {name: score.value, f"{name}_low": low, f"{name}_high": high}
+            line |= {f"{name}_stderr": score.stderr, f"{name}_n": score.count}
+            if column.key == "coverage":
+                line["below_promise"] = below_promise(row, column)
         lines.append(line)
     return lines
 
 
-def _score(task: TaskResult, metric: str, logged: pd.DataFrame | None) -> Score | None:
-    """What lm-eval reports, completed by count and standard error from the documents where they were logged."""
-    reported = task.scores.get(metric)
-    if logged is None:
-        return reported
-    values = logged["squared_error" if metric == "rmse" else metric].dropna().astype(float)
-    mean = float(values.mean()) if len(values) else math.nan
-    stderr = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    if metric == "rmse":  # the delta method: d sqrt(m) = dm / (2 sqrt(m))
-        mean = math.sqrt(mean)
-        stderr = stderr / (2 * mean) if mean else stderr
-    if reported is None:
-        return Score(mean, stderr, len(values))
-    return Score(reported.value, stderr if math.isnan(reported.stderr) else reported.stderr, len(values))
-
-
-def _quality(run: Run) -> dict[str, Score]:
-    chosen = {task.task: quality_metric(task) for task in run.tasks.values()}
-    return {f"quality:{name}": run.tasks[name].scores[metric] for name, metric in chosen.items() if metric}
-
-
-def _quality_column(name: str, runs: Sequence[Run]) -> Column:
-    metric = next(quality_metric(run.tasks[name]) for run in runs if name in run.tasks) or ""
-    percent = metric in QUALITY
-    title = f"{name} {metric.split(',')[0].replace('_', ' ')}{' %' if percent else ''}"
-    meaning = f"Score of the generation task {name}, answered inside the predicted windows. Higher is better."
-    return Column(f"quality:{name}", title, meaning, percent=percent, share=percent, digits=1 if percent else 3, main=True)
-
-
-def _seconds(run: Run) -> dict[str, Score]:
-    """Seconds per answer over all generation tasks; nothing where costs were not reported."""
-    tasks = [task for task in run.tasks.values() if quality_metric(task) and "seconds" in task.costs]
-    requests = int(sum(task.costs.get("requests", task.documents) for task in tasks))
-    return {"seconds": Score(sum(task.costs["seconds"] for task in tasks) / requests, count=requests)} if requests else {}
+def _places(table: Table) -> list[tuple[str, Any]]:
+    """What tells the rows of one run apart: heading, and the row's text."""
+    rows, places = table.rows, []
+    if any(row.task for row in rows):
+        places.append(("task", lambda row: row.task or "–"))
+    elif len({row.benchmark for row in rows if row.benchmark}) > 1:
+        places.append(("benchmark", lambda row: row.benchmark or "–"))
+    if any(row.family is not None for row in rows):
+        places.append(("family", lambda row: row.family or "–"))
+    elif not any(row.task for row in rows):
+        places.append(("unmasked %", lambda row: "–" if row.fraction is None else f"{row.fraction * 100:.0f}"))
+    return places

@@ -19,7 +19,10 @@ from eosbench.report.figures import themed_svg
 from tests.fixtures.make_runs import make_baseline, make_run, make_runs
 
 HAND = Path(__file__).parents[2] / "fixtures" / "hand"
-FIGURES = ("coverage", "overshoot", "accuracy", "tradeoff", "bounds")
+ALWAYS = ("coverage", "overshoot", "accuracy", "tradeoff")
+WITH_SAMPLES = ("safety", "bounds", "errors", "buckets")
+WITH_CURVES = ("eos_average", "eos_calibration", "eos_prompts")
+FIGURES = (*ALWAYS, *WITH_SAMPLES, *WITH_CURVES)
 
 
 class Page(HTMLParser):
@@ -54,7 +57,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> ReportSummary:
 def test_everything_is_written(full: ReportSummary) -> None:
     assert (full.runs, full.documents) == (6, 5 * 5 * 6 + 6)
     output = full.page.parent
-    expected = {"index.html", "comparison.md", "comparison.csv", "comparison.tex", "generation.csv"}
+    expected = {"index.html", "comparison.md", "comparison.csv", "comparison.tex", "families.csv", "generation.csv", "pairs.csv"}
     expected |= {f"figures/{name}.{form}" for name in FIGURES for form in ("svg", "png")}
     assert {str(path.relative_to(output)) for path in full.files} == expected
     assert all(path.stat().st_size > 0 for path in full.files)
@@ -88,7 +91,7 @@ def test_hostile_text_stays_text(hand: ReportSummary) -> None:
     text = hand.page.read_text(encoding="utf-8")
     page = Page(text)
     assert all("onerror" not in attributes for _, attributes in page.tags)
-    assert len(page.named("script")) == 2 and len(page.named("img")) == len(FIGURES)
+    assert len(page.named("script")) == 2 and len(page.named("img")) == len(ALWAYS + WITH_SAMPLES)
     block = re.search(r'<script type="application/json" id="samples">(.*?)</script>', text, re.DOTALL)
     assert block is not None
     samples = json.loads(block[1])
@@ -123,7 +126,7 @@ def test_one_method_without_samples(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "logit", size=3, fractions=(0.5,), generation=False, samples=False)
     summary = write_report(tmp_path / "runs", tmp_path / "out")
     assert summary.documents == 0
-    assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} == set(FIGURES) - {"bounds"}
+    assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} == set(ALWAYS)
     assert "eos_upper_bound, 50% unmasked" in (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8")
 
 
