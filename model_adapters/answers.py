@@ -17,6 +17,7 @@ from eosbench.encoding import decode_prompt, encode_response
 from eosbench.errors import ConfigurationError
 from eosbench.generation import Job, generate
 from eosbench.lengths import LengthReader
+from eosbench.own_answers import OwnAnswers, Reference, cache_folder
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
 from eosbench.reveal import partly_masked_canvas
 from model_adapters.arguments import Arguments
@@ -29,6 +30,14 @@ class Answers:
     def __init__(self, arguments: Arguments, backbone: Backbone, reader: LengthReader, ledger: Ledger) -> None:
         self.arguments, self.backbone, self.reader, self.ledger = arguments, backbone, reader, ledger
         self.fitted = reader.predictors[arguments.method]
+        self.own = OwnAnswers(backbone, cache_folder(), seed=arguments.seed) if arguments.reference == "self" else None
+
+    def prepare(self, requests: Sequence[Request], *, progress: bool = False) -> None:
+        """With reference=self, has the model answer on the whole canvas what bounds are compared with, at nobody's cost."""
+        if self.own is not None:
+            compared = [request for request in requests if request.benchmark is not None or self.arguments.method == "oracle"]
+            asked = ((request.ids, request.settings) for request in compared)
+            self.own.generate(asked, self.arguments.batch_size, progress=progress)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, str]]:
         """(index, answer) as they finish: the benchmark's records first, then texts."""
@@ -67,9 +76,17 @@ class Answers:
 
     def _reference_length(self, request: Request) -> int | None:
         """L for the oracle, and for nobody else."""
-        if self.arguments.method != "oracle" or request.reference is None:
+        reference = self._reference(request) if self.arguments.method == "oracle" else None
+        return None if reference is None else reference.length
+
+    def _reference(self, request: Request) -> Reference | None:
+        """The model's own answer with reference=self, else the task's, None where it sent none."""
+        if self.own is not None:
+            return self.own.reference(request.ids, request.settings)
+        if request.reference is None:
             return None
-        return len(encode_response(self.backbone.tokenizer, request.reference))
+        ids = encode_response(self.backbone.tokenizer, request.reference)
+        return Reference(tuple(ids), len(ids))
 
     def _bounds(self, requests: Sequence[Request]) -> Iterator[tuple[LengthBound, LengthPrediction, Cost]]:
         prompts = [self._prompt(request) for request in requests]
@@ -128,16 +145,16 @@ class Answers:
     def _reveal(self, request: Request) -> tuple[Prompt, list[int], int]:
         """Prompt and partly revealed canvas, the revealed positions, and L."""
         asked = request.benchmark or {}
-        if request.reference is None or "fraction" not in asked:
+        reference = self._reference(request)
+        if reference is None or "fraction" not in asked:
             raise ConfigurationError(f"task {request.task}: its requests need a reference and a fraction for the EOS benchmark")
         if self.arguments.predictor_folder() and request.canvas != self.arguments.max_gen_toks:
             raise ConfigurationError(
                 f"task {request.task}: max_gen_toks={request.canvas} among its generation arguments, but the predictor was "
                 f"fitted for a canvas of {self.arguments.max_gen_toks}: leave it out there"
             )
-        reference = encode_response(self.backbone.tokenizer, request.reference)
         canvas, positions = partly_masked_canvas(
-            reference,
+            reference.ids,
             request.canvas,
             self.backbone.spec.mask_id,
             asked["fraction"],
@@ -146,4 +163,4 @@ class Answers:
         )
         text = decode_prompt(self.backbone.tokenizer, request.ids)
         prompt = Prompt(text, request.ids, canvas, asked["fraction"], self._reference_length(request))
-        return prompt, positions, len(reference)
+        return prompt, positions, reference.length

@@ -31,7 +31,8 @@ DECODING = (
     "threshold",
     "cache",
 )  # a request may say, too
-DECIDE_ANSWERS = ("dtype", "method", "alpha", "rounding", "max_gen_toks", *DECODING, "overflow", "mc_num", "seed")
+DECIDE_ANSWERS = ("dtype", "method", "alpha", "rounding", "max_gen_toks", *DECODING, "overflow", "reference", "mc_num", "seed")
+REFERENCES = ("task", "self")
 AUTO_BATCH_SIZE = 32  # answers do not depend on it
 
 
@@ -51,6 +52,8 @@ class Arguments:
         block_length: tokens denoised together; 0 is the whole window.
         remasking, schedule, cfg_scale, threshold, cache: see eosbench.decoding.DecodeConfig.
         overflow: accept or retry a window without EOS.
+        reference: whose answer a bound is compared with (and whose length `oracle` is told): the task's, or with "self" what the
+            model itself says on the whole canvas (eosbench/own_answers.py).
         mc_num: masks per likelihood that is not enumerated.
         seed: of sampling and of masks.
         telemetry: JSONL file for the cost of every request.
@@ -76,6 +79,7 @@ class Arguments:
     threshold: float | None = None
     cache: str | None = None
     overflow: str = "accept"
+    reference: str = "task"
     mc_num: int = 128
     seed: int = 0
     telemetry: Path | None = None
@@ -89,7 +93,8 @@ class Arguments:
     def __post_init__(self) -> None:
         if not self.method:
             object.__setattr__(self, "method", embedded.METHOD if self.is_embedded else "fixed")
-        for name, known in (("method", METHODS), ("rounding", ROUNDINGS), ("overflow", OVERFLOWS)):
+        choices = {"method": METHODS, "rounding": ROUNDINGS, "overflow": OVERFLOWS, "reference": REFERENCES}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ConfigurationError(f"unknown {name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
         for name in ("max_gen_toks", "mc_num", "batch_size", "tokens_per_step"):

@@ -176,6 +176,7 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         own, answered_by = own_requests(requests)
         read = read_requests([requests[index] for index in own], self.tok_encode, self.arguments, self.backbone.spec.max_length)
+        self.answers.prepare(read, progress=not disable_tqdm and self.rank == 0)
         answers = [""] * len(read)
         with self._bar(f"varlen_dlm {self.arguments.method}", len(read), disable_tqdm) as bar:
             for place, answer in self.answers.answer(read):

@@ -36,7 +36,7 @@ ROOMS = (
     ("eosbench.bounds", "eosbench.step_zero", "eosbench.kv_cache", "eosbench.scoring", "eosbench.costs"),
     ("eosbench.decoding", "eosbench.likelihood"),
     ("eosbench.predictors", "eosbench.generation"),
-    ("eosbench.fitting", "eosbench.lengths", "eosbench.results"),
+    ("eosbench.fitting", "eosbench.lengths", "eosbench.own_answers", "eosbench.results"),
     ("eosbench.report", "eosbench.regression", "eosbench.plugin", "model_adapters"),
     ("eosbench.sweep",),
     ("eosbench.cli", "eosbench.embedded.make", "eosbench._bridge"),
