@@ -1,0 +1,7 @@
+"""The metrics as a module of Hugging Face's `evaluate`: `evaluate.load(eosbench.eos_bound.PATH)`, without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PATH = str(Path(__file__).resolve().parent)

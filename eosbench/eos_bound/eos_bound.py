@@ -1,0 +1,88 @@
+"""The bound metrics as a module of Hugging Face's `evaluate`; the formulas are in README.md beside this file.
+
+    import evaluate
+    from eosbench.eos_bound import PATH
+    evaluate.load(PATH).compute(predictions=[8, 16], references=[5, 20], canvas=32)
+
+`evaluate` copies this one file to its cache and runs it there, so it imports eosbench by its installed name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+import evaluate
+
+from eosbench import metrics
+from eosbench.paper_table import paper_columns
+from eosbench.position_metrics import average_precision, pinball_loss
+
+DESCRIPTION = """\
+How good predicted upper bounds on the length of a text are (the position of its end-of-sequence token on the canvas of a
+diffusion language model): how often they hold, by how much they are too high or too low, and what they save.
+"""
+INPUTS = """\
+Args:
+    predictions (list of int): the predicted bounds B, in tokens.
+    references (list of int): the true lengths L, in tokens.
+    canvas (int or list of int, optional): the canvas C. Texts longer than it are left out and counted (censored).
+    prompt_lengths (list of int, optional): the prompts' tokens P, for compute_ratio; needs canvas.
+    revealed (list of list of int, optional): canvas positions that were not masked, for accuracy and average_precision.
+    eos_probability (list of list of float, optional): per canvas position the probability that the text has ended there.
+    alpha (float, optional): the share of texts that a bound may miss, for pinball_loss at the quantile 1 - alpha.
+Returns:
+    a dict of floats: coverage, overshoot, shortfall, rmse, exact, bucket_accuracy, below, above, tokens_below, tokens_above,
+    saved (NaN without canvas); with canvas accuracy and censored; with what else is given compute_ratio, average_precision and pinball_loss. NaN is
+    "not defined here": no text is in the denominator.
+Examples:
+    >>> import evaluate
+    >>> from eosbench.eos_bound import PATH
+    >>> eos_bound = evaluate.load(PATH)
+    >>> found = eos_bound.compute(predictions=[8, 16, 4], references=[5, 20, 4], canvas=32)
+    >>> found["overshoot"], found["shortfall"], found["saved"]
+    (1.5, 4.0, 22.666666666666668)
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(DESCRIPTION, INPUTS)  # type: ignore[untyped-decorator]
+class EosBound(evaluate.Metric):  # type: ignore[misc]
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=DESCRIPTION,
+            citation="",
+            inputs_description=INPUTS,
+            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
+        )
+
+    def _compute(
+        self,
+        predictions: Sequence[int],
+        references: Sequence[int],
+        canvas: int | Sequence[int] | None = None,
+        prompt_lengths: Sequence[int] | None = None,
+        revealed: Sequence[Sequence[int]] | None = None,
+        eos_probability: Sequence[Sequence[float]] | None = None,
+        alpha: float | None = None,
+    ) -> dict[str, Any]:
+        bound_N, length_N = predictions, references
+        found: dict[str, float] = {
+            "coverage": metrics.coverage(bound_N, length_N, canvas),
+            "overshoot": metrics.overshoot(bound_N, length_N, canvas),
+            "shortfall": metrics.shortfall(bound_N, length_N, canvas),
+            "rmse": metrics.rmse(bound_N, length_N, canvas),
+            "exact": metrics.exact(bound_N, length_N, canvas),
+            "bucket_accuracy": metrics.bucket_accuracy(bound_N, length_N, canvas),
+        }
+        if canvas is not None:
+            found["saved"] = metrics.saved(bound_N, canvas, length_N)
+            found["accuracy"] = metrics.accuracy(bound_N, length_N, canvas, revealed)
+            found["censored"] = metrics.censored(length_N, canvas)
+        if canvas is not None and prompt_lengths is not None:
+            found["compute_ratio"] = metrics.compute_ratio(bound_N, prompt_lengths, canvas, length_N)
+        if eos_probability is not None:
+            found["average_precision"] = average_precision(eos_probability, length_N, revealed)
+        if alpha is not None:
+            found["pinball_loss"] = pinball_loss(bound_N, length_N, canvas, alpha=alpha)
+        return found | paper_columns(found)
