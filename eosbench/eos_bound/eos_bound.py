@@ -33,8 +33,8 @@ Args:
     eos_probability (list of list of float, optional): per canvas position the probability that the text has ended there.
     alpha (float, optional): the share of texts that a bound may miss, for pinball_loss at the quantile 1 - alpha.
 Returns:
-    a dict of floats: coverage, overshoot, shortfall, rmse, exact, bucket_accuracy, below, above, tokens_below, tokens_above, saved
-    (NaN without canvas); with canvas accuracy and censored; with what else is given compute_ratio, average_precision and
+    a dict of floats: coverage, overshoot, shortfall, rmse, exact, bucket_accuracy, below, above, tokens_below, tokens_above,
+    saved (NaN without canvas); with canvas accuracy and censored; with what else is given compute_ratio, average_precision and
     pinball_loss. NaN is "not defined here": no text is in the denominator.
 Examples:
     >>> import evaluate
