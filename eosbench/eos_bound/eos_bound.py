@@ -46,7 +46,7 @@ Examples:
 """
 
 
-@evaluate.utils.file_utils.add_start_docstrings(DESCRIPTION, INPUTS)  # type: ignore[untyped-decorator]
+@evaluate.utils.file_utils.add_start_docstrings(DESCRIPTION, INPUTS)
 class EosBound(evaluate.Metric):  # type: ignore[misc]
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
