@@ -24,7 +24,16 @@ from eosbench.errors import ConfigurationError
 
 @dataclass
 class Cost:
-    """What one request cost; `window` is the final window in tokens, the bound for a bare prediction, 0 for a likelihood."""
+    """What one request cost.
+
+    Attributes:
+        window: the final window in tokens, the bound for a bare prediction, 0 for a likelihood.
+        forward_passes, token_positions, flops: see docs/costs.md.
+        seconds: wall time.
+        truncated: 1 where the last window held no EOS.
+        retries: how often the window grew.
+        model_seconds: the part of `seconds` that was spent inside the model; the rest is eosbench's own.
+    """
 
     window: int = 0
     forward_passes: int = 0
@@ -33,6 +42,7 @@ class Cost:
     seconds: float = 0.0
     truncated: int = 0
     retries: int = 0
+    model_seconds: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
         total = Cost(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)})

@@ -1,8 +1,8 @@
 """Generation inside a window: denoise it, look for the EOS, and where a wrong bound left none, retry in a larger one.
 
 A window is the part of the canvas that is denoised. `overflow="accept"` takes what stands in it; `overflow="retry"` doubles a
-window that holds no EOS, keeps what was denoised and goes on, up to the canvas. Every pass of every try is counted. Requests
-that share a configuration are denoised in one batch, whose size changes nothing but the time it takes.
+window that holds no EOS, keeps what was denoised and goes on, up to the canvas. Every pass of every try is counted. Rows of all
+windows, first tries and retries, share one continuous batch, whose size changes nothing but the time it takes.
 
 Legend: C canvas.
 """
@@ -10,15 +10,14 @@ Legend: C canvas.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from eosbench.backbone import Backbone
+from eosbench.continuous import ContinuousBatch
 from eosbench.costs import Cost, estimated_flops
-from eosbench.decoding import DecodeConfig, denoise
+from eosbench.decoding import DecodeConfig
+from eosbench.rows import Row
 
 OVERFLOWS = ("accept", "retry")
 
@@ -60,7 +59,7 @@ def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
 
     >>> window_config(DecodeConfig(gen_length=256, steps=128, block_length=32), 16)
     DecodeConfig(gen_length=16, steps=8, block_length=16, remasking='low_confidence', schedule='even', temperature=0.0,
-    cfg_scale=0.0, threshold=None, cache=None)
+    cfg_scale=0.0, threshold=None, cache=None, stop_at_eos=False)
     """
     block = min(settings.block_length or window, window)
     if settings.steps is None:
@@ -72,60 +71,38 @@ def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
 def generate(
     backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16, overflow: str = "accept"
 ) -> Iterator[tuple[int, Answer]]:
-    """(index of the job, its answer), as batches finish; jobs of like window and prompt length share a batch.
+    """(index of the job, its answer), as they finish.
 
     Args:
         backbone: the model.
         jobs: in any order.
-        batch_size: rows per batch.
+        batch_size: rows per pass at most.
         overflow: "accept" or "retry".
     """
-    costs = [Cost() for _ in jobs]
-    waiting = dict(enumerate(jobs))
-    while waiting:
-        order = sorted(waiting, key=lambda index: (repr(waiting[index].config), len(waiting[index].prompt)))
-        again: dict[int, Job] = {}
-        for batch in _batches(order, waiting, batch_size):
-            for index, tokens, cost in _denoise(backbone, batch, waiting):
-                job, costs[index] = waiting[index], costs[index] + cost
-                end = next((at for at, token in enumerate(tokens) if token in backbone.spec.eos_ids), None)
-                if end is None and overflow == "retry" and job.window < job.settings.gen_length:
-                    window = min(2 * job.window, job.settings.gen_length)
-                    started = (*tokens, *[backbone.spec.mask_id] * (window - job.window))
-                    again[index] = replace(job, window=window, started=started)
-                    costs[index].retries += 1
-                else:
-                    costs[index].truncated = int(end is None)
-                    yield index, Answer(tokens[:end], end is not None, costs[index])
-        waiting = again
+    batch, spent = ContinuousBatch(backbone, batch_size), [Cost() for _ in jobs]
+    for index, job in enumerate(jobs):
+        batch.add(_row(backbone, job, index))
+    for row in batch:
+        index, tokens = row.index, row.canvas.tolist()
+        job, window, spent[index] = jobs[index], row.config.gen_length, spent[index] + row_cost(row)
+        end = next((at for at, token in enumerate(tokens) if token in backbone.spec.eos_ids), None)
+        if end is None and overflow == "retry" and window < job.settings.gen_length:
+            wider = min(2 * window, job.settings.gen_length)
+            started = (*tokens, *[backbone.spec.mask_id] * (wider - window))
+            batch.add(_row(backbone, replace(job, window=wider, started=started), index))
+            spent[index].retries += 1
+        else:
+            spent[index].truncated = int(end is None)
+            yield index, Answer(tokens[:end], end is not None, spent[index])
 
 
-def _batches(order: Sequence[int], jobs: dict[int, Job], batch_size: int) -> Iterator[list[int]]:
-    """Runs of at most `batch_size` jobs with one configuration."""
-    batch: list[int] = []
-    for index in order:
-        if batch and (len(batch) == batch_size or jobs[index].config != jobs[batch[0]].config):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+def _row(backbone: Backbone, job: Job, index: int) -> Row:
+    return Row(backbone.spec, job.prompt, job.config, index=index, canvas=job.started, seed=job.seed)
 
 
-def _denoise(backbone: Backbone, batch: Sequence[int], jobs: dict[int, Job]) -> Iterator[tuple[int, list[int], Cost]]:
-    started = time.perf_counter()
-    config, mask_id = jobs[batch[0]].config, backbone.spec.mask_id
-    canvases = [torch.tensor(jobs[i].started or [mask_id] * config.gen_length) for i in batch]
-    result = denoise(
-        backbone,
-        [torch.tensor(jobs[i].prompt) for i in batch],
-        config,
-        canvases=canvases,
-        seeds=[jobs[i].seed for i in batch],
-    )
-    seconds = (time.perf_counter() - started) / len(batch)
-    guided = 2 if config.cfg_scale else 1
-    for row, index in enumerate(batch):
-        passes, positions = result.row_forward_passes[row], result.row_token_positions[row]
-        flops = estimated_flops(backbone.spec, positions, guided * passes, result.row_scored_positions[row])
-        yield index, result.sequences[row].tolist(), Cost(config.gen_length, passes, positions, flops, seconds)
+def row_cost(row: Row) -> Cost:
+    """What a row of a batch has cost, its passes alone."""
+    rows = row.passes * (2 if row.config.cfg_scale else 1)
+    flops = estimated_flops(row.spec, row.token_positions, rows, row.scored_positions)
+    window, seconds = row.config.gen_length, row.seconds
+    return Cost(window, row.passes, row.token_positions, flops, seconds, model_seconds=row.model_seconds)

@@ -7,9 +7,10 @@ still run are frozen:
     prefix    columns from the block's start to the end run, all before them is kept
     dual      the block's own columns run, all before and after them is kept
 
-Keys carry their rotary positions, so kept columns need not stand where they came from.
+Keys carry their rotary positions, so kept columns need not stand where they came from. Without a cache a block of every row may
+stand elsewhere, and `start` and `end` mean nothing.
 
-Legend: R rows still denoised, T columns (prompt + canvas), L columns of the block, D width.
+Legend: R rows still denoised, T columns (prompt + canvas), L columns of the block, N chosen positions, D width.
 """
 
 from __future__ import annotations
@@ -48,7 +49,13 @@ def positions(attention_mask: torch.Tensor) -> torch.Tensor:
 
 
 class BlockPasses:
-    """The passes over one block: call it once per pass with what all columns hold at that moment."""
+    """The passes over one block: call it once per pass with what all columns hold at that moment.
+
+    Args:
+        backbone: the model.
+        start, end: columns between which the block of every row lies.
+        cache: None, "prefix" or "dual".
+    """
 
     def __init__(self, backbone: Backbone, start: int, end: int, cache: str | None = None) -> None:
         self.backbone = backbone
@@ -56,8 +63,17 @@ class BlockPasses:
         self.shifted = backbone.spec.logits_shifted
         self.past: Any = None
 
-    def __call__(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states that score the block's columns [R, L, D], and how many real tokens each row ran through the model [R]."""
+    def __call__(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hidden states that score the chosen positions, and how many real tokens each row ran through the model.
+
+        Args:
+            ids_RT: what stands in every column now.
+            mask_RT: 1 = token.
+            where_RT: True at the N positions that are asked for, all within the block.
+
+        Returns:
+            hidden_ND, row after row, and cost_R.
+        """
         first, stop = 0, ids_RT.shape[1]
         if self.cache is None:
             hidden_RTD = self.backbone.hidden(ids_RT, mask_RT)
@@ -66,8 +82,8 @@ class BlockPasses:
         else:
             first, stop = self._columns(stop)
             hidden_RTD = self._run(ids_RT, mask_RT, first, stop)
-        scoring_RLD = scoring_rows(hidden_RTD, self.shifted)[:, self.start - first : self.end - first]
-        return scoring_RLD, mask_RT[:, first:stop].sum(dim=1)
+        hidden_ND = scoring_rows(hidden_RTD, self.shifted)[where_RT[:, first:stop]]
+        return hidden_ND, mask_RT[:, first:stop].sum(dim=1)
 
     def keep_rows(self, rows: torch.Tensor) -> None:
         """Drops the rows that are done; `rows` indexes those of the last call."""

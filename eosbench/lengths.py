@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
+from eosbench.memory import BatchSize
 from eosbench.predictors import FittedPredictor
 from eosbench.records import LengthPrediction, Prompt
 from eosbench.step_zero import Need, step_zero, text_only
+from eosbench.timing import TimedBackbone
 
 Key = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -29,11 +31,13 @@ class Reading:
     Attributes:
         predictions: method -> prediction.
         seconds: method -> its share of the batch's time.
+        model_seconds: the part of it that step zero spent inside the DLM.
         eos_probability_C, eos_rank_C: per canvas position, where they were asked for.
     """
 
     predictions: dict[str, LengthPrediction] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    model_seconds: float = 0.0
     eos_probability_C: NDArray[np.float32] | None = None
     eos_rank_C: NDArray[np.int64] | None = None
 
@@ -48,7 +52,7 @@ class LengthReader:
     """
 
     def __init__(self, backbone: Backbone, predictors: Mapping[str, FittedPredictor], *, keep: bool = False) -> None:
-        self.backbone = backbone
+        self.backbone = TimedBackbone(backbone)
         self.predictors = dict(predictors)
         self._kept: dict[Key, Reading] | None = {} if keep else None
 
@@ -61,25 +65,32 @@ class LengthReader:
         Args:
             method: one of the predictors.
             prompts: of any lengths; neighbours of like length make better batches.
-            batch_size: prompts per forward pass.
+            batch_size: prompts per forward pass; halved, with a warning, when they do not fit into memory.
             with_eos: also EOS probability and rank at every canvas position (for methods that read the DLM).
         """
-        for start in range(0, len(prompts), batch_size):
-            batch = prompts[start : start + batch_size]
-            if self.predictors[method].reads == "nothing":
-                yield from self._predict({method: self.predictors[method]}, batch, with_eos=False)
-            elif self._kept is None:
-                yield from self._predict({method: self.predictors[method]}, batch, with_eos)
-            else:
-                new = [prompt for prompt in batch if _key(prompt) not in self._kept]
-                shared = {name: fitted for name, fitted in self.predictors.items() if fitted.reads != "nothing"}
-                if new:
-                    self._kept.update(zip(map(_key, new), self._predict(shared, new, with_eos=True), strict=True))
-                yield from (self._kept[_key(prompt)] for prompt in batch)
+        size, start = BatchSize(batch_size), 0
+        while start < len(prompts):
+            batch = prompts[start : start + size.limit]
+            with size.halved_if_out_of_memory(len(batch)) as attempt:
+                readings = self._read(method, batch, with_eos)
+            if attempt.succeeded:
+                yield from readings
+                start += len(batch)
+
+    def _read(self, method: str, batch: Sequence[Prompt], with_eos: bool) -> list[Reading]:
+        if self.predictors[method].reads == "nothing":
+            return self._predict({method: self.predictors[method]}, batch, with_eos=False)
+        if self._kept is None:
+            return self._predict({method: self.predictors[method]}, batch, with_eos)
+        new = [prompt for prompt in batch if _key(prompt) not in self._kept]
+        shared = {name: fitted for name, fitted in self.predictors.items() if fitted.reads != "nothing"}
+        if new:
+            self._kept.update(zip(map(_key, new), self._predict(shared, new, with_eos=True), strict=True))
+        return [self._kept[_key(prompt)] for prompt in batch]
 
     def _predict(self, fitted: Mapping[str, FittedPredictor], prompts: Sequence[Prompt], with_eos: bool) -> list[Reading]:
         """One step zero, if any of the methods reads it, and every method's predictions from it."""
-        started = time.perf_counter()
+        started, in_model = time.perf_counter(), self.backbone.seconds
         needs: set[Need] = {need for one in fitted.values() for need in one.needs}
         reads_dlm = any(one.reads == "dlm" for one in fitted.values())
         if reads_dlm:
@@ -88,7 +99,8 @@ class LengthReader:
             step = text_only(prompts, self.backbone.spec.mask_id)
         pass_seconds = time.perf_counter() - started
 
-        readings = [Reading() for _ in prompts]
+        model_seconds = (self.backbone.seconds - in_model) / len(prompts)
+        readings = [Reading(model_seconds=model_seconds) for _ in prompts]
         for method, one in fitted.items():
             started = time.perf_counter()
             for reading, prediction in zip(readings, one.predict(step), strict=True):

@@ -16,7 +16,7 @@ from eosbench.costs import Cost, Ledger, estimated_flops
 from eosbench.encoding import decode_prompt, encode_response
 from eosbench.errors import ConfigurationError
 from eosbench.generation import Job, generate
-from eosbench.lengths import LengthReader
+from eosbench.lengths import LengthReader, Reading
 from eosbench.own_answers import OwnAnswers, Reference, cache_folder
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
 from eosbench.reveal import partly_masked_canvas
@@ -94,7 +94,7 @@ class Answers:
         for request, prompt, reading in zip(requests, prompts, readings, strict=True):
             prediction = reading.predictions[self.arguments.method]
             bound = self._bound(prediction, request.canvas)
-            yield bound, prediction, self._step_zero_cost(prompt, reading.seconds[self.arguments.method])
+            yield bound, prediction, self._step_zero_cost(prompt, reading)
 
     def _bound(self, prediction: LengthPrediction, canvas: int, fraction: float = 0.0) -> LengthBound:
         return to_bound(
@@ -107,12 +107,14 @@ class Answers:
             block_length=self.arguments.block_length or canvas,
         )
 
-    def _step_zero_cost(self, prompt: Prompt, seconds: float, window: int = 0) -> Cost:
+    def _step_zero_cost(self, prompt: Prompt, reading: Reading, window: int = 0) -> Cost:
+        seconds = reading.seconds[self.arguments.method]
         if not self.reader.reads_dlm(self.arguments.method):
             return Cost(window, seconds=seconds)
         positions = len(prompt.ids) + len(prompt.canvas)
         scored = len(prompt.canvas) if "eos" in self.fitted.needs else 0
-        return Cost(window, 1, positions, estimated_flops(self.backbone.spec, positions, 1, scored), seconds)
+        flops = estimated_flops(self.backbone.spec, positions, 1, scored)
+        return Cost(window, 1, positions, flops, seconds, model_seconds=reading.model_seconds)
 
     def _length_records(self, requests: Sequence[Request]) -> Iterator[tuple[int, LengthRecord, Cost]]:
         """The benchmark: bounds from canvases on which a share of the reference is revealed."""
@@ -140,7 +142,7 @@ class Answers:
                 eos_prob=float(probability_C[length]) if reads and probability_C is not None else None,
                 eos_probability=None if curve_C is None else [round(float(p), 4) for p in curve_C],
             )
-            yield index, record, self._step_zero_cost(prompt, reading.seconds[method], bound.bound)
+            yield index, record, self._step_zero_cost(prompt, reading, bound.bound)
 
     def _reveal(self, request: Request) -> tuple[Prompt, list[int], int]:
         """Prompt and partly revealed canvas, the revealed positions, and L."""

@@ -51,6 +51,7 @@ class Arguments:
         steps, tokens_per_step: denoising steps of a whole canvas, or tokens unmasked per step (1).
         block_length: tokens denoised together; 0 is the whole window.
         remasking, schedule, cfg_scale, threshold, cache: see eosbench.decoding.DecodeConfig.
+        stop_at_eos: leave out the passes that only fill in what stands behind the EOS; no text changes.
         overflow: accept or retry a window without EOS.
         reference: whose answer a bound is compared with (and whose length `oracle` is told): the task's, or with "self" what the
             model itself says on the whole canvas (eosbench/own_answers.py).
@@ -78,6 +79,7 @@ class Arguments:
     cfg_scale: float = 0.0
     threshold: float | None = None
     cache: str | None = None
+    stop_at_eos: bool = True
     overflow: str = "accept"
     reference: str = "task"
     mc_num: int = 128
@@ -154,6 +156,7 @@ class Arguments:
             cfg_scale=self.cfg_scale,
             threshold=self.threshold,
             cache=self.cache,
+            stop_at_eos=self.stop_at_eos,
         )
 
 

@@ -23,8 +23,8 @@ def test_flops_by_hand() -> None:
 def test_totals_and_telemetry(tmp_path: Path) -> None:
     path = tmp_path / "new" / "costs.jsonl"
     ledger = Ledger(path)
-    ledger.add("a", 0, "generate", Cost(8, 3, 30, 5.0, 0.5, truncated=1), bound=8)
-    ledger.add("a", 1, "generate", Cost(16, 4, 50, 7.0, 0.25, retries=2), bound=16)
+    ledger.add("a", 0, "generate", Cost(8, 3, 30, 5.0, 0.5, truncated=1, model_seconds=0.3), bound=8)
+    ledger.add("a", 1, "generate", Cost(16, 4, 50, 7.0, 0.25, retries=2, model_seconds=0.2), bound=16)
     ledger.add("b", 0, "predict", Cost(4))
     totals = ledger.totals()
     assert totals["a"] == {
@@ -36,6 +36,7 @@ def test_totals_and_telemetry(tmp_path: Path) -> None:
         "seconds": 0.75,
         "truncated": 1,
         "retries": 2,
+        "model_seconds": 0.5,
     }
     assert (totals["b"]["requests"], totals["b"]["mean_window"]) == (1, 4.0)
     lines = [json.loads(line) for line in path.read_text().splitlines()]

@@ -134,7 +134,7 @@ def test_what_a_canvas_already_holds_is_kept_and_costs_nothing() -> None:
 def test_padding_is_masked_and_not_counted() -> None:
     backbone = ScriptedBackbone(torch.zeros(5, V), vocab_size=V)
     result = denoise(backbone, [[4], [4, 4, 4]], DecodeConfig(gen_length=2, steps=1))
-    assert [mask.tolist() for _, mask in backbone.passes] == [[[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]]
+    assert [mask.tolist() for _, mask in backbone.passes] == [[[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]]
     assert result.row_token_positions == [3, 5]
     assert result.token_positions == 8
 

@@ -81,9 +81,9 @@ def test_what_an_answer_is_charged_is_what_the_counter_saw(settings: dict[str, f
 def test_a_batch_of_unequal_prompts_is_charged_without_its_padding() -> None:
     """Each answer costs what it costs alone; the counter sees the padding too."""
     backbone = eager("llada-tiny")
-    jobs = [Job(tuple(range(5, 5 + length)), DecodeConfig(gen_length=16, block_length=8), window=16) for length in (4, 30)]
+    jobs = [Job(tuple(range(5, 5 + length)), DecodeConfig(gen_length=16, block_length=8), window=16) for length in (20, 30)]
     alone = [counted(lambda job=job: list(generate(backbone, [job]))) for job in jobs]  # type: ignore[misc]
     together: dict[int, float] = {}
     seen = counted(lambda: together.update({index: answer.cost.flops for index, answer in generate(backbone, jobs)}))
     assert [together[0], together[1]] == pytest.approx(alone, rel=1e-9)
-    assert seen > 1.2 * sum(alone)
+    assert seen > 1.05 * sum(alone)

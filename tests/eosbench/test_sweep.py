@@ -24,7 +24,7 @@ MODEL = {"pretrained": str(GOLDEN / "llada-trained"), "max_gen_toks": 64}
 BENCHMARK, GENERATION, OTHER = "eos_upper_bound_u50", "varlen_instruct", "no_reference"
 SWEPT = ["logit", "fixed", "oracle"]
 LIMIT = 3
-VARYING = {"seconds", "date", "start_time", "end_time", "total_evaluation_time_seconds", "git_hash"}
+VARYING = {"seconds", "model_seconds", "date", "start_time", "end_time", "total_evaluation_time_seconds", "git_hash"}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,0 +1,70 @@
+"""A batch that does not fit into memory is halved, not the end of a run that took all night.
+
+    rows = BatchSize(16)
+    while waiting:
+        batch = waiting[: rows.limit]
+        with rows.halved_if_out_of_memory(len(batch)) as attempt:
+            ...
+        if attempt.succeeded: ...
+
+No batch size changes an answer, so that halving it changes nothing but the time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+_SIGNS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+@dataclass
+class Attempt:
+    """Whether what was tried fitted."""
+
+    succeeded: bool = False
+
+
+@dataclass
+class BatchSize:
+    """How many rows a batch may have; it only ever shrinks.
+
+    Example:
+        >>> rows = BatchSize(8)
+        >>> with rows.halved_if_out_of_memory(8) as attempt:
+        ...     raise torch.OutOfMemoryError("CUDA out of memory")
+        >>> rows.limit, attempt.succeeded
+        (4, False)
+    """
+
+    limit: int
+
+    @contextmanager
+    def halved_if_out_of_memory(self, rows: int) -> Iterator[Attempt]:
+        """Swallows the error of a batch of `rows` that did not fit, unless it was a single row: try again with `limit` rows."""
+        attempt = Attempt()
+        try:
+            yield attempt
+            attempt.succeeded = True
+        except (RuntimeError, MemoryError) as error:
+            if rows < 2 or not is_out_of_memory(error):
+                raise
+            self.limit = min(self.limit, rows // 2)
+            logger.warning(
+                "a batch of %d rows did not fit into memory: going on with %d (a smaller --batch_size avoids this)",
+                rows,
+                self.limit,
+            )
+        if not attempt.succeeded and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA, cuBLAS and the CPU allocator each say it in words of their own."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in str(error) for sign in _SIGNS)

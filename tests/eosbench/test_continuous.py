@@ -1,0 +1,212 @@
+"""Rows that join and leave a batch between two passes: on logits written by hand, and against LLaDA's published outputs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from eosbench.continuous import ContinuousBatch
+from eosbench.decoding import DecodeConfig, denoise
+from eosbench.rows import Row
+from tests.fakes import EOS, MASK, ScriptedBackbone, table
+from tests.golden_files import load_golden
+
+V = 12
+SETTINGS: tuple[dict[str, Any], ...] = (
+    {},
+    {"steps": 32},
+    {"threshold": 0.6},
+    {"cfg_scale": 0.5},
+    {"temperature": 0.5},
+    {"remasking": "random"},
+    {"cache": "prefix"},
+    {"cache": "dual", "threshold": 0.8},
+)
+
+
+def left_to_right(ids_T: torch.Tensor) -> torch.Tensor:
+    """Every position says 5, the leftmost the surest, whatever stands there."""
+    return table([5] * len(ids_T), [0.9 - 0.01 * at for at in range(len(ids_T))], V)
+
+
+def rows(backbone: ScriptedBackbone, *windows: int, block: int | None = None) -> list[Row]:
+    """A row per window, with a prompt of one token that is the row's index + 4."""
+    configs = [DecodeConfig(gen_length=window, block_length=block and min(block, window)) for window in windows]
+    return [Row(backbone.spec, [4 + index], config, index=index) for index, config in enumerate(configs)]
+
+
+def run(backbone: ScriptedBackbone, added: list[Row], batch_size: int, full_enough: float = 0.0) -> list[int]:
+    """Indices in the order in which rows are done."""
+    batch = ContinuousBatch(backbone, batch_size, full_enough=full_enough)
+    for row in added:
+        batch.add(row)
+    return [row.index for row in batch]
+
+
+def seen(backbone: ScriptedBackbone) -> list[list[int]]:
+    """Who was in each pass, by the prompt's token."""
+    return [sorted(int(row[0]) - 4 for row in ids) for ids, _ in backbone.passes]
+
+
+def test_a_finished_row_leaves_and_the_next_takes_its_place() -> None:
+    backbone = ScriptedBackbone(left_to_right, vocab_size=V)
+    assert run(backbone, rows(backbone, 4, 2, 3, 1), batch_size=2) == [2, 0, 1, 3]
+    # The longest first: 0 with 4 passes, beside it 2 with 3; then 1 with 2, and 3 as soon as 0 is done
+    assert seen(backbone) == [[0, 2], [0, 2], [0, 2], [0, 1], [1, 3]]
+
+
+def test_rows_of_one_batch_stand_in_different_blocks() -> None:
+    backbone = ScriptedBackbone(left_to_right, vocab_size=V)
+    added = rows(backbone, 6, 4, 4, block=2)
+    batch = ContinuousBatch(backbone, batch_size=2, full_enough=0.0)
+    for row in added:
+        batch.add(row)
+    assert sorted(row.index for row in batch) == [0, 1, 2]
+    # In pass 5 row 0 begins its third block and row 2, which has just come in, its first.
+    ids, mask = backbone.passes[4]
+    assert [row[real.bool()].tolist() for row, real in zip(ids, mask, strict=True)] == [
+        [4, 5, 5, 5, 5, MASK, MASK],
+        [6, MASK, MASK, MASK, MASK],
+    ]
+    assert all(row.canvas.tolist() == [5] * len(row.canvas) for row in added)
+
+
+def test_a_row_that_would_mostly_be_padding_waits() -> None:
+    backbone = ScriptedBackbone(left_to_right, vocab_size=V)
+    run(backbone, rows(backbone, 19, 14, 8, 8), batch_size=4, full_enough=0.75)
+    # 20 and 15 tokens fill 35/40; with 9 more it would be 44/60. When 0 and 1 are gone, 2 and 3 run together.
+    assert seen(backbone)[0] == [0, 1]
+    assert seen(backbone)[-1] == [2, 3]
+
+
+def test_rows_that_decode_in_another_way_wait_for_a_batch_of_their_own() -> None:
+    backbone = ScriptedBackbone(left_to_right, vocab_size=V)
+    added = rows(backbone, 3, 3, 3)
+    added[1] = Row(backbone.spec, [5], replace(added[1].config, temperature=0.1), index=1)
+    run(backbone, added, batch_size=3)
+    assert {tuple(pass_) for pass_ in seen(backbone)} == {(0, 2), (1,)}
+
+
+def test_rows_may_be_added_while_others_are_denoised() -> None:
+    backbone = ScriptedBackbone(left_to_right, vocab_size=V)
+    first, second = rows(backbone, 2, 3)
+    batch = ContinuousBatch(backbone)
+    batch.add(first)
+    order = []
+    for row in batch:
+        order.append(row.index)
+        if row is first:
+            batch.add(second)
+    assert order == [0, 1]
+    assert second.canvas.tolist() == [5, 5, 5]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_the_same_tokens_at_any_batch_size(settings: dict[str, Any]) -> None:
+    golden = load_golden("llada-tiny")
+    generator = torch.Generator().manual_seed(3)
+    prompts = [torch.randint(2, 290, (length,), generator=generator) for length in (3, 17, 9, 4, 12)]
+    config = DecodeConfig(gen_length=10, block_length=4, **(settings | {"steps": 5} if "steps" in settings else settings))
+    alone = [denoise(golden.backbone, [prompt], config).sequences[0].tolist() for prompt in prompts]
+    for batch_size in (2, 3, None):
+        together = denoise(golden.backbone, prompts, config, batch_size=batch_size)
+        assert [sequence.tolist() for sequence in together.sequences] == alone
+
+
+# Stopping at the EOS.
+
+
+def text(sequence: torch.Tensor) -> list[int]:
+    tokens: list[int] = sequence.tolist()
+    return tokens[: tokens.index(EOS)] if EOS in tokens else tokens
+
+
+def test_stopping_at_the_eos_gives_the_published_texts() -> None:
+    golden = load_golden("llada-trained")
+    cases = golden.settings["generate"]
+    prompts = [golden.tensors[f"generate.{n}.prompt"][0] for n in range(len(cases))]
+    whole = [golden.tensors[f"generate.{n}.output"][0, len(prompt) :] for n, prompt in enumerate(prompts)]
+    config = DecodeConfig(gen_length=64, steps=64, block_length=16, stop_at_eos=True)
+    result = denoise(golden.backbone, prompts, config, batch_size=6)
+    assert [text(sequence) for sequence in result.sequences] == [text(sequence) for sequence in whole]
+    assert all(MASK not in text(sequence) for sequence in result.sequences)
+    # A block that begins behind the EOS is never entered.
+    for passes, sequence in zip(result.row_forward_passes, whole, strict=True):
+        blocks = min(4, len(text(sequence)) // 16 + 1)
+        assert 16 * (blocks - 1) < passes <= min(64, 16 * blocks)
+    assert sum(result.row_forward_passes) < 0.7 * 64 * len(prompts)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_stopping_at_the_eos_changes_no_text_under_any_option(settings: dict[str, Any]) -> None:
+    golden = load_golden("llada-trained")
+    prompts = [golden.tensors[f"generate.{n}.prompt"][0] for n in (0, 3, 5)]
+    config = DecodeConfig(gen_length=48, block_length=16, **(settings | {"steps": 24} if "steps" in settings else settings))
+    whole, stopped = (denoise(golden.backbone, prompts, replace(config, stop_at_eos=stop)) for stop in (False, True))
+    assert list(map(text, stopped.sequences)) == list(map(text, whole.sequences))
+    assert stopped.token_positions < whole.token_positions
+
+
+def test_what_stands_behind_an_eos_counts_while_anything_before_it_is_masked() -> None:
+    """Full attention: position 0 says 5 until position 3, which stands behind the EOS, is there; then it says 6."""
+
+    def script(ids_T: torch.Tensor) -> torch.Tensor:
+        first = 6 if ids_T[4] == 8 else 5
+        return table([4, first, EOS, 7, 8], [0.9, 0.3, 0.9, 0.2, 0.8], V)
+
+    for stop in (False, True):
+        backbone = ScriptedBackbone(script, vocab_size=V)
+        result = denoise(backbone, [[4]], DecodeConfig(gen_length=4, stop_at_eos=stop))
+        assert text(result.sequences[0]) == [6]
+        # The EOS, then 8 behind it, then 6: nothing masked is left before the EOS, and the pass for 7 is left out.
+        assert result.forward_passes == (3 if stop else 4)
+        assert result.sequences[0].tolist() == [6, EOS, MASK if stop else 7, 8]
+
+
+def test_a_canvas_that_has_ended_already_costs_nothing() -> None:
+    backbone = ScriptedBackbone(left_to_right, vocab_size=V)
+    result = denoise(backbone, [[4]], DecodeConfig(gen_length=4, stop_at_eos=True), canvases=[[5, EOS, MASK, MASK]])
+    assert (result.sequences[0].tolist(), result.forward_passes) == ([5, EOS, MASK, MASK], 0)
+
+
+# Batches that do not fit.
+
+
+class SmallMemory(ScriptedBackbone):
+    """Runs out of memory at more than `most` rows, or at any number, with an error of someone's choice."""
+
+    most = 2
+    error: Exception = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        if len(input_ids) > self.most:
+            raise self.error
+        return super().hidden(input_ids, attention_mask)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_else_changes(
+    temperature: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts, config = [[4 + n] for n in range(8)], DecodeConfig(gen_length=4, temperature=temperature)
+    small, large = SmallMemory(left_to_right, vocab_size=V), ScriptedBackbone(left_to_right, vocab_size=V)
+    with caplog.at_level(logging.WARNING):
+        found = denoise(small, prompts, config)
+    assert [one.tolist() for one in found.sequences] == [one.tolist() for one in denoise(large, prompts, config).sequences]
+    assert {len(ids) for ids, _ in small.passes} == {2}
+    assert [record.args for record in caplog.records] == [(8, 4), (4, 2)]
+    assert "did not fit into memory" in caplog.text
+
+
+def test_one_row_that_does_not_fit_is_an_error_and_so_is_any_other_failure() -> None:
+    backbone = SmallMemory(left_to_right, vocab_size=V)
+    backbone.most = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        denoise(backbone, [[4], [5]], DecodeConfig(gen_length=4))
+    backbone.error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    with pytest.raises(RuntimeError, match="mat1"):
+        denoise(backbone, [[4], [5]], DecodeConfig(gen_length=4))
