@@ -109,12 +109,14 @@ def test_a_cached_pass_over_an_unchanged_canvas_computes_the_same_again(name: st
     ids_BT = torch.arange(40).reshape(2, 20) + 5
     mask_BT = torch.ones_like(ids_BT)
     mask_BT[1, :3] = 0
+    block_BT = torch.zeros_like(mask_BT, dtype=torch.bool)
+    block_BT[:, 8:14] = True
     run = BlockPasses(backbone, 8, 14, cache)
     with torch.no_grad():
-        first_BLD, cost_B = run(ids_BT, mask_BT)
-        again_BLD, less_B = run(ids_BT, mask_BT)
-    close(again_BLD, first_BLD)
-    close(first_BLD, scoring_rows(backbone.hidden(ids_BT, mask_BT), True)[:, 8:14])
+        first_ND, cost_B = run(ids_BT, mask_BT, block_BT)
+        again_ND, less_B = run(ids_BT, mask_BT, block_BT)
+    close(again_ND, first_ND)
+    close(first_ND, scoring_rows(backbone.hidden(ids_BT, mask_BT), True)[block_BT])
     assert cost_B.tolist() == [20, 17] and less_B.tolist() == ([13, 13] if cache == "prefix" else [7, 7])
 
 
