@@ -126,12 +126,12 @@ def fit(
     from eosbench import embedded
     from eosbench.fitting.data import load_examples, split_calibration
     from eosbench.fitting.fit import FitJob, fit_all
-    from eosbench.predictors import method_class
+    from eosbench.predictors import METHODS, method_class
     from eosbench.sweep import chosen_methods
     from model_adapters import load_backbone
     from model_adapters.processes import Processes
 
-    methods = [name for name in chosen_methods(method) if method != "all" or method_class(name).fitting != "none"]
+    methods = [name for name in chosen_methods(method, list(METHODS)) if method != "all" or method_class(name).fitting != "none"]
     jobs = [FitJob(name, output / name if len(methods) > 1 else output, _key_values(option or [])) for name in methods]
     folder = str(embedded.MODEL) if pretrained == embedded.NAME else pretrained
     backbone = load_backbone(

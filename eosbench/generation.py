@@ -10,7 +10,7 @@ Legend: C canvas.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from eosbench.backbone import Backbone
@@ -18,8 +18,6 @@ from eosbench.continuous import ContinuousBatch
 from eosbench.costs import Cost, estimated_flops
 from eosbench.decoding import DecodeConfig
 from eosbench.rows import Row
-
-OVERFLOWS = ("accept", "retry")
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Job:
     Attributes:
         prompt: token ids.
         settings: how a whole canvas is denoised; its `gen_length` is C, the most tokens an answer may have.
-        window: tokens that are denoised at first.
+        window: tokens that are denoised at first (strategies that decide the length while decoding do not look at it).
         seed: of its random numbers, if any.
         started: ids that stand in the window already (a retry), None for an empty one.
     """
@@ -47,11 +45,27 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """Response tokens before the first EOS, whether an EOS was there, and what it cost."""
+    """Response tokens before the first EOS, whether an EOS was there, what it cost, and all that stands in the last window."""
 
     tokens: list[int]
     ended: bool
     cost: Cost
+    canvas: list[int]
+
+
+def answer_of(canvas: list[int], eos_ids: Collection[int], cost: Cost) -> Answer:
+    """What stands before the first EOS of a window, and at what cost; a window without one is counted as truncated."""
+    end = next((at for at, token in enumerate(canvas) if token in eos_ids), None)
+    cost.truncated = int(end is None)
+    return Answer(canvas[:end], end is not None, cost, canvas)
+
+
+Overflow = Callable[[Job], int]  # a job whose window held no EOS -> its next window, or the same where it is to stay
+
+OVERFLOWS: dict[str, Overflow] = {
+    "accept": lambda job: job.window,
+    "retry": lambda job: min(2 * job.window, job.settings.gen_length),
+}
 
 
 def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
@@ -69,7 +83,7 @@ def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
 
 
 def generate(
-    backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16, overflow: str = "accept"
+    backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16, overflow: str | Overflow = "accept"
 ) -> Iterator[tuple[int, Answer]]:
     """(index of the job, its answer), as they finish.
 
@@ -77,23 +91,26 @@ def generate(
         backbone: the model.
         jobs: in any order.
         batch_size: rows per pass at most.
-        overflow: "accept" or "retry".
+        overflow: "accept", "retry", or what else to do with a window that holds no EOS.
     """
+    larger = OVERFLOWS[overflow] if isinstance(overflow, str) else overflow
     batch, spent = ContinuousBatch(backbone, batch_size), [Cost() for _ in jobs]
     for index, job in enumerate(jobs):
         batch.add(_row(backbone, job, index))
     for row in batch:
-        index, tokens = row.index, row.canvas.tolist()
-        job, window, spent[index] = jobs[index], row.config.gen_length, spent[index] + row_cost(row)
-        end = next((at for at, token in enumerate(tokens) if token in backbone.spec.eos_ids), None)
-        if end is None and overflow == "retry" and window < job.settings.gen_length:
-            wider = min(2 * window, job.settings.gen_length)
-            started = (*tokens, *[backbone.spec.mask_id] * (wider - window))
-            batch.add(_row(backbone, replace(job, window=wider, started=started), index))
-            spent[index].retries += 1
+        index, job = row.index, replace(jobs[row.index], window=row.config.gen_length)
+        spent[index] += row_cost(row)
+        answer = answer_of(row.canvas.tolist(), backbone.spec.eos_ids, spent[index])
+        if answer.ended or (window := larger(job)) <= job.window:
+            yield index, answer
         else:
-            spent[index].truncated = int(end is None)
-            yield index, Answer(tokens[:end], end is not None, spent[index])
+            spent[index].retries += 1
+            batch.add(_row(backbone, _again(job, window, answer.canvas, backbone.spec.mask_id), index))
+
+
+def _again(job: Job, window: int, canvas: Sequence[int], mask_id: int) -> Job:
+    """The job in a larger window: what was denoised stays, random numbers are not those of the smaller one."""
+    return replace(job, window=window, started=(*canvas, *[mask_id] * (window - len(canvas))), seed=job.seed + window)
 
 
 def _row(backbone: Backbone, job: Job, index: int) -> Row:

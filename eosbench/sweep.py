@@ -17,26 +17,29 @@ from typing import Any
 
 from eosbench import embedded
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.predictors import METHODS, THE_FIVE, method_class
+from eosbench.predictors import THE_FIVE, method_class
+from eosbench.strategies import ALL_METHODS, STRATEGIES
 
 logger = logging.getLogger(__name__)
 
+BOUND_TASKS = ("eos_upper_bound",)  # tasks that ask for a bound before decoding, which a strategy does not predict
 CARRY_REFERENCE = ("eos_upper_bound", "varlen_instruct")  # tasks whose requests hold the reference answer
 
 
-def chosen_methods(names: str) -> list[str]:
-    """`all`, `five`, or a comma-separated list.
+def chosen_methods(names: str, known: Sequence[str] = ALL_METHODS) -> list[str]:
+    """`all` of the known ones, `five`, or a comma-separated list.
 
     Raises:
         ConfigurationError: an unknown method, or none.
     """
     if names == "all":
-        return list(METHODS)
+        return list(known)
     methods = list(THE_FIVE) if names == "five" else [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in methods if name not in METHODS]
+    unknown = [name for name in methods if name not in known]
     if unknown or not methods:
-        known = ", ".join(METHODS)
-        raise ConfigurationError(f"unknown method {', '.join(unknown) or names!r}: expected all, five, or some of {known}")
+        raise ConfigurationError(
+            f"unknown method {', '.join(unknown) or names!r}: expected all, five, or some of {', '.join(known)}"
+        )
     return list(dict.fromkeys(methods))
 
 
@@ -56,7 +59,7 @@ def sweep(
     """Runs every method over the tasks.
 
     Args:
-        methods: names of METHODS.
+        methods: names of ALL_METHODS.
         tasks: names that lm-eval knows.
         output_path: gets one folder per method, as `lm_eval --output_path` would write it.
         model_args: of `varlen_dlm`, without `method` and `predictor`, as a mapping or as lm-eval's name=value,name=value.
@@ -113,15 +116,13 @@ def sweep(
     fitted = {
         method: load_predictor(method, run.predictor_folder(), backbone=backbone, canvas=run.max_gen_toks, options=run.options)
         for method, run in runs.items()
+        if not run.decides_while_decoding
     }
     reader = LengthReader(backbone, fitted, keep=True)
     results = {}
     environment = _EnvironmentDescribedOnce()
     for method, run in runs.items():
-        chosen = [task for task in tasks if method != "oracle" or task.startswith(CARRY_REFERENCE)]
-        if chosen != list(tasks):
-            left_out = ", ".join(task for task in tasks if task not in chosen)
-            logger.warning("the oracle is left out of %s: no reference answer is sent there", left_out)
+        chosen = _tasks_of(method, tasks)
         if not chosen:
             continue
         tracker = EvaluationTracker(output_path=str(output_path / method))
@@ -145,6 +146,20 @@ def sweep(
             tracker.save_results_samples(task_name=task, samples=logged)
         results[method] = outcome
     return results
+
+
+def _tasks_of(method: str, tasks: Sequence[str]) -> list[str]:
+    """The tasks that a method can run, with a warning about the others."""
+    if method == "oracle":
+        chosen, reason = [task for task in tasks if task.startswith(CARRY_REFERENCE)], "no reference answer is sent there"
+    elif method in STRATEGIES:
+        chosen, reason = [task for task in tasks if not task.startswith(BOUND_TASKS)], "they ask for a bound before decoding"
+    else:
+        return list(tasks)
+    left_out = [task for task in tasks if task not in chosen]
+    if left_out:
+        logger.warning("%s is left out of %s: %s", method, ", ".join(left_out), reason)
+    return chosen
 
 
 class _EnvironmentDescribedOnce:
@@ -180,7 +195,7 @@ def _arguments(given: Mapping[str, Any], method: str, predictors: Path | None) -
     if folder is not None and folder.is_dir():
         return {**given, "method": method, "predictor": str(folder)}
     pretrained = given.get("pretrained", embedded.NAME)
-    if method_class(method).fitting in ("weights", "lengths") and pretrained != embedded.NAME:
+    if method not in STRATEGIES and method_class(method).fitting in ("weights", "lengths") and pretrained != embedded.NAME:
         there = "--predictors names none" if folder is None else f"there is none at {folder}"
         raise PredictorError(
             f"method {method!r} needs a fitted predictor and {there}: make it with "

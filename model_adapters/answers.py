@@ -21,7 +21,7 @@ from eosbench.own_answers import OwnAnswers, Reference, cache_folder
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
 from eosbench.reveal import partly_masked_canvas
 from model_adapters.arguments import Arguments
-from model_adapters.requests import Request, cut_at_stop
+from model_adapters.requests import Request, text_before_stop
 
 
 class Answers:
@@ -59,14 +59,7 @@ class Answers:
             request, (bound, prediction, cost) = requests[texts[position]], bounds[position]
             details = {"bound": bound.bound, "prediction": prediction.length}
             self.ledger.add(request.task, request.document, "generate", answer.cost + cost, **details)
-            yield texts[position], self._text(answer.tokens, request.until)
-
-    def _text(self, tokens: Sequence[int], until: Sequence[str]) -> str:
-        """The text before the first stop string; special tokens do not survive decoding and are looked for before it."""
-        special = getattr(self.backbone.tokenizer, "added_tokens_decoder", {})
-        stops = {index for index, token in special.items() if str(token) in until}
-        end = next((at for at, token in enumerate(tokens) if token in stops), None)
-        return cut_at_stop(decode_prompt(self.backbone.tokenizer, tokens[:end]), until)
+            yield texts[position], text_before_stop(self.backbone.tokenizer, answer.tokens, request.until)
 
     def _prompt(self, request: Request) -> Prompt:
         """The prompt before an empty canvas: the predictor's own, or the request's for a method that was fitted for none."""

@@ -18,9 +18,15 @@ from eosbench.bounds import ROUNDINGS
 from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
 from eosbench.generation import OVERFLOWS
-from eosbench.predictors import METHODS
+from eosbench.predictors import method_class
+from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 
-METHOD_OPTIONS = ("variant", "q", "tau")  # of methods that work without a fitted folder
+METHOD_OPTIONS = (  # of methods that work without a fitted folder
+    "variant", "q", "tau",
+    "initial_gen_length", "max_gen_length", "expansion_factor", "high_conf_threshold", "low_conf_threshold",
+    "eos_confidence_threshold", "expand_eos_confidence_threshold", "eos_check_tokens",
+    "low_density_threshold", "high_density_threshold", "scheduler",
+)  # fmt: skip
 DECODING = (
     "steps",
     "tokens_per_step",
@@ -43,7 +49,8 @@ class Arguments:
     Attributes:
         pretrained: folder or hub id of the DLM; "embedded" is the model that comes with the package.
         revision, dtype, trust_remote_code: as in transformers.
-        method: length-prediction method; by default the embedded model's, and `fixed` for any other.
+        method: how the length is found: predicted, or decided while decoding; by default as the embedded model does, and `fixed`
+            for any other.
         predictor: folder of the fitted predictor (`eosbench fit`); the embedded model brings its own.
         alpha: share of answers that a calibrated bound may miss; "none" leaves predictions uncalibrated.
         rounding: pow2, block or none.
@@ -59,7 +66,8 @@ class Arguments:
         seed: of sampling and of masks.
         telemetry: JSONL file for the cost of every request.
         batch_size, max_batch_size, device: lm-eval's own flags; auto is a batch of 32, and no batch size changes an answer.
-        variant, q, tau: options of method=logit.
+        variant, q, tau: options of method=logit; method=smartcrop has tau.
+        initial_gen_length, ..., scheduler: options of method=daedal and rho_eos, see eosbench/strategies.
     """
 
     pretrained: str = embedded.NAME
@@ -91,11 +99,22 @@ class Arguments:
     variant: str | None = None
     q: float | None = None
     tau: float | None = None
+    initial_gen_length: int | None = None
+    max_gen_length: int | None = None
+    expansion_factor: int | None = None
+    high_conf_threshold: float | None = None
+    low_conf_threshold: float | None = None
+    eos_confidence_threshold: float | None = None
+    expand_eos_confidence_threshold: float | None = None
+    eos_check_tokens: int | None = None
+    low_density_threshold: float | None = None
+    high_density_threshold: float | None = None
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         if not self.method:
             object.__setattr__(self, "method", embedded.METHOD if self.is_embedded else "fixed")
-        choices = {"method": METHODS, "rounding": ROUNDINGS, "overflow": OVERFLOWS, "reference": REFERENCES}
+        choices = {"method": ALL_METHODS, "rounding": ROUNDINGS, "overflow": OVERFLOWS, "reference": REFERENCES}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ConfigurationError(f"unknown {name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
@@ -109,16 +128,35 @@ class Arguments:
             raise ConfigurationError(f"alpha={self.alpha}: expected above 0 and below 1, or none")
         if self.steps is not None and self.tokens_per_step is not None:
             raise ConfigurationError("steps and tokens_per_step say the same thing: give one of them")
-        self.decode_config(self.max_gen_toks)
+        settings = self.decode_config(self.max_gen_toks)
+        if self.decides_while_decoding:
+            self._check_strategy(settings)
 
     @property
     def is_embedded(self) -> bool:
         return self.pretrained == embedded.NAME
 
+    @property
+    def decides_while_decoding(self) -> bool:
+        """True where the method predicts no bound."""
+        return self.method in STRATEGIES
+
+    def _check_strategy(self, settings: DecodeConfig) -> None:
+        load_strategy(self.method, self.options).check(settings)
+        for name, default in (("predictor", None), ("overflow", "accept")):
+            if getattr(self, name) != default:
+                raise ConfigurationError(
+                    f"method {self.method!r} decides the length while decoding and predicts no bound: "
+                    f"{name}={getattr(self, name)!r} has no meaning for it, leave it out"
+                )
+
     def predictor_folder(self) -> Path | None:
+        if self.decides_while_decoding:
+            return None
         if self.predictor is not None:
             return Path(self.predictor).expanduser()
-        zero_shot = self.method == "logit" and self.options  # its rule is given: not the one the folder was calibrated for
+        # A rule that is given is not the one that the folder was calibrated for.
+        zero_shot = self.options and method_class(self.method).fitting == "calibration"
         return embedded.predictor_folder(self.method) if self.is_embedded and not zero_shot else None
 
     @property

@@ -9,17 +9,24 @@ import eosbench
 from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.predictors import FittedPredictor
+from eosbench.strategies.protocol import Strategy
 from model_adapters.arguments import Arguments
 
 SCHEMA = 1
 
 
 def model_info(
-    arguments: Arguments, backbone: Backbone, fitted: FittedPredictor, fingerprint: str, costs: Mapping[str, Mapping[str, float]]
+    arguments: Arguments,
+    backbone: Backbone,
+    method: FittedPredictor | Strategy,
+    fingerprint: str,
+    costs: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """The block's content; docs/results-format.md describes each field."""
     spec = backbone.spec
-    tables = {} if fitted.calibration is None or arguments.alpha is None else fitted.calibration.scores
+    fitted = method if isinstance(method, FittedPredictor) else None  # None: the method predicts no bound
+    options = method.predictor.options if isinstance(method, FittedPredictor) else method.options
+    tables = {} if fitted is None or fitted.calibration is None or arguments.alpha is None else fitted.calibration.scores
     calibration = {"kind": "split_conformal", "alpha": arguments.alpha, "samples": min(map(len, tables.values()), default=0)}
     return {
         "schema": SCHEMA,
@@ -34,11 +41,11 @@ def model_info(
             "pad_id": spec.pad_id,
         },
         "method": arguments.method,
-        "method_options": dict(fitted.predictor.options),
+        "method_options": dict(options),
         "predictor": arguments.predictor or (embedded.NAME if arguments.predictor_folder() else None),
         "calibration": calibration if tables else None,
-        "rounding": arguments.rounding,
-        "overflow": arguments.overflow,
+        "rounding": arguments.rounding if fitted else None,
+        "overflow": arguments.overflow if fitted else None,
         "canvas": arguments.max_gen_toks,
         "decoding": arguments.settings(),
         "fingerprint": fingerprint,

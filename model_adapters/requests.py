@@ -17,6 +17,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from eosbench.decoding import DecodeConfig
+from eosbench.encoding import decode_prompt
 from eosbench.errors import ConfigurationError
 from model_adapters.arguments import DECODING, Arguments
 
@@ -166,6 +167,14 @@ def _temperature(kwargs: Mapping[str, Any]) -> float:
         return float(value)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"temperature={value!r}: expected a number") from error
+
+
+def text_before_stop(tokenizer: Any, tokens: Sequence[int], until: Sequence[str]) -> str:
+    """The text before the first stop string; special tokens do not survive decoding and are looked for before it."""
+    special = getattr(tokenizer, "added_tokens_decoder", {})
+    stops = {index for index, token in special.items() if str(token) in until}
+    end = next((at for at, token in enumerate(tokens) if token in stops), None)
+    return cut_at_stop(decode_prompt(tokenizer, tokens[:end]), until)
 
 
 def cut_at_stop(text: str, until: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from eosbench.costs import Cost, Ledger
 from eosbench.errors import ConfigurationError
 from eosbench.lengths import LengthReader
 from eosbench.predictors import load_predictor
+from eosbench.strategies import load_strategy
 from model_adapters import load_backbone
 from model_adapters.answers import Answers
 from model_adapters.arguments import Arguments, parse_arguments
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
-    """A diffusion language model whose canvas is cut to a predicted length.
+    """A diffusion language model whose canvas is cut to a predicted length, or grows and shrinks while it is denoised.
 
     Args:
         model_args: see model_adapters.arguments.Arguments.
@@ -63,18 +64,20 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             revision=arguments.revision,
             trust_remote_code=arguments.trust_remote_code,
         )
-        fitted = load_predictor(
-            arguments.method,
-            arguments.predictor_folder(),
-            backbone=backbone,
-            canvas=arguments.max_gen_toks,
-            options=arguments.options,
-        )
-        self._set_up(arguments, processes, backbone, LengthReader(backbone, {arguments.method: fitted}))
+        predictors = {}
+        if not arguments.decides_while_decoding:
+            predictors[arguments.method] = load_predictor(
+                arguments.method,
+                arguments.predictor_folder(),
+                backbone=backbone,
+                canvas=arguments.max_gen_toks,
+                options=arguments.options,
+            )
+        self._set_up(arguments, processes, backbone, LengthReader(backbone, predictors))
 
     @classmethod
     def sharing(cls, arguments: Arguments, backbone: Backbone, reader: LengthReader) -> VarLenDLM:
-        """One method of several on one backbone, whose reader remembers step zero for all of them."""
+        """One method of several on one backbone, whose reader remembers step zero for all that read it."""
         model = cls.__new__(cls)
         model._set_up(arguments, Processes(arguments.device), backbone, reader)
         return model
@@ -82,9 +85,10 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def _set_up(self, arguments: Arguments, processes: Processes, backbone: Backbone, reader: LengthReader) -> None:
         super().__init__()
         self.arguments, self.processes, self.backbone, self.reader = arguments, processes, backbone, reader
-        self.fitted = reader.predictors[arguments.method]
+        strategy = load_strategy(arguments.method, arguments.options) if arguments.decides_while_decoding else None
+        self.method = strategy or reader.predictors[arguments.method]
         self.ledger = Ledger(arguments.telemetry)
-        self.answers = Answers(arguments, backbone, reader, self.ledger)
+        self.answers = Answers(arguments, backbone, reader, self.ledger, strategy)
         self.scores = Scores(arguments, backbone)
         self._spent_by_all: list[dict[str, dict[str, float]]] | None = None
         self.fingerprint = settings_fingerprint(backbone.spec, arguments, predictor_digest(arguments.predictor_folder()))
@@ -168,7 +172,7 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         """What the results file's `config` says of this run."""
         costs = Ledger()
         costs.merge(self._spent_by_all or [self.ledger.totals()])
-        info = model_info(self.arguments, self.backbone, self.fitted, self.fingerprint, costs.totals())
+        info = model_info(self.arguments, self.backbone, self.method, self.fingerprint, costs.totals())
         return {"eosbench": info}
 
     # Requests.

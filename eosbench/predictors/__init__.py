@@ -24,6 +24,7 @@ METHODS: dict[str, str] = {
     "average_regression": "eosbench.predictors.average_regression:AverageRegression",
     "classification": "eosbench.predictors.classification:Classification",
     "distilbert": "eosbench.predictors.distilbert:DistilBert",
+    "smartcrop": "eosbench.predictors.smartcrop:SmartCrop",
     "fixed": "eosbench.predictors.fixed:Fixed",
     "mean": "eosbench.predictors.mean:Mean",
     "max": "eosbench.predictors.max:Max",

@@ -1,0 +1,72 @@
+"""Rules that DAEDAL and rho-EOS share: what stays of a pass, which block is next, and which settings they have no place for.
+
+Legend: C canvas, N masked positions.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from eosbench.backbone import BackboneSpec
+from eosbench.decoding import DecodeConfig
+from eosbench.errors import ConfigurationError
+
+__all__ = ["at_least", "complete_blocks", "confident", "ending_id", "refuse"]
+
+
+def confident(confidence_N: torch.Tensor, threshold: float) -> torch.Tensor:
+    """[N] mask of the positions above the threshold; where there is none, of the most confident one.
+
+    Example:
+        >>> confident(torch.tensor([0.9, 0.95, 0.3]), 0.9).tolist(), confident(torch.tensor([0.2, 0.3]), 0.9).tolist()
+        ([False, True, False], [False, True])
+    """
+    stays_N = confidence_N > threshold
+    if not stays_N.any():
+        stays_N[int(confidence_N.argmax())] = True
+    return stays_N
+
+
+def complete_blocks(canvas_C: torch.Tensor, start: int, block_length: int, mask_id: int) -> int:
+    """The start of the first block from `start` on that holds a mask token, or C where none does.
+
+    Example:
+        >>> complete_blocks(torch.tensor([7, 7, 7, 7, 0]), 0, 2, mask_id=0), complete_blocks(torch.tensor([7, 7, 7]), 0, 2, 0)
+        (4, 3)
+    """
+    while start < len(canvas_C) and not (canvas_C[start : start + block_length] == mask_id).any():
+        start += block_length
+    return min(start, len(canvas_C))
+
+
+def refuse(method: str, settings: DecodeConfig) -> None:
+    """Refuses what a strategy that unmasks by confidence, on a canvas that changes its length, has no place for.
+
+    Raises:
+        ConfigurationError: a number of steps, random remasking, a cache, or a second threshold.
+    """
+    reasons = {
+        "steps": (settings.steps, "it keeps every token it is sure of and has no schedule: leave steps and tokens_per_step out"),
+        "threshold": (settings.threshold, "its own is called high_conf_threshold: give that one"),
+        "cache": (settings.cache, "kept keys and values would stand at wrong positions after an insertion: leave it out"),
+        "remasking": (settings.remasking if settings.remasking != "low_confidence" else None, "it needs low_confidence"),
+    }
+    for name, (value, reason) in reasons.items():
+        if value is not None:
+            raise ConfigurationError(f"method {method!r} cannot work with {name}={value!r}: {reason}")
+
+
+def at_least(name: str, value: int, least: int) -> int:
+    """`value`, if it is at least `least`.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if value < least:
+        raise ConfigurationError(f"{name}={value!r}: expected at least {least}")
+    return value
+
+
+def ending_id(spec: BackboneSpec) -> int:
+    """The id to end a canvas with: the padding, where it ends a text too, as it does in published families."""
+    return spec.pad_id if spec.pad_id in spec.eos_ids else min(spec.eos_ids)
