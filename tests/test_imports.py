@@ -37,7 +37,7 @@ ROOMS = (
     ("eosbench.bounds", "eosbench.step_zero", "eosbench.kv_cache", "eosbench.scoring", "eosbench.costs", "eosbench.timing"),
     ("eosbench.decode_config eosbench.rows eosbench.continuous eosbench.decoding", "eosbench.likelihood"),
     ("eosbench.predictors", "eosbench.generation"),
-    ("eosbench.fitting", "eosbench.lengths", "eosbench.own_answers", "eosbench.results", "eosbench.eos_bound"),
+    ("eosbench.fitting", "eosbench.strategies", "eosbench.lengths", "eosbench.own_answers", "eosbench.results", "eosbench.eos_bound"),
     ("eosbench.report", "eosbench.regression", "eosbench.plugin", "model_adapters"),
     ("eosbench.sweep",),
     ("eosbench.cli", "eosbench.embedded.make", "eosbench._bridge"),

@@ -17,7 +17,7 @@ from eosbench.results import Run, Score
 
 ORDER = (
     "logit", "concat_regression", "average_regression", "classification", "distilbert",
-    "smartcrop", "fixed", "mean", "max", "random", "oracle",
+    "smartcrop", "blocks", "daedal", "rho_eos", "fixed", "mean", "max", "random", "oracle",
 )  # fmt: skip
 BELOW = "†"  # marks a coverage whose whole interval lies under what calibration promises
 

@@ -118,7 +118,7 @@ class RhoEos:
         block_length = job.settings.block_length or limit
         canvas_C = torch.full((min(self.initial, limit),), spec.mask_id)
         start = passes = 0
-        while start < len(canvas_C):
+        while (start := complete_blocks(canvas_C, start, block_length, spec.mask_id)) < len(canvas_C):
             masked_N = (canvas_C == spec.mask_id).nonzero().squeeze(1)
             scores = (yield Look(canvas_C, masked_N)).first
             inside = int((masked_N < start + block_length).sum())
@@ -132,7 +132,6 @@ class RhoEos:
                 start = min(start, inserted)
             else:
                 canvas_C = _shrunk(filled_C, -change, masked_N[scores.ends_N], spec)
-                start = min(start, len(canvas_C))
         return canvas_C
 
 

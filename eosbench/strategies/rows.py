@@ -95,7 +95,7 @@ def run(
                 active.append(_Row(backbone, index, jobs[index], steps(jobs[index])))
             seen = _pass(backbone, active)
             for row, one in zip(active, seen, strict=True):
-                row.go_on(one)
+                row.go_on(backbone, one)
             seconds = (time.perf_counter() - started) / len(active)
             for row in active:
                 row.cost.seconds += seconds
@@ -113,28 +113,28 @@ class _Row:
                 f"a prompt of {len(job.prompt)} tokens leaves no room for gen_length={job.settings.gen_length} "
                 f"in the model's {backbone.spec.max_length} positions: shorten the prompt or the canvas"
             )
-        self.index, self.settings, self.cost, self.done = index, job.settings, Cost(), False
+        self.index, self.settings, self.cost, self.scored, self.done = index, job.settings, Cost(), 0, False
         self.prompt_P = torch.tensor(job.prompt, dtype=torch.long)
         self.generator = torch.Generator(backbone.device).manual_seed(job.seed)
         self._steps = steps
         self.look = next(steps)
 
-    def go_on(self, seen: Seen) -> None:
+    def go_on(self, backbone: Backbone, seen: Seen) -> None:
+        """Takes what a pass said, asks for more of it, and pays for the pass."""
+        positions = len(self.prompt_P) + len(self.look.canvas_C)
+        self.scored = len(self.look.positions_N)
         try:
             self.look = self._steps.send(seen)
         except StopIteration as finished:
             self.look, self.done = Look(finished.value), True
+        rows = 2 if self.settings.cfg_scale else 1
+        self.cost.forward_passes += 1
+        self.cost.token_positions += rows * positions
+        self.cost.flops += estimated_flops(backbone.spec, rows * positions, rows, rows * self.scored)
 
     def answer(self, backbone: Backbone) -> Answer:
         self.cost.window = len(self.look.canvas_C)
         return answer_of(self.look.canvas_C.tolist(), backbone.spec.eos_ids, self.cost)
-
-    def charge(self, backbone: Backbone, *, positions: int, scored: int) -> None:
-        """One pass over so many token-positions (0: the pass is paid for), of which some went through the output layer."""
-        rows = 2 if self.settings.cfg_scale else 1
-        self.cost.forward_passes += 1 if positions else 0
-        self.cost.token_positions += rows * positions
-        self.cost.flops += estimated_flops(backbone.spec, rows * positions, rows if positions else 0, rows * scored)
 
 
 @torch.no_grad()
@@ -154,22 +154,22 @@ def _pass(backbone: Backbone, rows: Sequence[_Row]) -> list[Seen]:
         return [hidden_RTD[place, columns_N] for hidden_RTD in hidden]
 
     def score(place: int, positions_N: torch.Tensor) -> Scores:
-        rows[place].charge(backbone, positions=0, scored=len(positions_N))
+        rows[place].scored += len(positions_N)
         return _scores(backbone, select(place, positions_N), settings, rows[place].generator)
 
     wanted = [row.look.positions_N for row in rows]
-    for row, positions_N in zip(rows, wanted, strict=True):
-        row.charge(backbone, positions=len(row.prompt_P) + len(row.look.canvas_C), scored=len(positions_N))
     if settings.temperature > 0:  # each row draws from its own generator
         first = [_scores(backbone, select(i, wanted[i]), settings, row.generator) for i, row in enumerate(rows)]
     else:
         selected = zip(*(select(place, positions_N) for place, positions_N in enumerate(wanted)), strict=True)
-        together = _scores(backbone, [torch.cat(parts) for parts in selected], settings, rows[0].generator)
+        together = _scores(backbone, [torch.cat(parts) for parts in selected], settings, None)
         first = _split(together, [len(positions_N) for positions_N in wanted])
     return [Seen(first[place], partial(score, place)) for place in range(len(rows))]
 
 
-def _scores(backbone: Backbone, selected: Sequence[torch.Tensor], settings: DecodeConfig, generator: torch.Generator) -> Scores:
+def _scores(
+    backbone: Backbone, selected: Sequence[torch.Tensor], settings: DecodeConfig, generator: torch.Generator | None
+) -> Scores:
     """Scores of N positions from their hidden states [N, D], with guidance two of them."""
     mask_id, temperature = backbone.spec.mask_id, settings.temperature
     pieces = []

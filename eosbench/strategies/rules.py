@@ -43,10 +43,11 @@ def refuse(method: str, settings: DecodeConfig) -> None:
     """Refuses what a strategy that unmasks by confidence, on a canvas that changes its length, has no place for.
 
     Raises:
-        ConfigurationError: a number of steps, random remasking, a cache, or a second threshold.
+        ConfigurationError: a number of steps, another schedule or remasking, a cache, or a second threshold.
     """
     reasons = {
         "steps": (settings.steps, "it keeps every token it is sure of and has no schedule: leave steps and tokens_per_step out"),
+        "schedule": (settings.schedule if settings.schedule != "even" else None, "it has no schedule: leave it out"),
         "threshold": (settings.threshold, "its own is called high_conf_threshold: give that one"),
         "cache": (settings.cache, "kept keys and values would stand at wrong positions after an insertion: leave it out"),
         "remasking": (settings.remasking if settings.remasking != "low_confidence" else None, "it needs low_confidence"),

@@ -14,9 +14,10 @@ from lm_eval.tasks import TaskManager
 import eosbench.plugin
 from eosbench import step_zero
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.predictors import METHODS, THE_FIVE
+from eosbench.predictors import THE_FIVE
 from eosbench.report import write_report
 from eosbench.results import read_results, read_runs
+from eosbench.strategies import ALL_METHODS, STRATEGIES
 from eosbench.sweep import chosen_methods, sweep
 from tests.golden_files import GOLDEN, load_golden
 
@@ -74,7 +75,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, manager: TaskManager) -> Swe
 
 
 def test_chosen_methods() -> None:
-    assert chosen_methods("all") == list(METHODS)
+    assert chosen_methods("all") == list(ALL_METHODS)
     assert chosen_methods("five") == list(THE_FIVE)
     assert chosen_methods("fixed, logit,fixed") == ["fixed", "logit"]
     with pytest.raises(ConfigurationError, match="unknown method 'best': expected all, five, or some of logit, "):
@@ -189,6 +190,32 @@ def test_the_oracle_is_left_out_where_no_reference_is_sent(
     assert set(results) == {"fixed"}
     assert [path.name for path in tmp_path.iterdir()] == ["fixed"]
     assert f"the oracle is left out of {OTHER}: no reference answer is sent there" in caplog.text
+
+
+def test_strategies_run_where_no_bound_is_asked_for(
+    manager: TaskManager, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of `all` that decide the length while decoding: on the generation task, with their costs, and in the report."""
+    methods = ["fixed", *STRATEGIES]
+    results = sweep(methods, [BENCHMARK, GENERATION], tmp_path, model_args=MODEL, task_manager=manager, limit=1, batch_size=2)
+    assert list(results) == methods
+    assert set(results["fixed"]["results"]) == {BENCHMARK, GENERATION}
+    for method in STRATEGIES:
+        assert set(results[method]["results"]) == {GENERATION}
+        assert f"{method} is left out of {BENCHMARK}: they ask for a bound before decoding" in caplog.text
+    runs = {run.method: run for run in read_runs(tmp_path)}
+    for method in STRATEGIES:
+        settings, costs = runs[method].settings, runs[method].tasks[GENERATION].costs
+        assert settings is not None and settings["rounding"] is settings["overflow"] is settings["calibration"] is None
+        assert costs["requests"] == 1 and costs["forward_passes"] >= 1 and 1 <= costs["mean_window"] <= 64
+    page = write_report(tmp_path, tmp_path / "report").page.parent / "comparison.md"
+    rows = [line.split("|")[1].strip() for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    assert [row for row in rows if row.replace("\\", "") in methods][:4] == ["blocks", "daedal", "rho\\_eos", "fixed"]
+
+
+def test_a_sweep_of_nothing_but_strategies_over_bound_tasks_writes_nothing(manager: TaskManager, tmp_path: Path) -> None:
+    assert sweep(["blocks"], [BENCHMARK], tmp_path, model_args=MODEL, task_manager=manager, limit=1) == {}
+    assert not list(tmp_path.iterdir())
 
 
 def test_model_args_as_text(manager: TaskManager, tmp_path: Path) -> None:

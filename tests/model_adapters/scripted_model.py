@@ -43,6 +43,8 @@ def backbone_of(script: Script | Mapping[str, Reply], **options: Any) -> Scripte
 def model_of(backbone: ScriptedBackbone, **given: Any) -> VarLenDLM:
     """The adapter on this backbone; by default a fixed window of 16 that is denoised a token at a time."""
     arguments = parse_arguments({"pretrained": "scripted", "device": "cpu", "max_gen_toks": 16, "block_length": 0} | given)
+    if arguments.decides_while_decoding:
+        return VarLenDLM.sharing(arguments, backbone, LengthReader(backbone, {}))
     fitted = load_predictor(
         arguments.method,
         arguments.predictor_folder(),

@@ -60,7 +60,7 @@ def test_unknown_names() -> None:
         load_predictor("fixed", backbone=BACKBONE, canvas=CANVAS, options={"tau": 1})
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("logit", "fixed", "oracle")])
+@pytest.mark.parametrize("method", [m for m in METHODS if method_class(m).fitting in ("weights", "lengths")])
 def test_a_fitted_method_asks_for_its_folder(method: str) -> None:
     with pytest.raises(PredictorError, match=rf"eosbench fit --method {method} --pretrained scripted"):
         load_predictor(method, backbone=BACKBONE, canvas=CANVAS)

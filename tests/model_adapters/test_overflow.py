@@ -1,0 +1,80 @@
+"""`overflow` for every method that predicts a bound, on a scripted model, every pass and window worked out by hand."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from eosbench.lengths import LengthReader
+from eosbench.predictors import METHODS, FittedPredictor, method_class
+from eosbench.records import LengthPrediction
+from eosbench.step_zero import StepZero
+from model_adapters.arguments import parse_arguments
+from model_adapters.varlen_dlm import VarLenDLM
+from tests.fakes import MASK
+from tests.model_adapters.scripted_model import asked, backbone_of, ids
+
+QUESTION, CANVAS = "Long?", 32
+REPLY = "abcdefghij"  # 10 tokens: the EOS stands at index 10
+
+
+class Says:
+    """Reads what a method reads and predicts a bound of our choosing."""
+
+    def __init__(self, method: str, bound: int) -> None:
+        kind, self.bound = method_class(method), bound
+        self.reads, self.needs, self.fitting = kind.reads, kind.needs, kind.fitting
+        self.options: dict[str, Any] = {}
+
+    def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        return [LengthPrediction(float(self.bound)) for _ in batch.prompts]
+
+
+def model(method: str, bound: int, overflow: str) -> VarLenDLM:
+    backbone = backbone_of({QUESTION: REPLY})
+    given = {"method": method, "overflow": overflow, "max_gen_toks": CANVAS, "block_length": 0, "rounding": "none"}
+    arguments = parse_arguments({"pretrained": "scripted", "device": "cpu"} | given)
+    reader = LengthReader(backbone, {method: FittedPredictor(method, Says(method, bound))})  # type: ignore[arg-type]
+    return VarLenDLM.sharing(arguments, backbone, reader)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("bound", "windows"),
+    [
+        (3, [3, 6, 12]),  # no EOS in 3 nor in 6
+        (10, [10, 20]),  # the bound covers the answer, its EOS stands just behind
+        (11, [11]),
+        (32, [32]),
+    ],
+)
+def test_retry(method: str, bound: int, windows: list[int]) -> None:
+    """A window without EOS is doubled, what was denoised stays, and every pass of every window is paid for."""
+    dlm = model(method, bound, "retry")
+    assert dlm.generate_until([asked(QUESTION)]) == [REPLY]
+    prompt, passes, positions, before = len(dlm.tok_encode(QUESTION)), 0, 0, 0
+    for window in windows:  # a token a pass; a window's new tokens alone are still to be denoised
+        passes, positions, before = passes + window - before, positions + (window - before) * (prompt + window), window
+    if dlm.reader.reads_dlm(method):  # step zero, over prompt and canvas
+        passes, positions = passes + 1, positions + prompt + CANVAS
+    (costs,) = dlm.get_model_info()["eosbench"]["costs"].values()
+    assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (windows[-1], len(windows) - 1, 0)
+    assert (costs["forward_passes"], costs["token_positions"]) == (passes, positions)
+    kept = [ids_BT[0, prompt:].tolist() for ids_BT, _ in dlm.backbone.passes]  # type: ignore[attr-defined]
+    for smaller, larger in pairwise(windows):
+        assert [*ids(REPLY)[:smaller], *[MASK] * (larger - smaller)] in kept
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_retry_ends_at_the_canvas_and_accept_at_the_bound(method: str) -> None:
+    short = model(method, 3, "retry")
+    assert short.generate_until([asked(QUESTION, max_gen_toks=7)]) == [REPLY[:7]]
+    (costs,) = short.get_model_info()["eosbench"]["costs"].values()
+    assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (7, 2, 1)  # 3, 6, 7
+
+    cut = model(method, 3, "accept")
+    assert cut.generate_until([asked(QUESTION)]) == [REPLY[:3]]
+    (costs,) = cut.get_model_info()["eosbench"]["costs"].values()
+    assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (3, 0, 1)
