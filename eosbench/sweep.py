@@ -158,7 +158,7 @@ def _tasks_of(method: str, tasks: Sequence[str]) -> list[str]:
         return list(tasks)
     left_out = [task for task in tasks if task not in chosen]
     if left_out:
-        logger.warning("%s is left out of %s: %s", method, ", ".join(left_out), reason)
+        logger.warning("method %s is left out of %s: %s", method, ", ".join(left_out), reason)
     return chosen
 
 
@@ -191,11 +191,15 @@ def _arguments(given: Mapping[str, Any], method: str, predictors: Path | None) -
         raise ConfigurationError(
             f"no folder {predictors}: expected one with a fitted predictor per method, as eosbench fit makes it"
         )
+    if method in STRATEGIES:  # what the other methods are told of bounds has no meaning for it
+        from model_adapters.arguments import OF_BOUNDS
+
+        return {name: value for name, value in given.items() if name not in OF_BOUNDS} | {"method": method}
     folder = None if predictors is None else predictors / method
     if folder is not None and folder.is_dir():
         return {**given, "method": method, "predictor": str(folder)}
     pretrained = given.get("pretrained", embedded.NAME)
-    if method not in STRATEGIES and method_class(method).fitting in ("weights", "lengths") and pretrained != embedded.NAME:
+    if method_class(method).fitting in ("weights", "lengths") and pretrained != embedded.NAME:
         there = "--predictors names none" if folder is None else f"there is none at {folder}"
         raise PredictorError(
             f"method {method!r} needs a fitted predictor and {there}: make it with "

@@ -38,6 +38,7 @@ DECODING = (
     "cache",
 )  # a request may say, too
 DECIDE_ANSWERS = ("dtype", "method", "alpha", "rounding", "max_gen_toks", *DECODING, "overflow", "reference", "mc_num", "seed")
+OF_BOUNDS = ("predictor", "alpha", "rounding", "overflow", "reference")  # what only methods that predict a bound look at
 REFERENCES = ("task", "self")
 AUTO_BATCH_SIZE = 32  # answers do not depend on it
 
@@ -143,8 +144,9 @@ class Arguments:
 
     def _check_strategy(self, settings: DecodeConfig) -> None:
         load_strategy(self.method, self.options).check(settings)
-        for name, default in (("predictor", None), ("overflow", "accept")):
-            if getattr(self, name) != default:
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in OF_BOUNDS:
+            if getattr(self, name) != defaults[name]:
                 raise ConfigurationError(
                     f"method {self.method!r} decides the length while decoding and predicts no bound: "
                     f"{name}={getattr(self, name)!r} has no meaning for it, leave it out"

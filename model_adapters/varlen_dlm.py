@@ -4,8 +4,9 @@
     lm_eval --model varlen_dlm --model_args pretrained=GSAI-ML/LLaDA-8B-Instruct,method=classification,predictor=heads/llada-cls
     --tasks ...
 
-What lm-eval calls stands here; how texts and bounds come about is in answers.py, likelihoods are in scores.py. Every finished
-request goes to lm-eval's response cache at once, so that a killed run with --use_cache goes on where it was.
+What lm-eval calls stands here; how texts and bounds come about is in answers.py and strategy_answers.py, likelihoods are in
+scores.py. Every finished request goes to lm-eval's response cache at once, so that a killed run with --use_cache goes on where it
+was.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from eosbench.backbone import Backbone
 from eosbench.costs import Cost, Ledger
 from eosbench.errors import ConfigurationError
 from eosbench.lengths import LengthReader
-from eosbench.predictors import load_predictor
+from eosbench.predictors import FittedPredictor, load_predictor
 from eosbench.strategies import load_strategy
+from eosbench.strategies.protocol import Strategy
 from model_adapters import load_backbone
 from model_adapters.answers import Answers
 from model_adapters.arguments import Arguments, parse_arguments
@@ -37,6 +39,7 @@ from model_adapters.processes import Processes
 from model_adapters.requests import own_requests, read_requests
 from model_adapters.response_cache import guard
 from model_adapters.scores import Scores
+from model_adapters.strategy_answers import StrategyAnswers
 
 logger = logging.getLogger(__name__)
 
@@ -85,10 +88,15 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def _set_up(self, arguments: Arguments, processes: Processes, backbone: Backbone, reader: LengthReader) -> None:
         super().__init__()
         self.arguments, self.processes, self.backbone, self.reader = arguments, processes, backbone, reader
-        strategy = load_strategy(arguments.method, arguments.options) if arguments.decides_while_decoding else None
-        self.method = strategy or reader.predictors[arguments.method]
         self.ledger = Ledger(arguments.telemetry)
-        self.answers = Answers(arguments, backbone, reader, self.ledger, strategy)
+        self.method: FittedPredictor | Strategy
+        self.answers: Answers | StrategyAnswers
+        if arguments.decides_while_decoding:
+            self.method = load_strategy(arguments.method, arguments.options)
+            self.answers = StrategyAnswers(arguments, backbone, self.method, self.ledger)
+        else:
+            self.method = reader.predictors[arguments.method]
+            self.answers = Answers(arguments, backbone, reader, self.ledger)
         self.scores = Scores(arguments, backbone)
         self._spent_by_all: list[dict[str, dict[str, float]]] | None = None
         self.fingerprint = settings_fingerprint(backbone.spec, arguments, predictor_digest(arguments.predictor_folder()))

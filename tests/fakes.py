@@ -122,6 +122,18 @@ class ScriptedBackbone:
         return scoring_rows(self.hidden(input_ids, attention_mask), self.spec.logits_shifted)
 
 
+class SmallMemory(ScriptedBackbone):
+    """Runs out of memory at more than `most` rows, or at any number, with an error of someone's choice."""
+
+    most = 2
+    error: Exception = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        if len(input_ids) > self.most:
+            raise self.error
+        return super().hidden(input_ids, attention_mask)
+
+
 def table(tokens: Sequence[int], confidences: Sequence[float], vocab_size: int) -> torch.Tensor:
     """[T, V] logits whose softmax gives token tokens[i] the probability confidences[i] and shares the rest evenly."""
     logits_TV = torch.zeros(len(tokens), vocab_size)

@@ -13,7 +13,8 @@ and algorithm 1. Names and values of the options are the published ones.
 
 The longest canvas is the smaller of `max_gen_length` and the tokens that the request allows. The published code looks once more
 at an initial canvas that has reached it, which decides nothing and is left out here. Ours: every id that ends a text counts as
-EOS; guidance, where it is asked for, holds in both parts; the mask token is never chosen.
+EOS; guidance, where it is asked for, holds in both parts; the mask token is never chosen; with `stop_at_eos` a canvas is left as
+soon as no mask stands before its first EOS, since masks are only ever inserted where a mask stands.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from eosbench.backbone import Backbone, BackboneSpec
 from eosbench.decoding import DecodeConfig
 from eosbench.generation import Answer, Job
 from eosbench.predictors.protocol import check_share
-from eosbench.strategies.rows import Look, Seen, Steps, run
-from eosbench.strategies.rules import at_least, complete_blocks, confident, ending_id, refuse
+from eosbench.strategies.passes import Look, Seen, Steps, run
+from eosbench.strategies.rules import at_least, complete_blocks, confident, ending_id, refuse, settled
 
 __all__ = ["Daedal"]
 
@@ -92,7 +93,7 @@ class Daedal:
         self.check(job.settings)
         limit = min(self.limit, job.settings.gen_length)
         canvas_C = yield from self._initial_canvas(spec, limit)
-        return (yield from self._denoised(spec, canvas_C, limit, job.settings.block_length or limit))
+        return (yield from self._denoised(spec, canvas_C, limit, job.settings))
 
     def _initial_canvas(self, spec: BackboneSpec, limit: int) -> Steps:
         length = min(self.initial, limit)
@@ -104,9 +105,11 @@ class Daedal:
         ending = min(self.check_tokens // 2, limit - length)
         return torch.cat([torch.full((length,), spec.mask_id), torch.full((ending,), ending_id(spec))])
 
-    def _denoised(self, spec: BackboneSpec, canvas_C: torch.Tensor, limit: int, block_length: int) -> Steps:
-        start = 0
+    def _denoised(self, spec: BackboneSpec, canvas_C: torch.Tensor, limit: int, settings: DecodeConfig) -> Steps:
+        start, block_length = 0, settings.block_length or limit
         while (start := complete_blocks(canvas_C, start, block_length, spec.mask_id)) < len(canvas_C):
+            if settings.stop_at_eos and settled(canvas_C, spec):
+                break
             open_N = start + (canvas_C[start : start + block_length] == spec.mask_id).nonzero().squeeze(1)
             seen = yield Look(canvas_C, open_N)
             confidence_N = seen.first.confidence_N

@@ -14,7 +14,8 @@ section and published code (github.com/yjyddq/rho-EOS). One loop, one forward pa
 Three rules are ours, where the published code would lose text. It cuts K positions whatever stands there (a canvas of 64 whose
 answer is one token has rho 0.97, K 64, and ends empty): here only a tail of EOS tokens and of masks whose likeliest token is EOS
 is cut, and one of them stays. It does not go back to masks that it inserted into finished blocks: here the current block starts
-there. It adjusts no more once the limit was reached: here the canvas may still shrink.
+there. It adjusts no more once the limit was reached: here the canvas may still shrink. `stop_at_eos` waits for the last of the
+adjustments, because until then masks may be put before an EOS that stands.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
 from eosbench.generation import Answer, Job
 from eosbench.predictors.protocol import check_share
-from eosbench.strategies.rows import Look, Steps, run
-from eosbench.strategies.rules import at_least, complete_blocks, confident, refuse
+from eosbench.strategies.passes import Look, Steps, run
+from eosbench.strategies.rules import at_least, complete_blocks, confident, refuse, settled
 
 SCHEDULERS = ("const", "linear", "exp")
 DENSITY_STEP = 0.1
@@ -119,6 +120,8 @@ class RhoEos:
         canvas_C = torch.full((min(self.initial, limit),), spec.mask_id)
         start = passes = 0
         while (start := complete_blocks(canvas_C, start, block_length, spec.mask_id)) < len(canvas_C):
+            if job.settings.stop_at_eos and passes >= ADJUSTMENTS and settled(canvas_C, spec):
+                break
             masked_N = (canvas_C == spec.mask_id).nonzero().squeeze(1)
             scores = (yield Look(canvas_C, masked_N)).first
             inside = int((masked_N < start + block_length).sum())

@@ -1,4 +1,4 @@
-"""Rules that DAEDAL and rho-EOS share: what stays of a pass, which block is next, and which settings they have no place for.
+"""Rules that DAEDAL and rho-EOS share: what stays of a pass, which block is next, when a text is settled, what they refuse.
 
 Legend: C canvas, N masked positions.
 """
@@ -11,7 +11,7 @@ from eosbench.backbone import BackboneSpec
 from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
 
-__all__ = ["at_least", "complete_blocks", "confident", "ending_id", "refuse"]
+__all__ = ["at_least", "complete_blocks", "confident", "ending_id", "refuse", "settled"]
 
 
 def confident(confidence_N: torch.Tensor, threshold: float) -> torch.Tensor:
@@ -37,6 +37,16 @@ def complete_blocks(canvas_C: torch.Tensor, start: int, block_length: int, mask_
     while start < len(canvas_C) and not (canvas_C[start : start + block_length] == mask_id).any():
         start += block_length
     return min(start, len(canvas_C))
+
+
+def settled(canvas_C: torch.Tensor, spec: BackboneSpec) -> bool:
+    """An EOS stands before the first mask: no token that is still to come changes the text before it (docs/engine.md)."""
+    for token in canvas_C.tolist():
+        if token == spec.mask_id:
+            return False
+        if token in spec.eos_ids:
+            return True
+    return False
 
 
 def refuse(method: str, settings: DecodeConfig) -> None:

@@ -12,7 +12,7 @@ import torch
 from eosbench.continuous import ContinuousBatch
 from eosbench.decoding import DecodeConfig, denoise
 from eosbench.rows import Row
-from tests.fakes import EOS, MASK, ScriptedBackbone, table
+from tests.fakes import EOS, MASK, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import load_golden
 
 V = 12
@@ -174,18 +174,6 @@ def test_a_canvas_that_has_ended_already_costs_nothing() -> None:
 
 
 # Batches that do not fit.
-
-
-class SmallMemory(ScriptedBackbone):
-    """Runs out of memory at more than `most` rows, or at any number, with an error of someone's choice."""
-
-    most = 2
-    error: Exception = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
-
-    def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        if len(input_ids) > self.most:
-            raise self.error
-        return super().hidden(input_ids, attention_mask)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

@@ -71,6 +71,16 @@ def test_retry_ends_at_the_canvas() -> None:
     assert answer.cost.forward_passes == 5 + 5 + 2
 
 
+def test_a_larger_window_draws_anew() -> None:
+    """All tokens but EOS and mask are equally likely: equal draws for the old and the new half would give equal halves."""
+    logits_TV = torch.zeros(len(PROMPT) + 32, V)
+    logits_TV[:, EOS] = -1e9
+    job = Job(PROMPT, DecodeConfig(gen_length=32, temperature=1.0), window=16, seed=5)
+    (answer,) = answers(ScriptedBackbone(logits_TV, vocab_size=V), job, overflow="retry")
+    same = sum(first == second for first, second in zip(answer.tokens[:16], answer.tokens[16:], strict=True))
+    assert len(answer.tokens) == 32 and same < 8
+
+
 def test_an_answer_that_fits_is_not_retried() -> None:
     (answer,) = answers(saying(10), Job(PROMPT, DecodeConfig(gen_length=12), window=4), overflow="retry")
     assert (answer.tokens, answer.cost.retries, answer.cost.forward_passes) == ([10], 0, 4)

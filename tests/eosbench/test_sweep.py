@@ -189,7 +189,7 @@ def test_the_oracle_is_left_out_where_no_reference_is_sent(
     results = sweep(["oracle", "fixed"], [OTHER], tmp_path, model_args=MODEL, task_manager=manager, limit=1)
     assert set(results) == {"fixed"}
     assert [path.name for path in tmp_path.iterdir()] == ["fixed"]
-    assert f"the oracle is left out of {OTHER}: no reference answer is sent there" in caplog.text
+    assert f"method oracle is left out of {OTHER}: no reference answer is sent there" in caplog.text
 
 
 def test_strategies_run_where_no_bound_is_asked_for(
@@ -197,12 +197,13 @@ def test_strategies_run_where_no_bound_is_asked_for(
 ) -> None:
     """Those of `all` that decide the length while decoding: on the generation task, with their costs, and in the report."""
     methods = ["fixed", *STRATEGIES]
-    results = sweep(methods, [BENCHMARK, GENERATION], tmp_path, model_args=MODEL, task_manager=manager, limit=1, batch_size=2)
+    arguments = MODEL | {"overflow": "retry"}  # of bounds: the strategies are not told
+    results = sweep(methods, [BENCHMARK, GENERATION], tmp_path, model_args=arguments, task_manager=manager, limit=1, batch_size=2)
     assert list(results) == methods
     assert set(results["fixed"]["results"]) == {BENCHMARK, GENERATION}
     for method in STRATEGIES:
         assert set(results[method]["results"]) == {GENERATION}
-        assert f"{method} is left out of {BENCHMARK}: they ask for a bound before decoding" in caplog.text
+        assert f"method {method} is left out of {BENCHMARK}: they ask for a bound before decoding" in caplog.text
     runs = {run.method: run for run in read_runs(tmp_path)}
     for method in STRATEGIES:
         settings, costs = runs[method].settings, runs[method].tasks[GENERATION].costs

@@ -55,8 +55,9 @@ def test_retry(method: str, bound: int, windows: list[int]) -> None:
     dlm = model(method, bound, "retry")
     assert dlm.generate_until([asked(QUESTION)]) == [REPLY]
     prompt, passes, positions, before = len(dlm.tok_encode(QUESTION)), 0, 0, 0
-    for window in windows:  # a token a pass; a window's new tokens alone are still to be denoised
-        passes, positions, before = passes + window - before, positions + (window - before) * (prompt + window), window
+    for window in windows:  # a token a pass, from the left, up to the EOS; in a larger window the new tokens alone
+        new = min(window, len(REPLY) + 1) - before
+        passes, positions, before = passes + new, positions + new * (prompt + window), window
     if dlm.reader.reads_dlm(method):  # step zero, over prompt and canvas
         passes, positions = passes + 1, positions + prompt + CANVAS
     (costs,) = dlm.get_model_info()["eosbench"]["costs"].values()

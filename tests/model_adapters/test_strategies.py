@@ -33,12 +33,16 @@ def test_stop_strings_and_canvas_are_the_request_s(method: str) -> None:
     assert max(ids_BT.shape[1] for ids_BT, mask in backbone.passes if mask.all() and ids_BT[0, -1] == MASK) <= prompt + 64
 
 
-def test_a_request_for_a_bound_is_one_clear_error() -> None:
+def test_a_request_for_a_bound_is_one_clear_error_before_anything_is_computed() -> None:
     for method in STRATEGIES:
-        model = model_of(backbone_of(REPLIES), method=method)
-        expected = f"task task asks for a bound before decoding, but method '{method}' decides the length while decoding"
-        with pytest.raises(ConfigurationError, match=f"{expected} and predicts none: run it on generation tasks"):
-            model.generate_until([asked("One?"), benchmark("One?", "a")])
+        backbone = backbone_of(REPLIES)
+        expected = (
+            rf"task task asks for a bound before the first token is decoded, but method '{method}' decides the length while "
+            r"decoding and predicts none: run it on generation tasks \(varlen_instruct"
+        )
+        with pytest.raises(ConfigurationError, match=expected):
+            model_of(backbone, method=method).generate_until([asked("One?"), benchmark("One?", "a")])
+        assert not backbone.passes
 
 
 def test_costs_reach_results_and_telemetry(tmp_path: Path) -> None:
@@ -46,12 +50,12 @@ def test_costs_reach_results_and_telemetry(tmp_path: Path) -> None:
     model = model_of(backbone, method="blocks", max_gen_toks=16, block_length=2, telemetry=str(tmp_path / "costs.jsonl"))
     assert model.generate_until([asked("Two?")]) == ["bc"]
     (line,) = map(json.loads, (tmp_path / "costs.jsonl").read_text(encoding="utf-8").splitlines())
-    # blocks of 2, the EOS stands in the second: four passes of one token each, over BOS and four tokens of prompt
-    positions = 2 * (5 + 2) + 2 * (5 + 4)
-    assert (line["kind"], line["window"], line["forward_passes"], line["token_positions"]) == ("generate", 4, 4, positions)
+    # blocks of 2, the second begins with the EOS: three passes of one token each, over BOS and four tokens of prompt
+    positions = 2 * (5 + 2) + (5 + 4)
+    assert (line["kind"], line["window"], line["forward_passes"], line["token_positions"]) == ("generate", 4, 3, positions)
     assert "bound" not in line and "prediction" not in line
     (costs,) = model.get_model_info()["eosbench"]["costs"].values()
-    assert (costs["requests"], costs["mean_window"], costs["forward_passes"], costs["token_positions"]) == (1, 4, 4, positions)
+    assert (costs["requests"], costs["mean_window"], costs["forward_passes"], costs["token_positions"]) == (1, 4, 3, positions)
 
 
 def test_the_results_file_names_every_option() -> None:
@@ -78,6 +82,9 @@ def test_every_option_changes_the_fingerprint() -> None:
             "'daedal' decides the length while decoding.*overflow='retry' has no meaning",
         ),
         ({"method": "blocks", "predictor": "heads/x"}, "predictor='heads/x' has no meaning for it, leave it out"),
+        ({"method": "blocks", "alpha": "none"}, "alpha=None has no meaning for it, leave it out"),
+        ({"method": "daedal", "rounding": "block"}, "rounding='block' has no meaning for it, leave it out"),
+        ({"method": "rho_eos", "reference": "self"}, "reference='self' has no meaning for it, leave it out"),
         ({"method": "daedal", "steps": 64}, "method 'daedal' cannot work with steps=64"),
         ({"method": "rho_eos", "tokens_per_step": 2}, "method 'rho_eos' cannot work with steps=128"),
         ({"method": "rho_eos", "low_conf_threshold": 0.2}, "method 'rho_eos' has no option low_conf_threshold"),

@@ -398,7 +398,7 @@ def test_model_info_and_costs_by_hand() -> None:
 def test_a_calibration_is_reported() -> None:
     backbone = backbone_of({"q?": "abcde"})
     model = model_of(backbone, method="logit", variant="top1", rounding="none", alpha=0.1)
-    object.__setattr__(model.fitted, "calibration", Calibration({0.0: [2.0] * 20}, scale="linear"))  # type: ignore[dict-item]
+    object.__setattr__(model.method, "calibration", Calibration({0.0: [2.0] * 20}, scale="linear"))  # type: ignore[dict-item]
     assert record(model, benchmark("q?", "abcde")).bound == 7
     assert model.get_model_info()["eosbench"]["calibration"] == {"kind": "split_conformal", "alpha": 0.1, "samples": 20}
 

@@ -108,6 +108,17 @@ def test_no_mask_is_inserted_where_the_end_is_certain() -> None:
     assert canvases(backbone)[-1] == [10, 11, MASK, 13, 14, 15, EOS, EOS, EOS, EOS]
 
 
+def test_passes_that_only_fill_in_what_stands_behind_the_eos_are_left_out() -> None:
+    """Behind the EOS at 3 the script is never sure: five more passes, unless asked to stop."""
+    for stop in (False, True):
+        backbone = saying([10, 11, 12], lambda at, length: SURE if at <= 3 or length == 8 else 0.5)
+        options = SMALL | {"eos_confidence_threshold": 0.4, "low_conf_threshold": 0.0}
+        (answer,) = answers(load_strategy("daedal", options), backbone, job(gen_length=64, block_length=8, stop_at_eos=stop))
+        assert (answer.tokens, answer.ended) == ([10, 11, 12], True)
+        # A look at 8 masks, a pass for the first four tokens, and one for each of the other four.
+        assert answer.cost.forward_passes == (2 if stop else 6)
+
+
 def test_the_least_sure_mask_is_the_one() -> None:
     unsure = {1: 0.06, 4: 0.04, 5: 0.2}
     backbone = saying(range(10, 30), lambda at, length: unsure.get(at, SURE) if length == 8 else SURE)

@@ -76,6 +76,17 @@ def test_masks_are_put_before_the_first_eos_and_filled() -> None:
     assert answer.cost.token_positions == 7 + 9 + 7 + 9
 
 
+def test_an_eos_that_stands_does_not_end_it_while_masks_may_come_before_it() -> None:
+    """The case above, asked to stop at the EOS: its text is the same, for the EOS of the second pass was not the last word."""
+    options = {"initial_gen_length": 4, "expansion_factor": 2, "scheduler": "const"}
+    found = []
+    for stop in (False, True):
+        backbone = saying([10, 11, 12, 13], lambda at, length: SURE if length < 6 or at == 5 else 0.5)
+        (answer,) = answers(load_strategy("rho_eos", options), backbone, job(gen_length=8, block_length=4, stop_at_eos=stop))
+        found.append((answer.tokens, answer.ended))
+    assert found[0] == found[1]
+
+
 def test_a_fitting_canvas_is_left_alone() -> None:
     backbone = saying([10, 11, 12, 13])
     (answer,) = answers(load_strategy("rho_eos", {"initial_gen_length": 8}), backbone, job(gen_length=64, block_length=8))

@@ -14,7 +14,7 @@ from eosbench.generation import Answer
 from eosbench.predictors import METHODS
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 from tests.eosbench.strategies.scripts import PROMPT, V, answers, counting, job, saying
-from tests.fakes import EOS, ScriptedBackbone, table
+from tests.fakes import EOS, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import load_golden
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -31,7 +31,7 @@ def outcome(answer: Answer) -> tuple[Any, ...]:
 
 def test_a_strategy_is_a_file_of_its_name_and_a_row() -> None:
     folder = Path(__file__).parents[3] / "eosbench" / "strategies"
-    assert {file.stem for file in folder.glob("*.py")} - {"__init__", "protocol", "rows", "rules"} == set(STRATEGIES)
+    assert {file.stem for file in folder.glob("*.py")} - {"__init__", "protocol", "passes", "rules"} == set(STRATEGIES)
     assert (*METHODS, *STRATEGIES) == ALL_METHODS and not set(METHODS) & set(STRATEGIES)
     for method, target in STRATEGIES.items():
         module, name = target.split(":")
@@ -63,6 +63,39 @@ def test_a_row_that_is_done_makes_room_for_the_next(method: str) -> None:
     rows = [len(ids) for ids, _ in backbone.passes]
     assert sum(rows) == sum(answer.cost.forward_passes for answer in found)
     assert all(count == 2 for count in rows[: -max(answer.cost.forward_passes for answer in found)])
+
+
+@pytest.mark.parametrize("method", STRATEGIES)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_else_changes(
+    method: str, temperature: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = [job((10, 1 + 3 * n, 9), n, gen_length=32, block_length=5, temperature=temperature) for n in range(5)]
+    strategy, small = load_strategy(method, OPTIONS[method]), SmallMemory(counting().script, vocab_size=V)
+    assert list(map(outcome, answers(strategy, small, *jobs))) == list(map(outcome, answers(strategy, counting(), *jobs)))
+    assert {len(ids) for ids, _ in small.passes} <= {1, 2}
+    assert [record.args for record in caplog.records] == [(4, 2)]
+
+
+@pytest.mark.parametrize("method", STRATEGIES)
+def test_seconds_inside_the_model_are_a_part_of_all(method: str) -> None:
+    (answer,) = answers(load_strategy(method, OPTIONS[method]), counting(), job((10, 4, 9), gen_length=32, block_length=5))
+    assert 0 < answer.cost.model_seconds < answer.cost.seconds
+
+
+@pytest.mark.parametrize("method", STRATEGIES)
+def test_stopping_at_the_eos_changes_no_text(method: str) -> None:
+    golden = load_golden("llada-trained")
+    prompts = [golden.tensors[f"daedal.{case}.prompt"][0].tolist() for case in (0, 3, 5, 7)]
+    strategy, passes = load_strategy(method, {} if method == "blocks" else {"initial_gen_length": 16}), {}
+    for stop in (False, True):
+        jobs = [job(prompt, gen_length=64, block_length=16, stop_at_eos=stop) for prompt in prompts]
+        found = dict(strategy.generate(golden.backbone, jobs))
+        passes[stop] = sum(answer.cost.forward_passes for answer in found.values())
+        if not stop:
+            texts = {index: answer.tokens for index, answer in found.items()}
+    assert {index: answer.tokens for index, answer in found.items()} == texts
+    assert passes[True] <= passes[False]
 
 
 @pytest.mark.parametrize("method", ["daedal", "rho_eos"])
