@@ -21,16 +21,20 @@ Legend: B rows, T tokens of prompt and window.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any
 
 import torch
 
-from eosbench.instruct import NOT_EXACT, stream
+from eosbench.instruct import NOT_EXACT, Instruction, stream
 
-EVERY_NTH_OPEN_ENDED = 3  # of the families without one right answer, whose words no training can predict
+SHARES = {  # of a family's documents that are trained on; 1 where nothing is said
+    **dict.fromkeys(NOT_EXACT, 1 / 3),  # whose words no training can predict
+    **dict.fromkeys(("rows", "spell", "sums", "count"), 2),  # learnt last
+}
 _SORTED_AT_ONCE = 4_096  # rows among which those of like length are looked for
 
 
@@ -43,13 +47,19 @@ class Row:
 
 
 def tokenize_train_split(tokenizer: Any, size: int) -> list[Row]:
-    """The first `size` documents of the train split; of the open-ended families every third alone."""
-    drawn = list(islice(stream("train"), size))
-    open_ended = [document for document in drawn if document.family in NOT_EXACT]
-    documents = [document for document in drawn if document.family not in NOT_EXACT] + open_ended[::EVERY_NTH_OPEN_ENDED]
+    """The first `size` documents of the train split, those of each family thinned or repeated as SHARES says."""
+    by_family: dict[str, list[Instruction]] = defaultdict(list)
+    for document in islice(stream("train"), size):
+        by_family[document.family].append(document)
+    documents = [d for family, drawn in by_family.items() for d in _share(drawn, SHARES.get(family, 1))]
     prompts = tokenizer([document.prompt for document in documents])["input_ids"]
     responses = tokenizer([document.response for document in documents], add_special_tokens=False)["input_ids"]
     return [Row(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
+
+
+def _share(documents: list[Instruction], share: float) -> list[Instruction]:
+    """The first part of the documents, or all of them more than once."""
+    return list(islice(cycle(documents), int(share * len(documents))))
 
 
 def batches(

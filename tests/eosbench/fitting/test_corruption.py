@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eosbench.fitting.corruption import EVERY_NTH_OPEN_ENDED, Row, batches, draw_masks, tokenize_train_split
-from eosbench.instruct import NOT_EXACT, stream
+from eosbench.fitting.corruption import Row, batches, draw_masks, tokenize_train_split
+from eosbench.instruct import stream
 
 EOS = 1
 
@@ -78,11 +78,11 @@ def test_a_batch_holds_whole_rows_filled_up_with_eos() -> None:
     assert seen > 40  # every row in the first round, then the next
 
 
-@pytest.mark.parametrize("size", [200])
-def test_open_ended_families_are_thinned_out(size: int) -> None:
-    rows = tokenize_train_split(Bytes(), size)
-    documents = list(islice(stream("train"), size))
-    open_ended = sum(document.family in NOT_EXACT for document in documents)
-    assert len(rows) == size - open_ended + -(-open_ended // EVERY_NTH_OPEN_ENDED)
-    assert rows[0].prompt == [100, *documents[0].prompt.encode()]
-    assert rows[0].response == list(documents[0].response.encode())
+def test_families_are_thinned_or_repeated() -> None:
+    rows = tokenize_train_split(Bytes(), 200)
+    trained = Counter(bytes(row.prompt[1:]).decode() for row in rows)
+    for family, share in {"list": 1 / 3, "story": 1 / 3, "sums": 2, "rows": 2, "copy": 1, "yes_no": 1}.items():
+        drawn = [document.prompt for document in islice(stream("train"), 200) if document.family == family]
+        assert sum(trained[prompt] for prompt in set(drawn)) == int(share * len(drawn))
+    assert rows[0].prompt == [100, *next(stream("train")).prompt.encode()]
+    assert rows[0].response == list(next(stream("train")).response.encode())
