@@ -106,13 +106,7 @@ def sweep(
 
     first = next(iter(runs.values()))
     processes = Processes(first.device)
-    backbone = load_backbone(
-        str(embedded.MODEL) if first.is_embedded else first.pretrained,
-        device=processes.device,
-        dtype=first.dtype,
-        revision=first.revision,
-        trust_remote_code=first.trust_remote_code,
-    )
+    backbone = load_backbone(**first.loading(), device=processes.device)
     fitted = {
         method: load_predictor(method, run.predictor_folder(), backbone=backbone, canvas=run.max_gen_toks, options=run.options)
         for method, run in runs.items()

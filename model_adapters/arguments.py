@@ -49,7 +49,9 @@ class Arguments:
 
     Attributes:
         pretrained: folder or hub id of the DLM; "embedded" is the model that comes with the package.
-        revision, dtype, trust_remote_code: as in transformers.
+        revision, dtype, trust_remote_code, attn_implementation, device_map: as in transformers; see model_adapters.load_backbone.
+        parallelize: as in lm-eval's hf: device_map=auto, which spreads the layers over all GPUs.
+        logits_shifted: whether raw row i scores token i + 1, where the checkpoint does not say it right.
         method: how the length is found: predicted, or decided while decoding; by default as the embedded model does, and `fixed`
             for any other.
         predictor: folder of the fitted predictor (`eosbench fit`); the embedded model brings its own.
@@ -75,6 +77,10 @@ class Arguments:
     revision: str | None = None
     dtype: str = "float32"
     trust_remote_code: bool = False
+    attn_implementation: str | None = None
+    device_map: str | None = None
+    parallelize: bool = False
+    logits_shifted: bool | None = None
     method: str = ""
     predictor: str | None = None
     alpha: float | None = 0.05
@@ -136,6 +142,18 @@ class Arguments:
     @property
     def is_embedded(self) -> bool:
         return self.pretrained == embedded.NAME
+
+    def loading(self) -> dict[str, Any]:
+        """What `load_backbone` is told, but for the device."""
+        return {
+            "path_or_hub_id": str(embedded.MODEL) if self.is_embedded else self.pretrained,
+            "dtype": self.dtype,
+            "revision": self.revision,
+            "trust_remote_code": self.trust_remote_code,
+            "attn_implementation": self.attn_implementation,
+            "device_map": self.device_map or ("auto" if self.parallelize else None),
+            "logits_shifted": self.logits_shifted,
+        }
 
     @property
     def decides_while_decoding(self) -> bool:

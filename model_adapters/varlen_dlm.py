@@ -21,7 +21,6 @@ from lm_eval.api.model import CacheHook, TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tqdm import tqdm
 
-from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.costs import Cost, Ledger
 from eosbench.errors import ConfigurationError
@@ -60,13 +59,7 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         report_errors_plainly()
         arguments = parse_arguments(model_args)
         processes = Processes(arguments.device)
-        backbone = load_backbone(
-            str(embedded.MODEL) if arguments.is_embedded else arguments.pretrained,
-            device=processes.device,
-            dtype=arguments.dtype,
-            revision=arguments.revision,
-            trust_remote_code=arguments.trust_remote_code,
-        )
+        backbone = load_backbone(**arguments.loading(), device=processes.device)
         predictors = {}
         if not arguments.decides_while_decoding:
             predictors[arguments.method] = load_predictor(

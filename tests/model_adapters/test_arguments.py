@@ -29,6 +29,16 @@ def test_strings_and_numbers_become_their_type() -> None:
     assert (arguments.mc_num, arguments.options) == (8, {"q": 0.3})
 
 
+def test_what_loading_is_told() -> None:
+    plain = parsed(pretrained="some/model").loading()
+    assert (plain["path_or_hub_id"], plain["device_map"], plain["logits_shifted"]) == ("some/model", None, None)
+    told = parsed(pretrained="m", parallelize=True, logits_shifted="False", attn_implementation="eager", revision="v1").loading()
+    assert (told["device_map"], told["logits_shifted"]) == ("auto", False)
+    assert (told["attn_implementation"], told["revision"]) == ("eager", "v1")
+    assert parsed(pretrained="m", device_map="balanced", parallelize="True").loading()["device_map"] == "balanced"
+    assert parsed().loading()["path_or_hub_id"].endswith("embedded/model")
+
+
 def test_none_has_a_meaning_where_there_is_one() -> None:
     assert parsed(alpha=None).alpha is None
     assert parsed(alpha="none").alpha is None
