@@ -63,7 +63,7 @@ FUNCTIONS = f"""
 import importlib.util
 import datasets
 
-spec = importlib.util.spec_from_file_location("instruct_task", {str(REPOSITORY / "tasks" / "instruct" / "task.py")!r})
+spec = importlib.util.spec_from_file_location("instruct_task", {str(REPOSITORY / "tasks" / "task.py")!r})
 task = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(task)
 ReferenceTask, process_results = task.ReferenceTask, task.process_results
