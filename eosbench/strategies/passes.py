@@ -8,10 +8,10 @@ says of it, and returns the canvas when it is done.
         canvas_C[masked_N] = seen.first.tokens_N
         return canvas_C
 
-`run` puts as many rows as fit into every pass, whatever their lengths: padding stands on the left and is masked, and a row that
-is done makes room for the next one. Rows share passes and nothing else, so no answer depends on the batch. The continuous batch
-of eosbench/continuous.py scores one block of a canvas of fixed length; these rules look where they like, and decide from what
-they see how long the canvas is that they look at next.
+`run` has more rows under way than a pass takes and puts those of like length into each, since canvases grow apart: padding stands
+on the left and is masked, and a row that is done makes room for the next one. Rows share passes and nothing else, so no answer
+depends on the batch. The continuous batch of eosbench/continuous.py scores one block of a canvas of fixed length; these rules
+look where they like, and decide from what they see how long the canvas is that they look at next.
 
 Legend: R rows of a pass, P prompt, C canvas of one row, T columns, N positions of one canvas, D width, V vocabulary.
 """
@@ -36,7 +36,9 @@ from eosbench.scoring import left_pad, logits_in_pieces, without_prompt
 from eosbench.timing import TimedBackbone
 from eosbench.unmasking import choose_tokens
 
-__all__ = ["Look", "Scores", "Seen", "Steps", "run"]
+FULL_ENOUGH = 0.75  # how much of a padded batch must be tokens
+
+__all__ = ["FULL_ENOUGH", "Look", "Scores", "Seen", "Steps", "run"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +95,10 @@ def run(
     for _, group in groupby(order, key=lambda index: _kind(jobs[index])):
         waiting, underway = deque(group), list[_Underway]()
         while waiting or underway:
-            while waiting and len(underway) < size.limit:
+            while waiting and len(underway) < 2 * size.limit:
                 index = waiting.popleft()
                 underway.append(_Underway(backbone, index, jobs[index], steps(jobs[index])))
-            started, in_model, rows = time.perf_counter(), timed.seconds, underway[: size.limit]
+            started, in_model, rows = time.perf_counter(), timed.seconds, _alike(underway, size.limit)
             with size.halved_if_out_of_memory(len(rows)) as attempt:
                 seen = _pass(timed, rows)
             if not attempt.succeeded:  # no row has been told anything: fewer of them look again
@@ -113,6 +115,24 @@ def run(
 def _kind(job: Job) -> tuple[float, float]:
     """What rows of one pass must have in common."""
     return job.settings.cfg_scale, job.settings.temperature
+
+
+def _alike(rows: Sequence[_Underway], limit: int) -> list[_Underway]:
+    """As many rows as possible, up to the limit, that fill a padded batch well enough; the longest of equally many."""
+    longest_first = sorted(rows, key=len, reverse=True)
+    best: list[_Underway] = []
+    for start, longest in enumerate(longest_first):
+        batch: list[_Underway] = []
+        tokens = 0
+        for row in longest_first[start : start + limit]:
+            tokens += len(row)
+            if tokens < FULL_ENOUGH * len(longest) * (len(batch) + 1):
+                break
+            batch.append(row)
+        best = max(best, batch, key=len)
+        if len(best) >= min(limit, len(rows) - start - 1):  # no later start has more
+            break
+    return best
 
 
 class _Underway:
@@ -132,15 +152,17 @@ class _Underway:
         self._steps = steps
         self.look = next(steps)
 
-    def generator(self, device: torch.device) -> torch.Generator | None:
-        """The random numbers of the coming pass, however often it is tried; None where nothing is drawn."""
-        if self.settings.temperature == 0:
-            return None
+    def __len__(self) -> int:
+        """Tokens of the coming pass."""
+        return len(self.prompt_P) + len(self.look.canvas_C)
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        """The random numbers of the coming pass, however often it is tried."""
         return torch.Generator(device).manual_seed(self.seed + self.cost.forward_passes)
 
     def go_on(self, seen: Seen) -> None:
         """Takes what a pass said, asks for more of it, and pays for the pass."""
-        positions, self.scored = len(self.prompt_P) + len(self.look.canvas_C), len(self.look.positions_N)
+        positions, self.scored = len(self), len(self.look.positions_N)
         try:
             self.look = self._steps.send(seen)
         except StopIteration as finished:

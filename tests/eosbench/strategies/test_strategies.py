@@ -13,6 +13,7 @@ from eosbench.errors import ConfigurationError
 from eosbench.generation import Answer
 from eosbench.predictors import METHODS
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
+from eosbench.strategies.passes import FULL_ENOUGH
 from tests.eosbench.strategies.scripts import PROMPT, V, answers, counting, job, saying
 from tests.fakes import EOS, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import load_golden
@@ -56,13 +57,16 @@ def test_batches_change_no_answer_and_no_cost(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["daedal", "rho_eos"])
-def test_a_row_that_is_done_makes_room_for_the_next(method: str) -> None:
+def test_passes_are_full_of_rows_of_like_length(method: str) -> None:
+    """Canvases grow apart, up to 40: no pass is mostly padding, and a row that is done makes room for the next."""
     backbone = counting()
-    jobs = [job((10, 1 + 5 * (n % 3), 9), n, gen_length=32, block_length=5) for n in range(6)]
-    found = answers(load_strategy(method, OPTIONS[method]), backbone, *jobs, batch_size=2)
-    rows = [len(ids) for ids, _ in backbone.passes]
+    jobs = [job((10, 1 + 5 * (n % 6), 9), n, gen_length=40, block_length=5) for n in range(24)]
+    found = answers(load_strategy(method, OPTIONS[method]), backbone, *jobs, batch_size=4)
+    rows = [len(ids_RT) for ids_RT, _ in backbone.passes]
     assert sum(rows) == sum(answer.cost.forward_passes for answer in found)
-    assert all(count == 2 for count in rows[: -max(answer.cost.forward_passes for answer in found)])
+    assert max(rows) == 4 and sum(rows) > 3 * len(rows)
+    assert all(mask_RT.float().mean() >= FULL_ENOUGH for _, mask_RT in backbone.passes)
+    assert max(answer.cost.window for answer in found) > 4 * min(answer.cost.window for answer in found)
 
 
 @pytest.mark.parametrize("method", STRATEGIES)
