@@ -86,9 +86,12 @@ def write_report(results: str | Path, output: str | Path, *, console: Console | 
 def make_tables(runs: Sequence[Run], documents: pd.DataFrame) -> Tables:
     """Every table of a report, from runs and the documents that they logged."""
     from eosbench.report.comparison import compare, costs, families
+    from eosbench.report.curves import coverage_area
     from eosbench.report.exports import Tables
     from eosbench.report.significance import compare_pairs, rank_table
 
+    if "coverage" in documents:  # some bound task logged its documents
+        documents = documents.assign(area=coverage_area(documents["coverage"], documents["compute_ratio"]))
     comparison = compare(runs, documents)
     by_family = {
         benchmark: families(runs, documents, benchmark, comparison.fractions(benchmark)[0]) for benchmark in comparison.benchmarks

@@ -13,6 +13,7 @@ class Column:
         percent: values are shares of one and are printed times 100.
         share: values are counts of documents over documents, so that their interval is Wilson's.
         main: stands in the headline table.
+        signed: values may be negative.
     """
 
     key: str
@@ -22,6 +23,7 @@ class Column:
     share: bool = False
     digits: int = 1
     main: bool = False
+    signed: bool = False
 
 
 BOUND_COLUMNS = (
@@ -50,7 +52,6 @@ BOUND_COLUMNS = (
         "saved",
         "saved",
         "Tokens of the full canvas that need not be denoised (canvas minus bound), averaged over documents. Higher is better.",
-        main=True,
     ),
     Column("rmse", "rmse", "Root mean square of bound minus reference length, in tokens. Lower is better.", main=True),
     Column(
@@ -70,9 +71,10 @@ BOUND_COLUMNS = (
     ),
     Column(
         "area",
-        "curve area",
-        "Area under coverage against compute ratio as all predictions are scaled by one factor: how well the method tells short "
-        "answers from long ones, whatever its calibration. 1 is out of reach, higher is better.",
+        "area",
+        "Area under the share of documents covered within a compute budget, from 1/1024 of the full canvas to all of it on a "
+        "logarithmic axis: every halving of compute earns a covered document a tenth. Higher is better; the full canvas has 0, "
+        "nothing has more than the oracle.",
         digits=3,
         main=True,
     ),
@@ -121,8 +123,8 @@ RELATIVE_COLUMNS = (
     Column(
         "area",
         "area",
-        "Area under the method's curve of quality against compute, the full canvas being 1; lost quality weighs exponentially. "
-        "Higher is better, the fixed canvas has 0.",
+        "Area under the method's curve of quality against compute: every halving of the full canvas's compute at undiminished "
+        "quality earns a tenth of that quality, lost quality weighs exponentially. Higher is better, the fixed canvas has 0.",
         digits=3,
     ),
 )

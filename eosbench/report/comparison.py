@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eosbench.report.columns import BOUND_COLUMNS, COST_COLUMNS, FAMILY_COLUMNS, RELATIVE_COLUMNS, SECONDS, Column
-from eosbench.report.curves import coverage_curve, curve_area, staircase_area
+from eosbench.report.curves import staircase_area
 from eosbench.report.statistics import bootstrap, percentiles
 from eosbench.report.tables import Row, Table, in_order
 from eosbench.results import Run, Score, TaskResult
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 QUALITY = ("exact_match", "exact_match,flexible-extract", "exact_match,strict-match", "pass@1", "acc_norm", "acc")  # first found
-BOUND_KEYS = tuple(column.key for column in BOUND_COLUMNS if column.key != "area")
+BOUND_KEYS = tuple(column.key for column in BOUND_COLUMNS)
 
 
 def compare(runs: Iterable[Run], documents: pd.DataFrame) -> Table:
@@ -40,14 +40,10 @@ def compare(runs: Iterable[Run], documents: pd.DataFrame) -> Table:
         bounds = sorted(
             (task for task in run.tasks.values() if task.benchmark), key=lambda task: (task.benchmark or "", task.fraction or 0)
         )
-        seen: set[str | None] = set()
         for task in bounds:
             frame = logged.get((run.name, task.task))
             cells = bound_cells(frame, BOUND_KEYS) if frame is not None else {}
             cells = {key: _reported(task, key, cells.get(key)) for key in BOUND_KEYS if key in cells or key in task.scores}
-            if frame is not None and task.benchmark not in seen:  # the least unmasked fraction
-                cells["area"] = _curve_area(frame)
-            seen.add(task.benchmark)
             censored = 0 if frame is None else int(frame["censored"].sum())
             rows.append(Row(run, cells | shared, task.documents, censored, task.benchmark, task.fraction))
         if not bounds:
@@ -96,7 +92,8 @@ def costs(runs: Iterable[Run], documents: pd.DataFrame) -> Table:
                 cells["area"] = areas[run.name, task.task]
             rows.append(Row(run, cells, task.documents, task=task.task))
     title, digits = ("quality %", 1) if percent else ("quality", 3)
-    quality = Column("quality", title, "The task's own score, as lm-eval computes it.", percent=percent, digits=digits)
+    meaning = "The task's own score, as lm-eval computes it."
+    quality = Column("quality", title, meaning, percent=percent, share=percent, digits=digits, signed=not percent)
     return Table((quality, *RELATIVE_COLUMNS, *COST_COLUMNS), rows).used()
 
 
@@ -122,6 +119,7 @@ def reference_run(run: Run, task: str, runs: Sequence[Run], method: str) -> Run 
 
 def bound_cells(frame: pd.DataFrame, keys: Sequence[str]) -> dict[str, Score]:
     """Means over one run's documents of one task, with standard errors and resampled intervals."""
+    keys = [key for key in keys if key in frame or key == "rmse"]
     names = ["squared_error" if key == "rmse" else key for key in keys]
     values_NM = frame[names].to_numpy(dtype=np.float64)
     low_M, high_M = percentiles(bootstrap(values_NM))
@@ -147,15 +145,6 @@ def _reported(task: TaskResult, key: str, own: Score | None) -> Score:
     return Score(reported.value, stderr, own.count, own.low, own.high)
 
 
-def _curve_area(frame: pd.DataFrame) -> Score:
-    known = frame[frame["censored"] == 0]
-    if not len(known):
-        return Score(math.nan)
-    value, areas_R = curve_area(coverage_curve(*(known[name] for name in ("prediction", "length", "prompt_length", "canvas"))))
-    (low,), (high,) = percentiles(areas_R[:, None])
-    return Score(value, count=len(known), low=float(low), high=float(high))
-
-
 def _quality(task: TaskResult, frame: pd.DataFrame | None) -> Score:
     metric = quality_metric(task) or ""
     reported = task.scores[metric]
@@ -170,7 +159,8 @@ def _quality_column(name: str, runs: Sequence[Run]) -> Column:
     percent = metric in QUALITY
     title = f"{name} {metric.split(',')[0].replace('_', ' ')}{' %' if percent else ''}"
     meaning = f"Score of the generation task {name}, answered inside the predicted windows. Higher is better."
-    return Column(f"quality:{name}", title, meaning, percent=percent, share=percent, digits=1 if percent else 3, main=True)
+    digits = 1 if percent else 3
+    return Column(f"quality:{name}", title, meaning, percent=percent, share=percent, digits=digits, main=True, signed=not percent)
 
 
 def _seconds(run: Run) -> dict[str, Score]:

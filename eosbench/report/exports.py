@@ -67,7 +67,7 @@ def _sections(tables: Tables) -> list[tuple[str, Table]]:
         fractions = comparison.fractions(benchmark)
         sections.append((f"{benchmark}, {fractions[0]:.0%} unmasked", comparison.at(benchmark, fractions[0]).used()))
         every = [row for row in comparison.rows if row.benchmark == benchmark]
-        bounds = tuple(column for column in comparison.columns if not column.key.startswith(("quality:", "seconds", "area")))
+        bounds = tuple(column for column in comparison.columns if not column.key.startswith(("quality:", "seconds")))
         sections.append((f"{benchmark}, every unmasked fraction", Table(bounds, every).used()))
         if benchmark in tables.families:
             sections.append((f"{benchmark}, by data family, {fractions[0]:.0%} unmasked", tables.families[benchmark]))

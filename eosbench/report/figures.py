@@ -59,8 +59,8 @@ EOS_AVERAGE = (
     "laid over each other at their true end (dashed). Ideal is a step from 0 to 1 at that line."
 )
 EOS_PROMPTS = (
-    "The same for single prompts, from a short answer to a long one. A clean step at the true end makes a tight bound; a slow "
-    "rise, or a plateau below 1, makes a bound that calibration has to stretch."
+    "The probability that the answer has ended at each canvas position, for single prompts with short and long answers. A clean "
+    "step at the true end makes a tight bound; a slow rise, or a plateau below 1, makes one that calibration has to stretch."
 )
 CALIBRATION = (
     "Where a method says that the answer has ended with some probability: how often it has. On the diagonal probabilities mean "

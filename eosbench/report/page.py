@@ -11,23 +11,21 @@ import hashlib
 import math
 from collections.abc import Sequence
 from importlib.resources import files
-from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eosbench.report.columns import Column
 from eosbench.report.exports import Tables
 from eosbench.report.figures import Drawing, themed_svg
-from eosbench.report.style import COLOURS
-from eosbench.report.tables import Row, interval, text
+from eosbench.report.samples import sample_data
+from eosbench.report.tables import BELOW, Row, interval, places, text
 from eosbench.results import Run, Score, Skipped
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SAMPLES = 48  # documents in the browser, spread over families
-CLIP = 1500  # characters of a prompt or an answer
 SKIPPED_SHOWN = 100
+PAIRS_SHOWN = 300
 
 
 def render_page(
@@ -49,8 +47,10 @@ def render_page(
     environment = Environment(
         loader=PackageLoader("eosbench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(cell=text, sort_key=_sort_key, tip=_tip)
+    environment.globals.update(cell=text, sort_key=_sort_key, tip=_tip, places=places)
     names = list(dict.fromkeys(row.run.name for row in tables.comparison.rows))
+    tasks = [*tables.comparison.benchmarks, *sorted({row.task for row in tables.generation.rows if row.task})]
+    pairs = sorted(tables.pairs, key=lambda pair: (not pair.significant, pair.task, pair.metric))
     return environment.get_template(
         "page.html.jinja"
     ).render(
@@ -61,11 +61,18 @@ def render_page(
         policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
         comparison=tables.comparison.used(),
         generation=tables.generation,
+        families=tables.families,
+        ranks=tables.ranks,
+        pairs=pairs[:PAIRS_SHOWN],
+        pairs_unlisted=max(0, len(pairs) - PAIRS_SHOWN),
+        names=names,
+        tasks=tasks,
+        below=BELOW,
         pictures=[(drawing, _data_uri(svg)) for drawing, svg in pictures],
         skipped=skipped[:SKIPPED_SHOWN],
         unlisted=max(0, len(skipped) - SKIPPED_SHOWN),
         settings=[(run, _settings(run)) for run in runs],
-        samples=_samples(documents, names),
+        samples=sample_data(documents, names),
     )
 
 
@@ -103,40 +110,3 @@ def _settings(run: Run) -> list[tuple[str, str]]:
         elif name != "costs":
             pairs.append((name, "none" if value is None else str(value)))
     return pairs
-
-
-def _samples(documents: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
-    """What the sample browser shows: texts once a document, and per fraction the revealed positions and each run's bound."""
-    bounds = documents[documents["benchmark"].notna()]
-    shown = []
-    for benchmark, document in _spread(bounds):
-        rows = bounds[(bounds["benchmark"] == benchmark) & (bounds["document"] == document)]
-        views: dict[float, dict[str, Any]] = {}
-        for row in rows.sort_values("fraction", kind="stable").to_dict("records"):
-            revealed = [int(position) for position in row["revealed"]]
-            view = views.setdefault(
-                float(row["fraction"]), {"fraction": float(row["fraction"]), "revealed": revealed, "bounds": []}
-            )
-            view["bounds"].append({"run": names.index(row["run"]), "bound": int(row["bound"])})
-            view["bounds"].sort(key=lambda shown: shown["run"])
-        first = rows.iloc[0]
-        about = {"family": first["family"] or "", "prompt": _clip(first["prompt"]), "answer": _clip(first["answer"])}
-        sizes = {"length": int(first["length"]), "canvas": int(first["canvas"])}
-        shown.append({"benchmark": benchmark, **about, **sizes, "views": list(views.values())})
-    return {"runs": list(names), "colours": [COLOURS[index % len(COLOURS)] for index in range(len(names))], "documents": shown}
-
-
-def _spread(bounds: pd.DataFrame) -> list[tuple[str, str]]:
-    """Up to SAMPLES (benchmark, document) pairs, one of each benchmark and family in turn, long-winded families first."""
-    queues: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    first = bounds.drop_duplicates(["benchmark", "document"])
-    typical = first.groupby("family", dropna=False)["length"].median()
-    for benchmark, family, document in zip(first["benchmark"], first["family"], first["document"], strict=True):
-        queues.setdefault((benchmark, family or ""), []).append((benchmark, document))
-    ranked = sorted(queues, key=lambda key: -typical.get(key[1] or None, 0.0))
-    turns = zip_longest(*(queues[key] for key in ranked))
-    return [pair for turn in turns for pair in turn if pair is not None][:SAMPLES]
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= CLIP else text[:CLIP] + " …"

@@ -70,7 +70,7 @@ def safety(rows: Sequence[Row], names: Sequence[str], documents: pd.DataFrame) -
         own = known[known["run"] == name]
         if not len(own):
             continue
-        curve = coverage_curve(*(own[column] for column in ("prediction", "length", "prompt_length", "canvas")))
+        curve = coverage_curve(*(own[column] for column in ("prediction", "length", "canvas")))
         axes.plot(np.maximum(curve.mean_overshoot_S, 0.5), 100 * curve.coverage_S, **line(index))
         row = next(row for row in rows if row.run.name == name)
         stands = [row.cells.get(key, Score(math.nan)).value for key in ("overshoot", "coverage")]

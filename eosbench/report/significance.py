@@ -22,7 +22,7 @@ from eosbench.results import Run, Score
 if TYPE_CHECKING:
     import pandas as pd
 
-HIGHER_IS_BETTER = {"coverage": True, "overshoot": False, "accuracy": True, "compute_ratio": False}
+HIGHER_IS_BETTER = {"coverage": True, "overshoot": False, "accuracy": True, "compute_ratio": False, "area": True}
 EXACT = ("coverage",)
 
 
@@ -98,7 +98,10 @@ def rank_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> Table:
                 for cell, rank in zip(cells, ranks(len(competitors), won), strict=True):
                     cell[key] = Score(float(rank))
         size = max(pair.documents for pair in own)
-        rows += [Row(run, cell, size, task=task) for run, cell in zip(competitors, cells, strict=True)]
+        rows += [
+            Row(run, cell, size, benchmark=run.tasks[task].benchmark, task=task)
+            for run, cell in zip(competitors, cells, strict=True)
+        ]
     return Table(tuple(columns.values()), rows)
 
 

@@ -7,7 +7,7 @@ says how it is printed, so that the page, Markdown, CSV and LaTeX agree. NaN is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,18 +92,19 @@ def interval(score: Score, column: Column) -> tuple[float, float]:
         return wilson(score.value, score.count)
     if not math.isnan(score.low):
         return score.low, score.high
-    return score.value - 1.96 * score.stderr, score.value + 1.96 * score.stderr
+    low, high = score.value - 1.96 * score.stderr, score.value + 1.96 * score.stderr
+    return low if column.signed or math.isnan(low) else max(low, 0.0), high
 
 
 def heads(table: Table) -> list[str]:
-    return ["method", *(name for name, _ in _places(table)), *(column.title for column in table.columns), "n"]
+    return ["method", *(name for name, _ in places(table)), *(column.title for column in table.columns), "n"]
 
 
 def texts(table: Table) -> list[list[str]]:
     """The cells of a table as they are printed, first the run and what it ran on, last the number of documents."""
-    places = _places(table)
+    where = places(table)
     return [
-        [row.run.name, *(place(row) for _, place in places), *(text(row, column) for column in table.columns), str(row.documents)]
+        [row.run.name, *(place(row) for _, place in where), *(text(row, column) for column in table.columns), str(row.documents)]
         for row in table.rows
     ]
 
@@ -127,15 +128,16 @@ def flat(table: Table) -> list[dict[str, Any]]:
     return lines
 
 
-def _places(table: Table) -> list[tuple[str, Any]]:
+def places(table: Table) -> list[tuple[str, Callable[[Row], str]]]:
     """What tells the rows of one run apart: heading, and the row's text."""
-    rows, places = table.rows, []
+    rows = table.rows
+    found: list[tuple[str, Callable[[Row], str]]] = []
     if any(row.task for row in rows):
-        places.append(("task", lambda row: row.task or "–"))
+        found.append(("task", lambda row: row.task or "–"))
     elif len({row.benchmark for row in rows if row.benchmark}) > 1:
-        places.append(("benchmark", lambda row: row.benchmark or "–"))
+        found.append(("benchmark", lambda row: row.benchmark or "–"))
     if any(row.family is not None for row in rows):
-        places.append(("family", lambda row: row.family or "–"))
+        found.append(("family", lambda row: row.family or "–"))
     elif not any(row.task for row in rows):
-        places.append(("unmasked %", lambda row: "–" if row.fraction is None else f"{row.fraction * 100:.0f}"))
-    return places
+        found.append(("unmasked %", lambda row: "–" if row.fraction is None else f"{row.fraction * 100:.0f}"))
+    return found
