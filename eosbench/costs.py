@@ -30,7 +30,7 @@ class Cost:
         window: the final window in tokens, the bound for a bare prediction, 0 for a likelihood.
         forward_passes, token_positions, flops: see docs/costs.md.
         seconds: wall time.
-        truncated: 1 where the last window held no EOS.
+        truncated: 1 where the last window held no EOS and no stop string.
         retries: how often the window grew.
         model_seconds: the part of `seconds` that was spent inside the model; the rest is eosbench's own.
     """

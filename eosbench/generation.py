@@ -1,8 +1,9 @@
 """Generation inside a window: denoise it, look for the EOS, and where a wrong bound left none, retry in a larger one.
 
 A window is the part of the canvas that is denoised. `overflow="accept"` takes what stands in it; `overflow="retry"` doubles a
-window that holds no EOS, keeps what was denoised and goes on, up to the canvas. Every pass of every try is counted. Rows of all
-windows, first tries and retries, share one continuous batch, whose size changes nothing but the time it takes.
+window that holds no EOS (nor a stop string, after which nothing is read), keeps what was denoised and goes on, up to the canvas.
+Every pass of every try is counted. Rows of all windows, first tries and retries, share one continuous batch, whose size changes
+nothing but the time it takes.
 
 Legend: C canvas.
 """
@@ -30,6 +31,7 @@ class Job:
         window: tokens that are denoised at first (strategies that decide the length while decoding do not look at it).
         seed: of its random numbers, if any.
         started: ids that stand in the window already (a retry), None for an empty one.
+        stops: says whether tokens without an EOS hold an end all the same, a stop string; None where nothing else ends a text.
     """
 
     prompt: tuple[int, ...]
@@ -37,6 +39,7 @@ class Job:
     window: int
     seed: int = 0
     started: tuple[int, ...] | None = None
+    stops: Callable[[Sequence[int]], bool] | None = None
 
     @property
     def config(self) -> DecodeConfig:
@@ -45,7 +48,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """Response tokens before the first EOS, whether an EOS was there, what it cost, and all that stands in the last window."""
+    """Response tokens before the first EOS, whether they end (there, or at a stop string), what it cost, and the last window."""
 
     tokens: list[int]
     ended: bool
@@ -53,14 +56,15 @@ class Answer:
     canvas: list[int]
 
 
-def answer_of(canvas: list[int], eos_ids: Collection[int], cost: Cost) -> Answer:
-    """What stands before the first EOS of a window, and at what cost; a window without one is counted as truncated."""
+def answer_of(canvas: list[int], job: Job, eos_ids: Collection[int], cost: Cost) -> Answer:
+    """What stands before the first EOS of a window, and at what cost; a window that holds no end is counted as truncated."""
     end = next((at for at, token in enumerate(canvas) if token in eos_ids), None)
-    cost.truncated = int(end is None)
-    return Answer(canvas[:end], end is not None, cost, canvas)
+    ended = end is not None or (job.stops is not None and job.stops(canvas))
+    cost.truncated = int(not ended)
+    return Answer(canvas[:end], ended, cost, canvas)
 
 
-Overflow = Callable[[Job], int]  # a job whose window held no EOS -> its next window, or the same where it is to stay
+Overflow = Callable[[Job], int]  # a job whose window held no end -> its next window, or the same where it is to stay
 
 OVERFLOWS: dict[str, Overflow] = {
     "accept": lambda job: job.window,
@@ -91,7 +95,7 @@ def generate(
         backbone: the model.
         jobs: in any order.
         batch_size: rows per pass at most.
-        overflow: "accept", "retry", or what else to do with a window that holds no EOS.
+        overflow: "accept", "retry", or what else to do with a window that holds no end.
     """
     larger = OVERFLOWS[overflow] if isinstance(overflow, str) else overflow
     batch, spent = ContinuousBatch(backbone, batch_size), [Cost() for _ in jobs]
@@ -100,7 +104,7 @@ def generate(
     for row in batch:
         index, job = row.index, replace(jobs[row.index], window=row.config.gen_length)
         spent[index] += row_cost(row)
-        answer = answer_of(row.canvas.tolist(), backbone.spec.eos_ids, spent[index])
+        answer = answer_of(row.canvas.tolist(), job, backbone.spec.eos_ids, spent[index])
         if answer.ended or (window := larger(job)) <= job.window:
             yield index, answer
         else:

@@ -112,7 +112,8 @@ class Row:
         for start, end, steps in self._blocks:
             self.start, self.end = self.prompt_length + start, self.prompt_length + end
             if masked := len(self.open()):
-                self._schedule = SCHEDULES[self.config.schedule](torch.tensor([masked]), steps)[0].tolist()
+                pace = -(-steps * masked // (end - start))  # a block that is partly filled already takes a part of its steps
+                self._schedule = SCHEDULES[self.config.schedule](torch.tensor([masked]), pace)[0].tolist()
                 self._step = 0
                 self.done = self.config.stop_at_eos and self._ended()
                 return

@@ -15,7 +15,7 @@ from eosbench.bounds import to_bound
 from eosbench.costs import Cost, Ledger, estimated_flops
 from eosbench.encoding import decode_prompt, encode_response
 from eosbench.errors import ConfigurationError
-from eosbench.generation import Job, generate
+from eosbench.generation import generate
 from eosbench.lengths import LengthReader, Reading
 from eosbench.own_answers import OwnAnswers, Reference, cache_folder
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
@@ -51,8 +51,7 @@ class Answers:
         texts = [index for index in by_length if requests[index].benchmark is None]
         bounds = list(self._bounds([requests[index] for index in texts]))
         jobs = [
-            Job(request.ids, request.settings, bound.bound, request.seed)
-            for request, (bound, _, _) in zip([requests[index] for index in texts], bounds, strict=True)
+            requests[index].job(self.backbone.tokenizer, bound.bound) for index, (bound, _, _) in zip(texts, bounds, strict=True)
         ]
         batch_size, overflow = self.arguments.batch_size, self.arguments.overflow
         for position, answer in generate(self.backbone, jobs, batch_size=batch_size, overflow=overflow):
@@ -86,18 +85,18 @@ class Answers:
         readings = self.reader.read(self.arguments.method, prompts, self.arguments.batch_size)
         for request, prompt, reading in zip(requests, prompts, readings, strict=True):
             prediction = reading.predictions[self.arguments.method]
-            bound = self._bound(prediction, request.canvas)
+            bound = self._bound(prediction, request)
             yield bound, prediction, self._step_zero_cost(prompt, reading)
 
-    def _bound(self, prediction: LengthPrediction, canvas: int, fraction: float = 0.0) -> LengthBound:
+    def _bound(self, prediction: LengthPrediction, request: Request, fraction: float = 0.0) -> LengthBound:
         return to_bound(
             prediction,
-            canvas=canvas,
+            canvas=request.canvas,
             fraction=fraction,
             calibration=self.fitted.calibration,
             alpha=self.arguments.alpha,
             rounding=self.arguments.rounding,
-            block_length=self.arguments.block_length or canvas,
+            block_length=request.settings.block_length or request.canvas,
         )
 
     def _step_zero_cost(self, prompt: Prompt, reading: Reading, window: int = 0) -> Cost:
@@ -117,7 +116,7 @@ class Answers:
         for index, ((prompt, positions, length), reading) in enumerate(zip(revealed, readings, strict=True)):
             method, canvas = self.arguments.method, len(prompt.canvas)
             prediction = reading.predictions[method]
-            bound = self._bound(prediction, canvas, prompt.fraction)
+            bound = self._bound(prediction, requests[index], prompt.fraction)
             reads = self.reader.reads_dlm(method) and length < canvas
             rank_C, probability_C, curve_C = reading.eos_rank_C, reading.eos_probability_C, prediction.eos_probability
             record = LengthRecord(

@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -19,6 +20,7 @@ from lm_eval.api.instance import Instance
 from eosbench.decoding import DecodeConfig
 from eosbench.encoding import decode_prompt
 from eosbench.errors import ConfigurationError
+from eosbench.generation import Job
 from model_adapters.arguments import DECODING, Arguments
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,11 @@ class Request:
     benchmark: Mapping[str, Any] | None
     reference: str | None
     cut: int
+
+    def job(self, tokenizer: Any, window: int) -> Job:
+        """The request as decoding takes it, in a window of so many tokens."""
+        stops = partial(holds_stop, tokenizer, self.until) if self.until else None
+        return Job(self.ids, self.settings, window, self.seed, stops=stops)
 
     @property
     def is_random(self) -> bool:
@@ -175,6 +182,11 @@ def text_before_stop(tokenizer: Any, tokens: Sequence[int], until: Sequence[str]
     stops = {index for index, token in special.items() if str(token) in until}
     end = next((at for at, token in enumerate(tokens) if token in stops), None)
     return cut_at_stop(decode_prompt(tokenizer, tokens[:end]), until)
+
+
+def holds_stop(tokenizer: Any, until: Sequence[str], tokens: Sequence[int]) -> bool:
+    """Whether a stop string stands in these tokens."""
+    return text_before_stop(tokenizer, tokens, until) != decode_prompt(tokenizer, tokens)
 
 
 def cut_at_stop(text: str, until: Sequence[str]) -> str:

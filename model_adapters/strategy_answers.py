@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from eosbench.backbone import Backbone
 from eosbench.costs import Ledger
 from eosbench.errors import ConfigurationError
-from eosbench.generation import Job
 from eosbench.strategies.protocol import Strategy
 from model_adapters.arguments import Arguments
 from model_adapters.requests import Request, text_before_stop
@@ -35,7 +34,7 @@ class StrategyAnswers:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, str]]:
         """(index, text) as they finish."""
-        jobs = [Job(request.ids, request.settings, request.canvas, request.seed) for request in requests]
+        jobs = [request.job(self.backbone.tokenizer, request.canvas) for request in requests]
         for index, answer in self.strategy.generate(self.backbone, jobs, batch_size=self.arguments.batch_size):
             request = requests[index]
             self.ledger.add(request.task, request.document, "generate", answer.cost)

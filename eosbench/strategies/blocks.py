@@ -23,7 +23,7 @@ __all__ = ["Blocks"]
 
 
 class Blocks:
-    """Grows the window by one block while no EOS stands in it; blocks are those of the decode settings."""
+    """Grows the window by one block while no EOS (or stop string) stands in it; blocks are those of the decode settings."""
 
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}

@@ -146,7 +146,7 @@ class _Underway:
             f"row {index}: a prompt of {len(job.prompt)} tokens leaves no room for gen_length={gen_length} "
             f"in the model's {spec.max_length} positions: shorten the prompt or the canvas",
         )
-        self.index, self.spec, self.seed, self.settings = index, spec, job.seed, job.settings
+        self.index, self.job, self.spec, self.settings = index, job, spec, job.settings
         self.prompt_P = torch.tensor(job.prompt, dtype=torch.long)
         self.cost, self.scored, self.done = Cost(), 0, False
         self._steps = steps
@@ -158,7 +158,7 @@ class _Underway:
 
     def generator(self, device: torch.device) -> torch.Generator:
         """The random numbers of the coming pass, however often it is tried."""
-        return torch.Generator(device).manual_seed(self.seed + self.cost.forward_passes)
+        return torch.Generator(device).manual_seed(self.job.seed + self.cost.forward_passes)
 
     def go_on(self, seen: Seen) -> None:
         """Takes what a pass said, asks for more of it, and pays for the pass."""
@@ -174,7 +174,7 @@ class _Underway:
 
     def answer(self) -> Answer:
         self.cost.window = len(self.look.canvas_C)
-        return answer_of(self.look.canvas_C.tolist(), self.spec.eos_ids, self.cost)
+        return answer_of(self.look.canvas_C.tolist(), self.job, self.spec.eos_ids, self.cost)
 
 
 @torch.no_grad()

@@ -71,6 +71,21 @@ def test_retry_ends_at_the_canvas() -> None:
     assert answer.cost.forward_passes == 5 + 5 + 2
 
 
+@pytest.mark.parametrize("block_length", [None, 16, 10])
+def test_a_retry_goes_on_at_the_pace_of_the_canvas(block_length: int | None) -> None:
+    """Two tokens a pass in the first window of 10, in what a larger one adds, and in a block that is half filled."""
+    settings = DecodeConfig(gen_length=40, steps=20, block_length=block_length)
+    (answer,) = answers(saying(*range(10, 28)), Job(PROMPT, settings, window=10), overflow="retry")
+    assert (answer.tokens, answer.cost.window, answer.cost.forward_passes) == (list(range(10, 28)), 20, 10)
+
+
+def test_a_window_that_holds_a_stop_string_is_not_retried() -> None:
+    job = Job(PROMPT, DecodeConfig(gen_length=32), window=4, stops=lambda tokens: 15 in tokens)
+    (answer,) = answers(saying(*range(10, 20)), job, overflow="retry")
+    assert (answer.tokens, answer.ended) == (list(range(10, 18)), True)
+    assert (answer.cost.window, answer.cost.retries, answer.cost.truncated) == (8, 1, 0)
+
+
 def test_a_larger_window_draws_anew() -> None:
     """All tokens but EOS and mask are equally likely: equal draws for the old and the new half would give equal halves."""
     logits_TV = torch.zeros(len(PROMPT) + 32, V)

@@ -79,3 +79,12 @@ def test_retry_ends_at_the_canvas_and_accept_at_the_bound(method: str) -> None:
     assert cut.generate_until([asked(QUESTION)]) == [REPLY[:3]]
     (costs,) = cut.get_model_info()["eosbench"]["costs"].values()
     assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (3, 0, 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_stop_string_ends_an_answer_as_an_eos_does(method: str) -> None:
+    """It is in the second window; what would follow it in a third one is not read."""
+    dlm = model(method, 3, "retry")
+    assert dlm.generate_until([asked(QUESTION, until=["zz", "e"])]) == [REPLY[:4]]
+    (costs,) = dlm.get_model_info()["eosbench"]["costs"].values()
+    assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (6, 1, 0)

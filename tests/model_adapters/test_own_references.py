@@ -29,7 +29,7 @@ def test_the_length_is_the_model_s_own() -> None:
     none, half = records(model, 0.0, 0.5)
     assert (none.length, half.length, none.bound) == (8, 8, 16)
     assert (none.revealed, len(half.revealed)) == ([], 4)
-    assert len(backbone.passes) == 16  # one generation for both fractions, a token a step
+    assert len(backbone.passes) == 9  # one generation for both fractions, a token a step up to the EOS
 
 
 def test_what_is_revealed_is_the_model_s_own() -> None:

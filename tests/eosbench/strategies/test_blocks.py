@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from eosbench.strategies import load_strategy
 from tests.eosbench.strategies.scripts import PROMPT, answers, canvases, job, saying
 from tests.fakes import MASK
@@ -19,6 +21,12 @@ def test_blocks_follow_until_an_eos_stands() -> None:
     assert (cost.window, cost.truncated, cost.retries) == (12, 0, 0)
     assert cost.forward_passes == len(backbone.passes) == 12
     assert cost.token_positions == 4 * (3 + 4) + 4 * (3 + 8) + 4 * (3 + 12)
+
+
+def test_blocks_end_at_a_stop_string() -> None:
+    stopping = replace(job(gen_length=32, block_length=4), stops=lambda tokens: 15 in tokens)
+    (answer,) = answers(load_strategy("blocks"), saying(range(10, 20)), stopping)
+    assert (answer.ended, answer.cost.window, answer.cost.forward_passes, answer.cost.truncated) == (True, 8, 8, 0)
 
 
 def test_an_answer_shorter_than_a_block_costs_a_block() -> None:
