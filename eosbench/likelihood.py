@@ -1,38 +1,35 @@
-"""Log-likelihood of a continuation under a masked diffusion model.
+"""Log-likelihood of a continuation under a masked diffusion model: exact for short ones, estimated with a known error for others.
 
-The model's bound on log p(target | prompt) averages over how many of the target's L tokens are masked and which:
+    log_likelihood(backbone, prompt_ids, target_ids, mc_num=128)     # nats
 
-    E over l uniform in 1..L, S uniform among the sets of l positions, of  f(S) = (L / l) * sum over i in S of log p(x_i | rest)
+eosbench/mask_patterns.py says what is computed: one pass for the single tokens of multiple choice, all sets of masked tokens up
+to 7 tokens within 128 passes, a sample of them beyond. What is drawn depends on prompt, target and seed alone. Masked copies
+of many requests share batches; equal copies are computed once, such as those of a question's choices of one length.
 
-Short targets are exact: all 2^L - 1 sets are enumerated where `mc_num` passes allow it (one pass for the single tokens of
-multiple choice, every L up to 7 within 128). Longer ones are estimated without bias and with little noise: S = everything is
-computed once, since l = L has no other set; every other set comes with its complement, so that each token is masked in exactly
-one of the two; and l is stratified. What is drawn depends on prompt, target and seed alone. Masked copies of many requests
-share batches, equal copies are computed once.
-
-Legend: B rows, T columns, N masked positions, L target length, V vocabulary.
+Legend: B rows, T columns, N masked positions, V vocabulary.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
 
 from eosbench.backbone import Backbone, scoring_rows
 from eosbench.errors import ConfigurationError
+from eosbench.mask_patterns import Pattern, Plan
+from eosbench.memory import BatchSize
 from eosbench.scoring import left_pad, logits_in_pieces, without_prompt
 from eosbench.unmasking import choose_tokens, precise
 
-_T = TypeVar("_T")
 Ids = Sequence[int] | torch.Tensor
 _Key = tuple[tuple[int, ...], tuple[int, ...]]  # prompt, target
-_Pattern = tuple[int, ...]  # masked positions of the target, ascending
+_Copy = tuple[tuple[int, ...], int, Pattern]  # prompt and partly masked target, length of the target, its masked positions
+_Choice = tuple[int, int]  # of a copy: the masked position that the model is surest of, and its token there
 _AT_ONCE = 128  # pairs whose masked copies are held in memory together
 
 
@@ -44,13 +41,15 @@ class Likelihood:
         value: log-likelihood in nats.
         standard_error: of `value`; 0 where it is exact, NaN where one pair of sets was all that `mc_num` allowed.
         forward_passes: masked copies it rests on, each one row of a pass, even where an equal copy of another pair served.
+        scored_positions: positions of these copies (and of the greedy ones) that went through the output layer.
         is_greedy: whether filling in the most confident token, one by one, gives the target; None where nobody asked.
-        greedy_passes: rows of passes that finding this out took.
+        greedy_passes: rows of passes that finding this out took, beyond those of the value.
     """
 
     value: float
     standard_error: float
     forward_passes: int
+    scored_positions: int = 0
     is_greedy: bool | None = None
     greedy_passes: int = 0
 
@@ -79,7 +78,7 @@ def log_likelihoods(
         backbone: the model.
         pairs: token ids.
         mc_num: masked copies per pair at most (three at least are taken where the target has more than one token).
-        batch_size: rows of one pass.
+        batch_size: rows of one pass; halved, with a warning, when they do not fit into memory.
         cfg_scale: weight of classifier-free guidance, as in decoding.
         seed: of the sets drawn for long targets.
         greedy: also fill in `is_greedy`, at up to one more pass per token of the target.
@@ -92,124 +91,138 @@ def log_likelihoods(
             raise ConfigurationError(f"{name}={number}: expected at least 1")
     keys = [_key(backbone, prompt, target) for prompt, target in pairs]
     distinct = sorted(set(keys), key=lambda key: (-len(key[0]) - len(key[1]), key))
+    copies = _Copies(backbone, batch_size, cfg_scale)
     done: dict[_Key, Likelihood] = {}
-    for chunk in _chunks(distinct, _AT_ONCE):
-        plans = {key: _Plan.of(len(key[1]), mc_num, _generator(key, seed)) for key in chunk}
-        scores = _scores(backbone, plans, batch_size=batch_size, cfg_scale=cfg_scale)
-        is_greedy = _greedy(backbone, chunk, batch_size=batch_size, cfg_scale=cfg_scale) if greedy else {}
+    for start in range(0, len(distinct), _AT_ONCE):
+        chunk = distinct[start : start + _AT_ONCE]
+        plans = {key: Plan.of(len(key[1]), mc_num, _generator(key, seed)) for key in chunk}
+        scores = copies.scores(plans, greedy=greedy)
+        is_greedy = _greedy(copies, chunk) if greedy else {}
         for key, plan in plans.items():
-            done[key] = Likelihood(*plan.estimate(scores[key]), len(plan.patterns), *is_greedy.get(key, ()))
+            same, passes, scored = is_greedy.get(key, (None, 0, 0))
+            value, error = plan.estimate(scores[key])
+            done[key] = Likelihood(value, error, len(plan.patterns), plan.scored_positions + scored, same, passes)
+        copies.choices.clear()
     return [done[key] for key in keys]
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Which sets of positions are masked, and how their f(S) become an estimate; `draws` is empty where all sets are there."""
+class _Copies:
+    """Masked copies of targets, run through the model in batches of like length.
 
-    length: int
-    patterns: tuple[_Pattern, ...]
-    draws: tuple[tuple[_Pattern, _Pattern], ...] = ()
+    Attributes:
+        choices: what the model would fill in first, of the copies that were asked for it.
+    """
 
-    @classmethod
-    def of(cls, length: int, mc_num: int, generator: np.random.Generator) -> _Plan:
-        everything = tuple(range(length))
-        if 2**length - 1 <= max(mc_num, 3):
-            return cls(length, tuple(_subset(everything, bits) for bits in range(1, 2**length)))
-        count = max(1, (mc_num - 1) // 2)
-        sizes = 1 + ((length - 1) * (np.arange(count) + generator.random(count)) / count).astype(int)
-        draws = []
-        for size in sizes:
-            inside = set(generator.permutation(length)[:size].tolist())
-            draws.append((tuple(sorted(inside)), tuple(i for i in everything if i not in inside)))
-        return cls(length, tuple({pattern: None for pattern in [everything, *(p for draw in draws for p in draw)]}), tuple(draws))
+    def __init__(self, backbone: Backbone, batch_size: int, cfg_scale: float) -> None:
+        self.backbone, self.cfg_scale = backbone, cfg_scale
+        self.size = BatchSize(batch_size)
+        self.choices: dict[_Copy, _Choice] = {}
 
-    def estimate(self, scores: dict[_Pattern, float]) -> tuple[float, float]:
-        """(value, standard error). The error is that of neighbouring strata, whose expectations differ little."""
-        length = self.length
-        if not self.draws:
-            return math.fsum(score / (length * math.comb(length, len(pattern))) for pattern, score in scores.items()), 0.0
-        halves = np.array([(scores[inside] + scores[outside]) / 2 for inside, outside in self.draws])
-        value = scores[tuple(range(length))] / length + (length - 1) / length * halves.mean()
-        if len(halves) < 2:
-            return float(value), math.nan
-        variance = (np.diff(halves) ** 2).sum() / (2 * (len(halves) - 1) * len(halves))
-        return float(value), float((length - 1) / length * math.sqrt(variance))
+    def scores(self, plans: dict[_Key, Plan], *, greedy: bool) -> dict[_Key, dict[Pattern, float]]:
+        """f(S) of every pattern of every pair. Pairs that mask to the same ids (choices of one length) read them off one row."""
+        waiting: dict[_Copy, list[_Key]] = {}
+        for key, plan in plans.items():
+            for pattern in plan.patterns:
+                masked = list(key[1])
+                for i in pattern:
+                    masked[i] = self.backbone.spec.mask_id
+                waiting.setdefault(((*key[0], *masked), plan.length, pattern), []).append(key)
+        scores: dict[_Key, dict[Pattern, float]] = {key: {} for key in plans}
+        for copies, hidden in self._batches(list(waiting)):
+            reads = [(n, key) for n, copy in enumerate(copies) for key in waiting[copy]]
+            sums, choices = self._read(copies, hidden, reads, [greedy and len(copy[2]) == copy[1] for copy in copies])
+            for (n, key), total in zip(reads, sums, strict=True):
+                _, length, pattern = copies[n]
+                scores[key][pattern] = total * length / len(pattern)
+            self.choices |= choices
+        return scores
+
+    def choose(self, copies: Sequence[_Copy]) -> None:
+        """Finds the `choices` of these copies."""
+        for some, hidden in self._batches([copy for copy in copies if copy not in self.choices]):
+            self.choices |= self._read(some, hidden, [], [True] * len(some))[1]
+
+    def _batches(self, copies: list[_Copy]) -> Iterator[tuple[list[_Copy], list[torch.Tensor]]]:
+        """Batches of copies, longest first, with the hidden states of their masked positions."""
+        copies = sorted(copies, key=lambda copy: -len(copy[0]))
+        start = 0
+        while start < len(copies):
+            batch = copies[start : start + self.size.limit]
+            with self.size.halved_if_out_of_memory(len(batch)) as attempt:
+                hidden = self._hidden(batch)
+            if attempt.succeeded:
+                yield batch, hidden
+                start += len(batch)
+
+    def _hidden(self, copies: Sequence[_Copy]) -> list[torch.Tensor]:
+        """[N, D] at the masked positions, copy after copy; with guidance once more without prompts."""
+        spec, device = self.backbone.spec, self.backbone.device
+        ids_BT, mask_BT = left_pad([torch.tensor(ids) for ids, _, _ in copies], spec.pad_id)
+        where_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
+        for row, (_, length, positions) in enumerate(copies):
+            where_BT[row, [ids_BT.shape[1] - length + i for i in positions]] = True
+        versions = [ids_BT]
+        if self.cfg_scale:
+            versions.append(without_prompt(ids_BT, torch.tensor([length for _, length, _ in copies]), spec.mask_id))
+        mask_BT, where_BT = mask_BT.to(device), where_BT.to(device)
+        return [
+            scoring_rows(self.backbone.hidden(version_BT.to(device), mask_BT), spec.logits_shifted)[where_BT]
+            for version_BT in versions
+        ]
+
+    def _read(
+        self, copies: list[_Copy], hidden: list[torch.Tensor], reads: list[tuple[int, _Key]], chooses: list[bool]
+    ) -> tuple[list[float], dict[_Copy, _Choice]]:
+        """Sums of log-probabilities of each read pair's own tokens in its copy, and the choices of the copies that want one."""
+        counts = [len(pattern) for _, _, pattern in copies]
+        starts = [0, *accumulate(counts)]
+        at_M = np.concatenate([np.arange(starts[n], starts[n + 1]) for n, _ in reads] or [np.empty(0, int)])
+        token_M = np.array([key[1][i] for n, key in reads for i in copies[n][2]], dtype=int)
+        wanted_N = np.repeat(chooses, counts)
+        value_M, chosen = np.zeros(len(at_M)), []
+        offset = 0
+        for logits_NV in logits_in_pieces(self.backbone, hidden, self.cfg_scale):
+            exact_NV = logits_NV.to(precise(logits_NV.device))
+            here_M = (offset <= at_M) & (at_M < offset + len(exact_NV))
+            index = torch.as_tensor(np.stack([at_M[here_M] - offset, token_M[here_M]]), device=exact_NV.device)
+            value_M[here_M] = (exact_NV[index[0], index[1]] - exact_NV.logsumexp(dim=-1)[index[0]]).cpu().numpy()
+            if (wanted := torch.as_tensor(wanted_N[offset : offset + len(exact_NV)], device=exact_NV.device)).any():
+                chosen.append(choose_tokens(exact_NV[wanted], mask_id=self.backbone.spec.mask_id))
+            offset += len(exact_NV)
+        ends = np.cumsum([0, *(counts[n] for n, _ in reads)])
+        sums = [float(value_M[first:end].sum()) for first, end in pairwise(ends)]
+        choosers = [copy for copy, wants in zip(copies, chooses, strict=True) if wants and copy[2]]
+        if not choosers:
+            return sums, {}
+        tokens_N, confidence_N = (
+            torch.cat(parts).cpu().split([len(copy[2]) for copy in choosers]) for parts in zip(*chosen, strict=True)
+        )
+        best = [int(confidence_n.argmax()) for confidence_n in confidence_N]
+        return sums, {copy: (copy[2][n], int(tokens_n[n])) for copy, n, tokens_n in zip(choosers, best, tokens_N, strict=True)}
 
 
-def _scores(
-    backbone: Backbone, plans: dict[_Key, _Plan], *, batch_size: int, cfg_scale: float
-) -> dict[_Key, dict[_Pattern, float]]:
-    """f(S) of every pattern of every pair. Pairs that mask to the same ids (choices of one length) read them off the same row."""
-    scores: dict[_Key, dict[_Pattern, float]] = {key: {} for key in plans}
-    waiting: dict[tuple[tuple[int, ...], _Pattern], list[_Key]] = {}
-    for (prompt, target), plan in plans.items():
-        for pattern in plan.patterns:
-            masked = list(target)
-            for i in pattern:
-                masked[i] = backbone.spec.mask_id
-            waiting.setdefault(((*prompt, *masked), pattern), []).append((prompt, target))
-    for rows in _chunks(sorted(waiting, key=lambda row: -len(row[0])), batch_size):
-        logits = _target_logits(backbone, [(ids, len(waiting[ids, where][0][1]), where) for ids, where in rows], cfg_scale)
-        _read_off(logits, [(where, waiting[ids, where]) for ids, where in rows], scores)
-    return scores
+def _greedy(copies: _Copies, keys: Sequence[_Key]) -> dict[_Key, tuple[bool, int, int]]:
+    """Whether filling in the most confident token, one at a time, gives the target; after how many passes and scored positions.
 
-
-def _target_logits(
-    backbone: Backbone, rows: Sequence[tuple[tuple[int, ...], int, _Pattern]], cfg_scale: float
-) -> Iterator[torch.Tensor]:
-    """Logits [n, V] at the given target positions of every (ids, target length, positions), row after row, in pieces."""
-    ids_BT, mask_BT = (x.to(backbone.device) for x in left_pad([torch.tensor(ids) for ids, _, _ in rows], backbone.spec.pad_id))
-    where_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
-    for row, (_, length, positions) in enumerate(rows):
-        where_BT[row, [ids_BT.shape[1] - length + i for i in positions]] = True
-    versions = [ids_BT]
-    if cfg_scale:
-        response_B = torch.tensor([length for _, length, _ in rows], device=backbone.device)
-        versions.append(without_prompt(ids_BT, response_B, backbone.spec.mask_id))
-    shifted = backbone.spec.logits_shifted
-    hidden = [scoring_rows(backbone.hidden(version_BT, mask_BT), shifted)[where_BT] for version_BT in versions]
-    return logits_in_pieces(backbone, hidden, cfg_scale)
-
-
-def _read_off(
-    logits: Iterator[torch.Tensor], rows: Sequence[tuple[_Pattern, list[_Key]]], scores: dict[_Key, dict[_Pattern, float]]
-) -> None:
-    """Adds up log-probabilities of the pairs' own tokens; a row serves every pair that waits for it."""
-    reads = [(place, i) for place, (pattern, _) in enumerate(rows) for i in pattern]
-    sums: list[list[float]] = [[0.0] * len(keys) for _, keys in rows]
-    offset = 0
-    for logits_NV in logits:
-        log_p_NV = logits_NV.to(precise(logits_NV.device)).log_softmax(dim=-1)
-        here = reads[offset : offset + len(log_p_NV)]
-        picks = [(n, place, k, key[1][i]) for n, (place, i) in enumerate(here) for k, key in enumerate(rows[place][1])]
-        index = torch.tensor([(n, token) for n, _, _, token in picks], device=log_p_NV.device)
-        for (_, place, k, _), value in zip(picks, log_p_NV[index[:, 0], index[:, 1]].tolist(), strict=True):
-            sums[place][k] += value
-        offset += len(here)
-    for (pattern, keys), totals in zip(rows, sums, strict=True):
-        for key, total in zip(keys, totals, strict=True):
-            scores[key][pattern] = total * len(key[1]) / len(pattern)
-
-
-def _greedy(backbone: Backbone, keys: Sequence[_Key], *, batch_size: int, cfg_scale: float) -> dict[_Key, tuple[bool, int]]:
-    """Whether filling in the most confident token, one at a time, gives the target, and after how many; a miss ends a row."""
-    mask_id = backbone.spec.mask_id
-    result, passes = dict.fromkeys(keys, True), dict.fromkeys(keys, 0)
-    for chunk in _chunks(list(keys), batch_size):
-        filled = {key: [mask_id] * len(key[1]) for key in chunk}
-        while unsettled := [key for key in chunk if result[key] and mask_id in filled[key]]:
-            masked = [tuple(i for i, token in enumerate(filled[key]) if token == mask_id) for key in unsettled]
-            rows = [((*key[0], *filled[key]), len(key[1]), where) for key, where in zip(unsettled, masked, strict=True)]
-            chosen = [choose_tokens(logits_NV, mask_id=mask_id) for logits_NV in _target_logits(backbone, rows, cfg_scale)]
-            tokens, confidences = (
-                torch.cat(parts).split([len(where) for where in masked]) for parts in zip(*chosen, strict=True)
-            )
-            for key, where, tokens_N, confidence_N in zip(unsettled, masked, tokens, confidences, strict=True):
+    A miss ends a target. The first choice stands in the copy that is masked all over, which the likelihood needs too.
+    """
+    mask_id = copies.backbone.spec.mask_id
+    result, passes, scored = dict.fromkeys(keys, True), dict.fromkeys(keys, 0), dict.fromkeys(keys, 0)
+    filled = {key: [mask_id] * len(key[1]) for key in keys}
+    while unsettled := [key for key in keys if result[key] and mask_id in filled[key]]:
+        rows = {}
+        for key in unsettled:
+            masked = tuple(i for i, token in enumerate(filled[key]) if token == mask_id)
+            rows[key] = ((*key[0], *filled[key]), len(key[1]), masked)
+            if len(masked) < len(key[1]):
                 passes[key] += 1
-                best = int(confidence_N.argmax())
-                filled[key][where[best]] = int(tokens_N[best])
-                result[key] = filled[key][where[best]] == key[1][where[best]]
-    return {key: (result[key], passes[key]) for key in keys}
+                scored[key] += len(masked)
+        copies.choose(list(dict.fromkeys(rows.values())))
+        for key, row in rows.items():
+            position, token = copies.choices[row]
+            filled[key][position] = token
+            result[key] = token == key[1][position]
+    return {key: (result[key], passes[key], scored[key]) for key in keys}
 
 
 def _key(backbone: Backbone, prompt: Ids, target: Ids) -> _Key:
@@ -229,12 +242,3 @@ def _key(backbone: Backbone, prompt: Ids, target: Ids) -> _Key:
 
 def _generator(key: _Key, seed: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(repr((key, seed)).encode()).digest()[:8], "big"))
-
-
-def _subset(positions: _Pattern, bits: int) -> _Pattern:
-    return tuple(i for i in positions if bits >> i & 1)
-
-
-def _chunks(items: list[_T], size: int) -> Iterator[list[_T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

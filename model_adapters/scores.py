@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from eosbench.backbone import Backbone
 from eosbench.costs import Cost, estimated_flops
 from eosbench.errors import ConfigurationError
 from eosbench.likelihood import Likelihood, log_likelihoods
+from eosbench.timing import TimedBackbone
 from model_adapters.arguments import Arguments
 
 logger = logging.getLogger(__name__)
@@ -23,10 +25,12 @@ class Scores:
     """Log-likelihoods of (context ids, target ids) pairs."""
 
     def __init__(self, arguments: Arguments, backbone: Backbone) -> None:
-        self.arguments, self.backbone = arguments, backbone
+        self.arguments, self.backbone = arguments, TimedBackbone(backbone)
 
-    def score(self, pairs: Sequence[Pair], *, greedy: bool) -> Iterator[tuple[Likelihood, Cost]]:
-        """Each pair's likelihood and cost, in order. A pass that served several pairs is charged to each of them.
+    def score(self, pairs: Sequence[Pair], *, greedy: bool) -> Iterator[tuple[int, Likelihood, Cost]]:
+        """(index, likelihood, cost) as they are done: the longest first, equal pairs together and computed once.
+
+        Each is charged the passes it rests on, those too that served several; the seconds are shared out.
 
         Raises:
             ConfigurationError: a target that alone is longer than the context.
@@ -35,9 +39,13 @@ class Scores:
         cut = sum(len(before) > len(after) for (before, _), (after, _) in zip(pairs, fitted, strict=True))
         if cut:
             logger.warning("%d of %d contexts were longer than the model's positions and were cut from the left", cut, len(pairs))
-        for start in range(0, len(fitted), AT_ONCE):
-            chunk = fitted[start : start + AT_ONCE]
-            started = time.perf_counter()
+        places: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+        for index, (context, target) in enumerate(fitted):
+            places.setdefault((tuple(context), tuple(target)), []).append(index)
+        distinct = sorted(places, key=lambda pair: (-len(pair[0]) - len(pair[1]), pair))
+        for start in range(0, len(distinct), AT_ONCE):
+            chunk = distinct[start : start + AT_ONCE]
+            started, in_model = time.perf_counter(), self.backbone.seconds
             likelihoods = log_likelihoods(
                 self.backbone,
                 chunk,
@@ -47,9 +55,13 @@ class Scores:
                 seed=self.arguments.seed,
                 greedy=greedy,
             )
-            seconds = (time.perf_counter() - started) / len(chunk)
-            for pair, likelihood in zip(chunk, likelihoods, strict=True):
-                yield likelihood, self._cost(pair, likelihood, seconds)
+            seconds, model_seconds = time.perf_counter() - started, self.backbone.seconds - in_model
+            costs = [self._cost(*pair, likelihood) for pair, likelihood in zip(chunk, likelihoods, strict=True)]
+            positions = max(1, sum(cost.token_positions for cost in costs))
+            for pair, likelihood, cost in zip(chunk, likelihoods, costs, strict=True):
+                share = cost.token_positions / positions / len(places[pair])
+                timed = replace(cost, seconds=share * seconds, model_seconds=share * model_seconds)
+                yield from ((index, likelihood, timed) for index in places[pair])
 
     def _fit(self, context: list[int], target: list[int]) -> Pair:
         room = self.backbone.spec.max_length - len(target)
@@ -60,10 +72,9 @@ class Scores:
             )
         return context[-room:], target
 
-    def _cost(self, pair: Pair, likelihood: Likelihood, seconds: float) -> Cost:
-        context, target = pair
+    def _cost(self, context: Sequence[int], target: Sequence[int], likelihood: Likelihood) -> Cost:
         passes = likelihood.forward_passes + likelihood.greedy_passes
-        rows = passes * (2 if self.arguments.cfg_scale else 1)
-        positions = rows * (len(context) + len(target))
-        flops = estimated_flops(self.backbone.spec, positions, rows, rows * (len(target) + 1) / 2)
-        return Cost(0, passes, positions, flops, seconds)
+        versions = 2 if self.arguments.cfg_scale else 1
+        positions = versions * passes * (len(context) + len(target))
+        scored = versions * likelihood.scored_positions
+        return Cost(0, passes, positions, estimated_flops(self.backbone.spec, positions, versions * passes, scored))

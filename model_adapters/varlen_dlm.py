@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from typing import Any
 
 import torch
@@ -195,12 +196,12 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         own, answered_by = own_requests(requests)
         pairs = [self._encode_pair(*requests[index].args) for index in own]
-        scored: list[tuple[float, bool]] = []
+        scored = [(math.nan, False)] * len(pairs)
         with self._bar("varlen_dlm loglikelihood", len(pairs), disable_tqdm) as bar:
-            for index, (likelihood, cost) in zip(own, self.scores.score(pairs, greedy=True), strict=True):
-                scored.append((likelihood.value, bool(likelihood.is_greedy)))
-                self._charge("loglikelihood", requests[index], cost)
-                self._remember("loglikelihood", requests[index], scored[-1])
+            for place, likelihood, cost in self.scores.score(pairs, greedy=True):
+                scored[place] = likelihood.value, bool(likelihood.is_greedy)
+                self._charge("loglikelihood", requests[own[place]], cost, likelihood.standard_error)
+                self._remember("loglikelihood", requests[own[place]], scored[place])
                 bar.update()
         return [scored[place] for place in answered_by]
 
@@ -209,7 +210,8 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     ) -> list[tuple[float, bool]]:
         """For callers that bring ids; `loglikelihood` does without."""
         pairs = [(context, target) for _, context, target in requests]
-        return [(found.value, bool(found.is_greedy)) for found, _ in self.scores.score(pairs, greedy=True)]
+        found = {index: (one.value, bool(one.is_greedy)) for index, one, _ in self.scores.score(pairs, greedy=True)}
+        return [found[index] for index in range(len(pairs))]
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """Ids of both, cut where lm-eval cuts them; what the tokenizer adds around a prompt stays with the context."""
@@ -224,28 +226,46 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """Sum over disjoint windows of the whole text, as lm-eval defines it, each window given what stands before it."""
         own, answered_by = own_requests(requests)
-        totals = []
+        windows = [(place, pair) for place, index in enumerate(own) for pair in self._windows(requests[index].args[0])]
+        left = Counter(place for place, _ in windows)
+        totals, variances, costs = [0.0] * len(own), [0.0] * len(own), [Cost()] * len(own)
         with self._bar("varlen_dlm rolling", len(own), disable_tqdm) as bar:
-            for request in (requests[index] for index in own):
-                windows = get_rolling_token_windows(
-                    token_list=self.tok_encode(request.args[0], add_special_tokens=False),
-                    prefix_token=self.prefix_token_id,
-                    max_seq_len=self.backbone.spec.max_length - 1,
-                    context_len=1,
-                )
-                pairs = [(list(context), list(target)) for context, target in map(make_disjoint_window, windows)]
-                scored = list(self.scores.score(pairs, greedy=False))
-                totals.append(math.fsum(likelihood.value for likelihood, _ in scored))
-                self._charge("loglikelihood_rolling", request, sum((cost for _, cost in scored), Cost()))
-                self._remember("loglikelihood_rolling", request, totals[-1])
+
+            def finish(place: int) -> None:
+                request = requests[own[place]]
+                self._charge("loglikelihood_rolling", request, costs[place], math.sqrt(variances[place]))
+                self._remember("loglikelihood_rolling", request, totals[place])
                 bar.update()
+
+            for place in range(len(own)):
+                if not left[place]:  # an empty text
+                    finish(place)
+            for index, likelihood, cost in self.scores.score([pair for _, pair in windows], greedy=False):
+                place = windows[index][0]
+                totals[place] += likelihood.value
+                variances[place] += likelihood.standard_error**2
+                costs[place] = costs[place] + cost
+                left[place] -= 1
+                if not left[place]:
+                    finish(place)
         return [totals[place] for place in answered_by]
+
+    def _windows(self, text: str) -> list[tuple[list[int], list[int]]]:
+        """lm-eval's disjoint windows over a text, each after what stands before it."""
+        windows = get_rolling_token_windows(
+            token_list=self.tok_encode(text, add_special_tokens=False),
+            prefix_token=self.prefix_token_id,
+            max_seq_len=self.backbone.spec.max_length - 1,
+            context_len=1,
+        )
+        return [(list(context), list(target)) for context, target in map(make_disjoint_window, windows)]
 
     def _bar(self, text: str, total: int, hidden: bool) -> Any:
         return tqdm(total=total, desc=text, disable=hidden or self.rank != 0)
 
-    def _charge(self, kind: str, request: Instance, cost: Cost) -> None:
-        self.ledger.add(str(request.task_name), request.doc_id, kind, cost)
+    def _charge(self, kind: str, request: Instance, cost: Cost, standard_error: float) -> None:
+        error = None if math.isnan(standard_error) else standard_error
+        self.ledger.add(str(request.task_name), request.doc_id, kind, cost, standard_error=error)
 
     def _remember(self, kind: str, request: Instance, answer: Any) -> None:
         """Hands a finished answer to lm-eval's response cache, written through: a killed run must not compute it again."""

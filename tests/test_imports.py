@@ -32,6 +32,7 @@ ROOMS = (
         "eosbench.runs",
         "eosbench.unmasking eosbench.dream_rules",
         "eosbench.memory",
+        "eosbench.mask_patterns",
     ),
     ("eosbench.metrics", "eosbench.paper_table", "eosbench.position_metrics", "eosbench.backbone"),
     ("eosbench.bounds", "eosbench.step_zero", "eosbench.kv_cache", "eosbench.scoring", "eosbench.costs", "eosbench.timing"),

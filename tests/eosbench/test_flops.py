@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from eosbench.costs import estimated_flops
+from eosbench.costs import Cost, estimated_flops
 from eosbench.decoding import DecodeConfig
 from eosbench.generation import Job, generate
 from model_adapters import load_backbone
+from model_adapters.arguments import parse_arguments
 from model_adapters.full_canvas import FullCanvasBackbone
+from model_adapters.scores import Scores
 from tests.golden_files import GOLDEN
 
 NAMES = ("llada-tiny", "llada-tiny-gqa", "llada-trained")
@@ -87,3 +89,14 @@ def test_a_batch_of_unequal_prompts_is_charged_without_its_padding() -> None:
     seen = counted(lambda: together.update({index: answer.cost.flops for index, answer in generate(backbone, jobs)}))
     assert [together[0], together[1]] == pytest.approx(alone, rel=1e-9)
     assert seen > 1.05 * sum(alone)
+
+
+@pytest.mark.parametrize("cfg_scale", [0.0, 1.5])
+def test_a_likelihood_is_charged_what_the_counter_saw(cfg_scale: float) -> None:
+    backbone = eager("llada-tiny")
+    scores = Scores(parse_arguments({"method": "fixed", "pretrained": "tiny", "cfg_scale": cfg_scale, "mc_num": 9}), backbone)
+    for target in ([5], [5, 6, 7], [9, 8, 7, 6, 5, 4, 3]):
+        costs: list[Cost] = []
+        pairs = [(list(range(20, 40)), target)]
+        seen = counted(lambda costs=costs, pairs=pairs: costs.extend(cost for *_, cost in scores.score(pairs, greedy=True)))  # type: ignore[misc]
+        assert costs[0].flops == pytest.approx(seen, rel=1e-9)

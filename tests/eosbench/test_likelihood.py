@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.reference import log_likelihood as reference
 from eosbench.errors import ConfigurationError
 from eosbench.likelihood import Likelihood, log_likelihood, log_likelihoods
-from tests.fakes import MASK, ScriptedBackbone, table
+from tests.fakes import MASK, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import Golden, load_golden
 
 V = 12
@@ -121,6 +122,32 @@ def test_choices_share_one_pass_and_duplicates_are_computed_once() -> None:
     assert math.exp(found[2].value) == pytest.approx(crowd(torch.tensor([9, 8, MASK]))[2].softmax(-1)[5].item())
 
 
+def test_the_first_greedy_choice_costs_no_pass_of_its_own() -> None:
+    backbone = ScriptedBackbone(crowd, vocab_size=V)
+    (found,) = log_likelihoods(backbone, [([9, 8], [5])], greedy=True)
+    assert (len(backbone.passes), found.forward_passes, found.greedy_passes, found.scored_positions) == (1, 1, 0, 1)
+    assert found.is_greedy == (int(crowd(torch.tensor([9, 8, MASK]))[2].argmax()) == 5)
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_a_batch_that_does_not_fit_is_halved(greedy: bool, caplog: pytest.LogCaptureFixture) -> None:
+    small, large = SmallMemory(crowd, vocab_size=V), ScriptedBackbone(crowd, vocab_size=V)
+    pairs: list[Any] = [([9, 8], [5, 4, 3]), ([9], [4, 3])]
+    assert log_likelihoods(small, pairs, batch_size=8, greedy=greedy) == log_likelihoods(large, pairs, greedy=greedy)
+    assert {len(ids) for ids, _ in small.passes} <= {1, 2}
+    assert [record.args for record in caplog.records] == [(8, 4), (4, 2)]
+
+
+def test_estimates_on_a_trained_model_beat_plain_sampling_at_as_many_passes() -> None:
+    golden = load_golden("llada-trained")
+    prompt = golden.tensors["generate.3.prompt"][0]
+    target, generator = golden.tensors["generate.3.output"][0, len(prompt) :][:8], torch.Generator().manual_seed(0)
+    plain = [reference(golden.backbone, prompt, target, masks=32, batch_size=1, generator=generator) for _ in range(40)]
+    ours = [log_likelihood(golden.backbone, prompt, target, 32, seed=seed) for seed in range(40)]
+    assert stdev(ours) <= stdev(plain)
+    assert mean(ours) == pytest.approx(mean(plain), abs=4 * stdev(plain) / math.sqrt(40) + 4 * stdev(ours) / math.sqrt(40))
+
+
 def test_guidance_compares_with_the_masked_prompt() -> None:
     def script(ids_T: torch.Tensor) -> torch.Tensor:
         logits_TV = torch.zeros(len(ids_T), V)
@@ -152,7 +179,7 @@ def test_families_whose_logits_are_shifted(shifted: bool) -> None:
 
 
 def test_an_empty_target_is_certain() -> None:
-    assert log_likelihoods(ScriptedBackbone(crowd, vocab_size=V), [([9], [])], greedy=True) == [Likelihood(0.0, 0.0, 0, True)]
+    assert log_likelihoods(ScriptedBackbone(crowd, vocab_size=V), [([9], [])], greedy=True) == [Likelihood(0.0, 0.0, 0, 0, True)]
 
 
 def test_calls_that_cannot_work() -> None:

@@ -203,6 +203,13 @@ def by_position(ids_T: torch.Tensor) -> torch.Tensor:
     return p_TV.log()
 
 
+def crowded(ids_T: torch.Tensor) -> torch.Tensor:
+    """The more tokens are known, the surer every position is of the letters."""
+    logits_TV = torch.zeros(len(ids_T), V)
+    logits_TV[:, FIRST_BYTE + ord("a") : FIRST_BYTE + ord("a") + 10] = 0.3 * float((ids_T != 0).sum())
+    return logits_TV
+
+
 def test_likelihoods_by_hand() -> None:
     backbone = backbone_of(by_position)
     model = model_of(backbone)
@@ -224,10 +231,28 @@ def test_greedy_and_what_likelihoods_cost() -> None:
     scored = model.loglikelihood([pair("q?", "yes", 0), pair("q?", "no", 1)], disable_tqdm=True)
     assert [greedy for _, greedy in scored] == [True, False]
     totals = model.ledger.totals()["task"]
-    # "yes": 7 sets of its 3 tokens and 3 greedy passes over <bos>q?yes; "no": 3 sets and one miss over <bos>q?no
-    assert totals["forward_passes"] == len(backbone.passes) == 7 + 3 + 3 + 1
-    assert totals["token_positions"] == 10 * 6 + 4 * 5
+    # "yes": 7 sets of its 3 tokens and 2 greedy passes over <bos>q?yes, whose first choice stands in the set of all;
+    # "no": 3 sets over <bos>q?no, and a miss at once
+    assert totals["forward_passes"] == len(backbone.passes) == 7 + 2 + 3
+    assert totals["token_positions"] == 9 * 6 + 3 * 5
+    assert 0 < totals["model_seconds"] < totals["seconds"]
     assert (totals["requests"], totals["mean_window"], totals["truncated"]) == (2, 0.0, 0)
+
+
+def test_equal_pairs_are_computed_once_however_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_adapters.scores.AT_ONCE", 1)
+    backbone = backbone_of(by_position)
+    scored = model_of(backbone).loglikelihood([pair("a", "b", 0), pair("aa", "c", 1), pair("a", "b", 2)], disable_tqdm=True)
+    assert len(backbone.passes) == 2
+    assert scored[0] == scored[2] != scored[1]
+
+
+def test_windows_of_several_texts_share_passes() -> None:
+    backbone = backbone_of(by_position)
+    requests = [Instance("loglikelihood_rolling", {}, (text,), 0, ("task", n, 1)) for n, text in enumerate(("ab", "cd"))]
+    values = model_of(backbone).loglikelihood_rolling(requests, disable_tqdm=True)
+    assert values == pytest.approx([math.log(0.01 * 0.02)] * 2, abs=1e-5)
+    assert [len(rows) for rows, _ in backbone.passes] == [5]  # of 3 sets each, the one of all tokens is the same copy
 
 
 def test_long_contexts_are_cut_from_the_left(caplog: pytest.LogCaptureFixture) -> None:
@@ -410,3 +435,13 @@ def test_telemetry_has_a_line_per_request(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "costs.jsonl").read_text().splitlines()]
     found = [(line["kind"], line["doc_id"], line["window"], line.get("bound"), line.get("prediction")) for line in lines]
     assert found == [("predict", 6, 8, 8, 5.0), ("generate", 5, 8, 8, 5.0), ("loglikelihood", 7, 0, None, None)]
+
+
+def test_telemetry_says_how_uncertain_a_likelihood_is(tmp_path: Path) -> None:
+    model = model_of(backbone_of(crowded), telemetry=str(tmp_path / "costs.jsonl"), mc_num=9)
+    model.loglikelihood([pair("a", "abcdefghij", 0), pair("a", "abc", 1)], disable_tqdm=True)
+    rolling = [Instance("loglikelihood_rolling", {}, ("abcdefghij",), 0, ("task", 2, 1))]
+    model.loglikelihood_rolling(rolling, disable_tqdm=True)
+    lines = [json.loads(line) for line in (tmp_path / "costs.jsonl").read_text().splitlines()]
+    errors = {line["doc_id"]: line["standard_error"] for line in lines}
+    assert errors[0] > 0.01 and errors[1] == 0 and errors[2] > 0.01
