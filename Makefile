@@ -46,6 +46,7 @@ check: venv  ## all that must pass before a commit: format, lint, types, tests
 
 bench: venv  ## speed, as ratios against a plain reference loop
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.report
 
 embedded-model: venv  ## trains the embedded model and fits its predictors again (about two hours on two cores)
 	$(BIN)/python -m eosbench.embedded.make

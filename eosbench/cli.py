@@ -181,13 +181,16 @@ def check(
     results: Annotated[Path, typer.Argument(help="Folder with lm-eval results.")],
     baseline: Annotated[Path, typer.Option(help="JSON file to compare with.")],
     update: Annotated[bool, typer.Option("--update", help="Write the baseline from the results instead.")] = False,
+    paired: Annotated[
+        bool, typer.Option("--paired", help="With --update: watch by a paired test over the documents instead of by tolerances.")
+    ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
 ) -> None:
     """Compare metrics with a committed baseline: exit 0 fine, 1 regression, 2 cannot compare."""
     from eosbench.outcomes import print_outcome
     from eosbench.regression import check_results
 
-    outcome = check_results(results, baseline, update=update, junit=junit)
+    outcome = check_results(results, baseline, update=update, paired=paired, junit=junit)
     print_outcome(outcome, console)
     raise typer.Exit(outcome.exit_code)
 

@@ -46,8 +46,8 @@ ROOMS = (
         "eosbench.results",
         "eosbench.eos_bound",
     ),
-    ("eosbench.report", "eosbench.regression", "eosbench.plugin", "model_adapters"),
-    ("eosbench.sweep",),
+    ("eosbench.report", "eosbench.plugin", "model_adapters"),
+    ("eosbench.sweep", "eosbench.paired eosbench.regression"),
     ("eosbench.cli", "eosbench.embedded.make", "eosbench._bridge"),
 )
 ROOM_OF = {module: room for rooms in ROOMS for room in rooms for module in room.split()}

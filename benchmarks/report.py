@@ -1,0 +1,74 @@
+"""The report on a hundred runs: read, compared, drawn and written, in seconds and memory.
+
+    python -m benchmarks.report                       # 100 runs x 4 fractions x 1,000 documents
+    python -m benchmarks.report --runs 5 --keep /tmp/results
+
+Times here are absolute, unlike those of `python -m benchmarks`: there is no plain loop to be compared with, only a promise (60 s
+and 2 GB on two cores). The runs are made once from the embedded benchmark's documents and a seeded error model.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tests.fixtures.make_runs import ERROR, make_run
+
+CHILD = "import sys; from eosbench.report import write_report; print(write_report(sys.argv[1], sys.argv[2]).documents)"
+
+
+def main(
+    runs: Annotated[int, typer.Option(min=1)] = 100,
+    documents: Annotated[int, typer.Option(min=1, help="per run and unmasked fraction")] = 1000,
+    keep: Annotated[Path | None, typer.Option(help="where the made runs go, and stay")] = None,
+) -> None:
+    """Makes the runs (unless they are there), reports on them in a fresh process, and prints what that took."""
+    folder = keep or Path(tempfile.mkdtemp(prefix="eosbench-report-"))
+    try:
+        make(folder, runs, documents)
+        started = time.perf_counter()
+        command = [sys.executable, "-c", CHILD, str(folder), str(folder / "report")]
+        read = int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
+        seconds = time.perf_counter() - started
+        gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # KiB on Linux
+        page = (folder / "report" / "index.html").stat().st_size / 1e6
+        print(f"{runs} runs, {read} documents: {seconds:.1f} s, {gigabytes:.2f} GB, page {page:.2f} MB")
+    finally:
+        if keep is None:
+            shutil.rmtree(folder)
+
+
+def make(folder: Path, runs: int, documents: int) -> None:
+    """Runs 0 to `runs` - 1: the five methods of the fixtures in turn, told apart by their steps.
+
+    A method's runs log the same samples, so that making them takes a minute and not an hour; each is read in full all the same.
+    """
+    first: dict[str, Path] = {}
+    for index in range(runs):
+        target = folder / f"run{index:03d}"
+        method = list(ERROR)[index % len(ERROR)]
+        if target.is_dir():
+            first.setdefault(method, target)
+            continue
+        if method not in first:
+            make_run(target, method, size=documents, generation=False, fingerprint=f"{index:016x}", decoding={"steps": index})
+            first[method] = target
+            continue
+        shutil.copytree(first[method], target)
+        (results,) = target.glob("results_*.json")
+        data = json.loads(results.read_text(encoding="utf-8"))
+        data["config"]["eosbench"] |= {"fingerprint": f"{index:016x}", "decoding": {"steps": index}}
+        results.write_text(json.dumps(data), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
