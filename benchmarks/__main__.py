@@ -17,8 +17,12 @@ BENCHMARKS = {
     "decoding": "benchmarks.decoding:one_prompt",
     "batching": "benchmarks.decoding:batch",
     "likelihood": "benchmarks.likelihood:multiple_choice",
+    "choices": "benchmarks.choices:public_rows",
+    "overhead": "benchmarks.overhead:beside_the_model",
+    "memory": "benchmarks.memory:requests",
     "sweep": "benchmarks.sweep:five_methods",
     "windows": "benchmarks.windows:windows",
+    "rivals": "benchmarks.rivals:daedal",
     "startup": "benchmarks.startup:commands",
 }
 COLUMNS = ("benchmark", "time of / time of", "on", "ratio", "min to max", "found")

@@ -43,9 +43,9 @@ def random_model(*, vocabulary: int, width: int, layers: int) -> FullCanvasBackb
 
 
 @functools.cache
-def trained_model(pretrained: str) -> Backbone:
+def trained_model(pretrained: str, dtype: str = "float32") -> Backbone:
     """The embedded model, or another with a tokenizer."""
-    return load_backbone(str(embedded.MODEL) if pretrained == embedded.NAME else pretrained)
+    return load_backbone(str(embedded.MODEL) if pretrained == embedded.NAME else pretrained, dtype=dtype)
 
 
 def prompts(backbone: Backbone, count: int, response_tokens: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -16,16 +16,16 @@ def windows(setup: Setup) -> list[Row]:
     per_round, canvas = 2 if setup.quick else 16, setup.canvas
     exact = [document for document in documents("test") if document.exact]
     methods = ("fixed", setup.method, "oracle")
-    models = {method: _model(setup, method, canvas, per_round) for method in methods}
+    models = {method: model_for(setup, method, canvas, per_round) for method in methods}
     right = dict.fromkeys(methods, 0)
     times: dict[str, list[float]] = {method: [] for method in methods}
 
     for method in methods:  # warm up
-        models[method].generate_until(_requests(exact[:1], 16), disable_tqdm=True)
+        models[method].generate_until(requests_for(exact[:1], 16), disable_tqdm=True)
     for start in range(0, setup.runs * per_round, per_round):
         chosen = exact[start : start + per_round]
         for method in methods:
-            seconds, answers = timed(models[method].generate_until, _requests(chosen, canvas), True)
+            seconds, answers = timed(models[method].generate_until, requests_for(chosen, canvas), True)
             times[method].append(seconds)
             right[method] += sum(answer == document.response for answer, document in zip(answers, chosen, strict=True))
         setup.advance()
@@ -40,12 +40,14 @@ def windows(setup: Setup) -> list[Row]:
     return [compare("fixed", setup.method), compare(setup.method, "oracle")]
 
 
-def _model(setup: Setup, method: str, canvas: int, batch_size: int) -> VarLenDLM:
+def model_for(setup: Setup, method: str, canvas: int, batch_size: int, **given: Any) -> VarLenDLM:
+    """The adapter, as lm-eval would make it."""
     arguments: dict[str, Any] = {
         "pretrained": setup.pretrained,
         "method": method,
         "max_gen_toks": canvas,
         "batch_size": batch_size,
+        **given,
     }
     fitted = None if setup.predictors is None else setup.predictors / method
     if fitted is not None and fitted.is_dir():
@@ -53,7 +55,7 @@ def _model(setup: Setup, method: str, canvas: int, batch_size: int) -> VarLenDLM
     return VarLenDLM(**arguments)
 
 
-def _requests(chosen: list[Instruction], canvas: int) -> list[Instance]:
+def requests_for(chosen: list[Instruction], canvas: int) -> list[Instance]:
     """What lm-eval would send for these documents of `varlen_instruct`."""
     return [
         Instance(

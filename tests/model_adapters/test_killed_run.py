@@ -6,8 +6,10 @@ Real processes and real lm-eval. Importing it all takes longer than the runs: a 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -187,6 +189,49 @@ def test_a_killed_run_computes_nothing_finished_again(tasks: Path, tmp_path: Pat
     assert facts(after)["results"] == facts(undisturbed)["results"]
     assert len(facts(after)["samples"]["tiny_spelling"]) == DOCUMENTS
     assert facts(after)["costs"]["tiny_spelling"]["requests"] == DOCUMENTS - len(before) + len(twice)
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments_change_nothing(tasks: Path, tmp_path: Path) -> None:
+    """Generation and likelihood in one run with --use_cache, killed ten times wherever it stands, then left alone."""
+    names, cache, chance = "tiny_spelling,tiny_choice", str(tmp_path / "cache"), random.Random(0)
+    after, undisturbed = tmp_path / "after.json", tmp_path / "undisturbed.json"
+    killed = caches = 0
+
+    def check() -> None:
+        assert facts(after)["results"] == facts(undisturbed)["results"]
+        assert facts(after)["samples"] == facts(undisturbed)["samples"]
+
+    with start(tasks, [sys.executable]) as runs:
+        assert runs.stdin is not None
+        assert runs.stdout is not None
+
+        def send(line: str) -> None:
+            assert runs.stdin is not None
+            runs.stdin.write(line + "\n")
+            runs.stdin.flush()
+
+        send(json.dumps(MODEL))
+        send(plan(undisturbed, names))
+        runs.stdout.readline()
+        started = time.monotonic()
+        assert runs.stdout.readline().strip() == "0"
+        whole = time.monotonic() - started
+        while killed < 10:
+            send(plan(after, names, f"{cache}{caches}"))
+            victim = int(runs.stdout.readline())
+            time.sleep(chance.uniform(0.0, 0.7 * whole))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+            if int(runs.stdout.readline()) == signal.SIGKILL:
+                killed += 1
+                after.unlink(missing_ok=True)
+            else:  # it was done already, on what the killed ones left; the next begins with nothing
+                check()
+                caches += 1
+        answered, _ = runs.communicate(plan(after, names, f"{cache}{caches}") + "\n", timeout=120)
+        assert answered.split()[1::2] == ["0"]
+    check()
 
 
 def test_two_processes_give_what_one_gives(tasks: Path, tmp_path: Path) -> None:
