@@ -1,9 +1,9 @@
 """`eosbench check`: have the results become worse than a committed baseline?
 
 The baseline is a JSON file to be read and edited by people: per run and task the metrics that matter, each with its value, which
-way is better and what is tolerated: an absolute or a relative change, or any that a paired test over the documents (paired.py) does
-not find significant. `update=True` writes it from the results; tolerances that somebody edited stay as they are. Exit codes follow
-diff and grep: 0 fine, 1 something fell, 2 cannot be compared (2 outweighs 1).
+way is better and what is tolerated: an absolute or a relative change, or any that a paired test over the documents (paired.py)
+does not find significant. `update=True` writes it from the results; tolerances that somebody edited stay as they are. Exit codes
+follow diff and grep: 0 fine, 1 something fell, 2 cannot be compared (2 outweighs 1).
 
     from eosbench.regression import check_results
     check_results(Path("results"), Path("results/baseline.json")).exit_code

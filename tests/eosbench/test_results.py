@@ -97,6 +97,44 @@ def test_a_baseline_without_the_block_is_a_run_without_method(tmp_path: Path) ->
     assert (run.name, run.method, run.settings, run.backbone) == ("tiny/gpt", None, None, "tiny/gpt")
 
 
+def as_lm_eval_0_4_9_writes_it(data: Any) -> None:
+    """Model arguments as one string, entries without name and size, times beside the date (its evaluation_tracker.py)."""
+    data["config"]["model_args"] = "pretrained=tiny/gpt"
+    data |= {
+        "lm_eval_version": "0.4.9",
+        "start_time": 1.0,
+        "end_time": 9.5,
+        "total_evaluation_time_seconds": "8.5",
+        "chat_template": None,
+    }
+    for entry in data["results"].values():
+        entry.pop("name", None)
+        entry.pop("sample_len", None)
+
+
+def without_sample_counts(data: Any) -> None:
+    """As later versions allow: the size stands in each entry alone."""
+    data.pop("n-samples")
+    data["lm_eval_version"] = "0.4.13"
+
+
+@pytest.mark.parametrize("layout", [as_lm_eval_0_4_9_writes_it, without_sample_counts])
+@pytest.mark.parametrize("samples", [True, False])
+def test_layouts_of_several_versions_of_lm_eval_read_alike(tmp_path: Path, layout: Any, samples: bool) -> None:
+    make_baseline(tmp_path / "hf", size=6)
+    make_run(tmp_path / "logit", "logit", size=6)
+    expected = [(run.name, {name: task.documents for name, task in run.tasks.items()}) for run in read_runs(tmp_path)]
+    for folder in (tmp_path / "hf", tmp_path / "logit"):
+        edit(folder, layout)
+    if not samples:
+        for path in tmp_path.rglob("samples_*"):
+            path.unlink()
+    found = scan(tmp_path)
+    assert found.skipped == []
+    assert [(run.name, {name: task.documents for name, task in run.tasks.items()}) for run in found.runs] == expected
+    assert len(read_results(tmp_path)) == (6 * 6 if samples else 0)
+
+
 def test_runs_are_recognised_by_the_block_whatever_the_names(tmp_path: Path) -> None:
     path = make_run(tmp_path / "any" / "depth", "logit", samples=False)
     path.rename(path.with_name("renamed.json"))
