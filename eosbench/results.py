@@ -9,9 +9,11 @@ time, and texts that many runs share are kept once: a hundred runs of four thous
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +74,8 @@ def read_documents(runs: Iterable[Run], advance: Callable[[], object] = lambda: 
             if task.samples is None:
                 continue
             try:
-                frames.append(_frame(run, task, task.samples, texts))
+                with _no_collection():
+                    frames.append(_frame(run, task, task.samples, texts))
             except UnusableError as error:
                 skipped.append(Skipped(task.samples, str(error)))
                 logger.warning("skipped %s: %s", task.samples, error)
@@ -81,6 +84,18 @@ def read_documents(runs: Iterable[Run], advance: Callable[[], object] = lambda: 
     if not frames:
         return pd.DataFrame(columns=list(names)), skipped
     return pd.concat(frames, ignore_index=True)[list(names)], skipped
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Parsed JSON holds no cycles: looking for some in every file again and again takes a fifth of the time."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _frame(run: Run, task: TaskResult, path: Path, texts: dict[str, str]) -> pd.DataFrame:

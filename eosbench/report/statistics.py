@@ -61,6 +61,7 @@ def percentiles(estimates_RM: Floats, level: float = LEVEL) -> tuple[Floats, Flo
     return ends_2M[0], ends_2M[1]
 
 
+@lru_cache(maxsize=1 << 16)  # a cell is printed many times, and scipy checks its arguments at length
 def wilson(share: float, count: int) -> tuple[float, float]:
     """Wilson's interval of a share of documents. The bootstrap of 40 right ones of 40 is a single point; this is not.
 

@@ -115,10 +115,11 @@ if (data) {
       value.classList.toggle("left", bound > sample.canvas * 0.75);
     });
   };
+  const percentage = (fraction) => `${Math.round(100 * fraction)}%`;
   const open = () => {
     const fraction = view.value;
     view.replaceChildren();
-    for (const { fraction } of shown[choose.selectedIndex]?.views ?? []) make("option", view, `${Math.round(100 * fraction)}%`);
+    for (const { fraction } of shown[choose.selectedIndex]?.views ?? []) make("option", view, percentage(fraction));
     view.value = fraction;
     if (view.selectedIndex < 0) view.selectedIndex = 0;
     draw();
@@ -128,7 +129,8 @@ if (data) {
     const words = find.value.toLowerCase();
     const known = samples.documents.some((sample) => sample.benchmark === task);
     const cuts = ({ views, length }) =>
-      views.some(({ bounds }) =>
+      views.some(({ fraction, bounds }) =>
+        (view.value === "" || view.value === percentage(fraction)) &&
         bounds.some((bound, run) => bound !== null && bound < length && (runs === null || runs.has(samples.runs[run]))));
     shown = samples.documents.filter((sample) =>
       (task === "" || !known || sample.benchmark === task) &&
@@ -151,7 +153,7 @@ if (data) {
   family.parentElement.hidden = family.length < 3;
   for (const [element, event] of [[family, "change"], [cut, "change"], [find, "input"]]) element.addEventListener(event, list);
   choose.addEventListener("change", open);
-  view.addEventListener("change", draw);
+  view.addEventListener("change", list);
   for (const button of browser.querySelectorAll("[data-step]")) {
     button.addEventListener("click", () => {
       if (!shown.length) return;

@@ -13,6 +13,7 @@ from tests.fixtures.make_runs import make_run, make_runs
 
 pytestmark = pytest.mark.skipif(browser.find() is None, reason="no Chromium here: apt-get install chromium to run these tests")
 
+DOCUMENTS = 40
 FIRST = "document.querySelector('table[data-filtered]')"
 SHOWN = f"[...{FIRST}.tBodies[0].rows].filter(row => row.checkVisibility())"
 HOSTILE = (
@@ -25,7 +26,7 @@ HOSTILE = (
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A report of five methods and a baseline, and one whose every text is an attack."""
     folder = tmp_path_factory.mktemp("pages")
-    make_runs(folder / "runs", size=12)
+    make_runs(folder / "runs", size=DOCUMENTS)
     make_run(folder / "hostile", HOSTILE, size=3, predictor=HOSTILE, prompts=HOSTILE)
     (folder / "hostile" / "<img src=x onerror=alert(1)>.json").write_text("{", encoding="utf-8")
     return {name: write_report(folder / name, folder / f"{name}-report").page for name in ("runs", "hostile")}
@@ -97,11 +98,20 @@ def test_a_sample_opens_with_its_marks(page: browser.Browser) -> None:
 
 def test_samples_can_be_searched(page: browser.Browser) -> None:
     count = "document.querySelectorAll('[data-document] option').length"
-    assert page.run(count) == 12
+    assert page.run(count) == DOCUMENTS
     page.run("const find = document.querySelector('[data-find]'); find.value = 'STORY'; find.dispatchEvent(new Event('input'))")
-    assert 0 < page.run(count) < 12
+    assert 0 < page.run(count) < DOCUMENTS
     page.run("find.value = 'no such words'; find.dispatchEvent(new Event('input'))")
     assert page.run(count) == 0 and page.run("document.querySelector('[data-prompt]').textContent") == ""
+
+
+def test_samples_that_some_method_cuts_off_show_a_cross(page: browser.Browser) -> None:
+    page.run("document.querySelector('[data-cut]').click()")
+    documents = page.run("document.querySelectorAll('[data-document] option').length")
+    assert 0 < documents < DOCUMENTS
+    for _ in range(documents):
+        assert "✕" in page.run("[...document.querySelectorAll('.canvas .mark')].map(mark => mark.textContent)")
+        page.run("document.querySelector('[data-step=\"1\"]').click()")
 
 
 def test_everything_is_reached_and_worked_by_keyboard(page: browser.Browser) -> None:
