@@ -114,13 +114,14 @@ def _frame(run: Run, task: TaskResult, path: Path, texts: dict[str, str]) -> pd.
     scores: dict[Any, dict[str, float]] = {}
     several = len({sample.get("filter") for sample in samples if isinstance(sample, dict)}) > 1
     try:
+        bounds = task.benchmark is not None
         for number, sample in enumerate(samples, start=1):  # noqa: B007
             key = sample["doc_id"]
             if key not in firsts:
                 firsts[key] = _texts(task, sample, texts)
-                if task.benchmark is not None:
+                if bounds:
                     records.append(_record(sample))
-            if task.benchmark is None:
+            if not bounds:
                 scores.setdefault(key, {}).update(_scores(sample, several))
     except KeyError as error:
         raise UnusableError(f"line {number}: field {error} is missing") from error

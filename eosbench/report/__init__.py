@@ -68,15 +68,16 @@ def write_report(results: str | Path, output: str | Path, *, console: Console | 
         (output / "figures").mkdir(parents=True, exist_ok=True)
         files = write_tables(output, tables)
         figures = drawings(tables.comparison, tables.generation, documents)
-        progress.reset(step, description="drawing figures", total=2 * len(figures))
+        progress.reset(step, description="drawing figures", total=len(figures))
         pictures = []
         for drawing in figures:
-            for form in ("svg", "png"):
+            svg, png = drawing.render()
+            for form, content in (("svg", svg), ("png", png)):
                 path = output / "figures" / f"{drawing.name}.{form}"
-                path.write_bytes(drawing.render(form))
+                path.write_bytes(content)
                 files.append(path)
-                progress.advance(step)
-            pictures.append((drawing, path.with_suffix(".svg").read_bytes()))
+            pictures.append((drawing, svg))
+            progress.advance(step)
         skipped = [*found.skipped, *unread]
         page = output / "index.html"
         page.write_text(render_page(found.runs, tables, documents, pictures, skipped, results), encoding="utf-8")

@@ -83,17 +83,18 @@ class Drawing:
     draw: Callable[[], Figure]
     wide: bool = False
 
-    def render(self, form: str) -> bytes:
-        """The figure as "svg" or "png": the same bytes for the same numbers."""
+    def render(self) -> tuple[bytes, bytes]:
+        """The figure, drawn once, as SVG and as PNG: the same bytes for the same numbers."""
         import matplotlib
 
         settings: Any = style.SETTINGS
-        options: dict[str, Any] = {"facecolor": "white", "dpi": 160} if form == "png" else {"metadata": {"Date": None}}
-        buffer = io.BytesIO()
+        svg, png = io.BytesIO(), io.BytesIO()
         with matplotlib.rc_context(settings), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a prompt may hold any script
-            self.draw().savefig(buffer, format=form, bbox_inches="tight", **options)
-        return buffer.getvalue() if form == "png" else _NOT_XML.sub("?", buffer.getvalue().decode()).encode()
+            figure = self.draw()
+            figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
+            figure.savefig(png, format="png", bbox_inches="tight", facecolor="white", dpi=160)
+        return _NOT_XML.sub("?", svg.getvalue().decode()).encode(), png.getvalue()
 
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # matplotlib writes what a prompt holds
