@@ -1,11 +1,7 @@
 """From a prediction to a bound, the same way for all methods: calibrate, round up, clamp. No torch.
 
-Calibration is one-sided split conformal. On calibration documents, which no fit has seen, a score says how far the answer was
-longer than predicted: L - prediction, or the same between logarithms (`scale="log"`, the default: a factor instead of a number
-of tokens). Adding the ceil((n + 1)(1 - alpha))-th smallest of n scores to a new prediction gives a bound that covers the answer
-with probability at least 1 - alpha, whatever the predictor is worth, as long as the new document is exchangeable with the
-calibration documents. There is one table of scores per unmasked fraction; a fraction without a table takes the next smaller one
-(less was known there), and where there is none it is an error.
+What calibration adds to a prediction, and which promise that keeps, is eosbench/calibration.py's; rounding comes after it, so
+what it buys beyond the promise can be told apart (`LengthBound.calibrated` against `.bound`).
 
 Two choices that the numbers depend on:
 
@@ -18,101 +14,15 @@ Two choices that the numbers depend on:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, get_args
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from eosbench.errors import CalibrationError, ConfigurationError, PredictorError
+from eosbench.calibration import Calibration, fewest_scores
+from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.records import LengthBound, LengthPrediction
 
-Scale = Literal["log", "linear"]
 ROUNDINGS = ("pow2", "block", "none")
 TOLERANCE = 1e-4
 
-__all__ = ["ROUNDINGS", "TOLERANCE", "Calibration", "calibration_scores", "fewest_scores", "round_up", "to_bound"]
-
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """Sorted calibration scores per unmasked fraction.
-
-    Attributes:
-        scores: fraction -> scores; sorted when the table is made, whatever order they come in.
-        scale: on which scale they were taken, see `calibration_scores`.
-
-    Raises:
-        CalibrationError: no table, or a score that is not a finite number.
-        ConfigurationError: unknown scale.
-
-    Example:
-        >>> table = Calibration({0.0: np.arange(1.0, 100.0)}, scale="linear")
-        >>> table.quantile(0.0, alpha=0.05)
-        95.0
-    """
-
-    scores: Mapping[float, NDArray[np.float64]]
-    scale: Scale = "log"
-
-    def __post_init__(self) -> None:
-        _known_scale(self.scale)
-        if not self.scores:
-            raise CalibrationError("a calibration needs the scores of at least one unmasked fraction, got none")
-        tables = {float(fraction): np.sort(np.asarray(scores, dtype=np.float64)) for fraction, scores in self.scores.items()}
-        for fraction, scores in tables.items():
-            if not np.isfinite(scores).all():
-                raise CalibrationError(f"calibration scores at fraction {fraction:g}: all must be finite numbers")
-        object.__setattr__(self, "scores", dict(sorted(tables.items())))
-
-    def quantile(self, fraction: float, alpha: float) -> float:
-        """What to add to a prediction so that it covers with probability at least 1 - alpha.
-
-        Raises:
-            CalibrationError: too few scores for this alpha, or no table at or below this fraction.
-            ConfigurationError: alpha outside (0, 1).
-        """
-        needed = fewest_scores(alpha)
-        tables = [known for known in self.scores if known <= fraction]
-        if not tables:
-            known = ", ".join(f"{fraction:g}" for fraction in self.scores)
-            raise CalibrationError(
-                f"no calibration scores at or below the unmasked fraction {fraction:g}: there are only {known}"
-            )
-        scores = self.scores[tables[-1]]
-        if len(scores) < needed:
-            raise CalibrationError(
-                f"{len(scores)} calibration documents at fraction {tables[-1]:g} are too few for alpha={alpha:g}: "
-                f"it takes at least {needed}; add documents or raise alpha"
-            )
-        return float(scores[_order(len(scores), alpha) - 1])
-
-
-def calibration_scores(prediction_N: ArrayLike, length_N: ArrayLike, scale: Scale = "log") -> NDArray[np.float64]:
-    """How far each answer was longer than predicted: L - prediction ("linear"), or log(1 + L) - log(1 + prediction) ("log").
-
-    >>> calibration_scores([10.0, 20.0], [12, 15], scale="linear").tolist()
-    [2.0, -5.0]
-    """
-    _known_scale(scale)
-    prediction_N, length_N = np.asarray(prediction_N, dtype=np.float64), np.asarray(length_N, dtype=np.float64)
-    if scale == "linear":
-        return np.asarray(length_N - prediction_N)
-    return np.asarray(np.log1p(length_N) - np.log1p(prediction_N))
-
-
-def fewest_scores(alpha: float) -> int:
-    """The smallest number of calibration documents for which the quantile exists.
-
-    >>> fewest_scores(0.05)
-    19
-    """
-    if not 0.0 < alpha < 1.0:
-        raise ConfigurationError(
-            f"alpha={alpha!r}: expected a number above 0 and below 1, the share of answers that may be missed"
-        )
-    return math.ceil((1.0 - alpha) / alpha - 1e-9)
+__all__ = ["ROUNDINGS", "TOLERANCE", "round_up", "to_bound"]
 
 
 def round_up(length: float, rounding: str = "pow2", block_length: int = 32) -> int:
@@ -142,6 +52,9 @@ def to_bound(
     fraction: float = 0.0,
     calibration: Calibration | None = None,
     alpha: float | None = 0.05,
+    shortfall: float | None = None,
+    groups: str | None = None,
+    prompt_length: int = 0,
     rounding: str = "pow2",
     block_length: int = 32,
 ) -> LengthBound:
@@ -155,12 +68,16 @@ def to_bound(
         fraction: unmasked fraction u that the predictor saw; 0 in plain generation.
         calibration: scores of this predictor; None leaves the prediction as it is, as does alpha=None.
         alpha: share of answers that may be longer than the bound.
+        shortfall: promise a mean shortfall of at most so many tokens instead of a coverage; alpha is not used then.
+        groups: keep the promise within each group of "prompt" or "prediction" lengths; None keeps it over all documents.
+        prompt_length: P, for groups="prompt".
         rounding: "pow2", "block" or "none".
         block_length: for rounding="block".
 
     Raises:
-        CalibrationError: too few scores, or none for this fraction.
-        ConfigurationError: canvas below 1, alpha outside (0, 1), unknown rounding, block_length below 1.
+        CalibrationError: too few scores, or none for this fraction or group.
+        ConfigurationError: canvas below 1, alpha outside (0, 1), a shortfall of 0, unknown rounding or groups,
+            block_length below 1.
         PredictorError: the predicted length is negative or not a finite number.
 
     Example:
@@ -174,19 +91,16 @@ def to_bound(
     if alpha is not None:
         fewest_scores(alpha)  # a wrong alpha is an error with or without a calibration
     calibrated = float(prediction.length)
-    if calibration is not None and alpha is not None:
-        quantile = calibration.quantile(fraction, alpha)
-        calibrated = math.expm1(math.log1p(calibrated) + quantile) if calibration.scale == "log" else calibrated + quantile
+    if calibration is not None and (alpha is not None or shortfall is not None):
+        members_N = None
+        if groups is not None:
+            members_N = calibration.members(groups, fraction, prompt_length=prompt_length, prediction=prediction.length)
+        if shortfall is not None:
+            margin = calibration.shortfall_margin(fraction, shortfall, canvas, members_N)
+        else:
+            assert alpha is not None
+            margin = calibration.quantile(fraction, alpha, members_N)
+        calibrated = math.expm1(math.log1p(calibrated) + margin) if calibration.scale == "log" else calibrated + margin
     calibrated = max(calibrated, float(prediction.at_least), 0.0)
     clamped = calibrated - TOLERANCE > canvas
     return LengthBound(min(round_up(calibrated, rounding, block_length), canvas), calibrated, clamped)
-
-
-def _order(count: int, alpha: float) -> int:
-    """ceil((n + 1)(1 - alpha)), safe from 19.000000000000004."""
-    return math.ceil((count + 1) * (1.0 - alpha) - 1e-9)
-
-
-def _known_scale(scale: str) -> None:
-    if scale not in get_args(Scale):
-        raise ConfigurationError(f"calibration scale {scale!r}: expected one of {', '.join(get_args(Scale))}")

@@ -11,12 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
-from eosbench.bounds import Calibration, Scale, calibration_scores
+from eosbench.bounds import to_bound
+from eosbench.calibration import Calibration, Scale, calibration_scores, fewest_scores
 from eosbench.fitting.data import Example
 from eosbench.fitting.features import batches, every_fraction, needs_of
+from eosbench.fitting.workers import ALONE, Workers
+from eosbench.metrics import coverage, overshoot, rmse, saved, shortfall
 from eosbench.predictors.protocol import FittedPredictor
+from eosbench.records import LengthPrediction
 
 Lengths = dict[float, NDArray[np.float64]]
+GROUPS = 4
 
 
 def predicted_lengths(
@@ -28,24 +33,90 @@ def predicted_lengths(
     canvas: int,
     batch_size: int = 16,
     label: str = "calibration",
+    workers: Workers = ALONE,
 ) -> dict[str, Lengths]:
     """Name -> unmasked fraction -> [N] uncalibrated predictions, in the documents' order, from one pass over the backbone."""
     samples = every_fraction(examples, fractions)
-    found = {name: np.full(len(samples), np.nan) for name in predictors}
+    own = {name: np.full(len(samples), np.nan) for name in predictors}
     needs = needs_of([fitted.predictor for fitted in predictors.values()])
-    for indices, batch in batches(backbone, samples, canvas=canvas, needs=needs, batch_size=batch_size, label=label):
+    found = batches(
+        backbone, samples, canvas=canvas, needs=needs, batch_size=batch_size, label=label, workers=workers
+    )  # fmt: skip
+    for indices, batch in found:
         for name, fitted in predictors.items():
-            found[name][indices] = [prediction.length for prediction in fitted.predict(batch)]
+            own[name][indices] = [prediction.length for prediction in fitted.predict(batch)]
+    everyones = workers.everyones(own)
+    merged = {name: np.array([part[name] for part in everyones]) for name in predictors}
+    lengths = {name: np.where(np.isnan(parts), 0.0, parts).sum(axis=0) for name, parts in merged.items()}  # each row is one's
     return {
-        name: dict(zip(fractions, lengths.reshape(len(fractions), len(examples)), strict=True)) for name, lengths in found.items()
+        name: dict(zip(fractions, length_N.reshape(len(fractions), len(examples)), strict=True))
+        for name, length_N in lengths.items()
     }
 
 
-def calibrate(predicted: Lengths, examples: Sequence[Example], scale: Scale = "log") -> Calibration:
+def calibrate(
+    predicted: Lengths, examples: Sequence[Example], scale: Scale = "log", train: Sequence[Example] = ()
+) -> Calibration:
     """The calibration that these predictions ask for.
+
+    Args:
+        predicted: unmasked fraction -> [N].
+        examples: the N calibration documents.
+        scale: of the scores.
+        train: documents whose prompts and answers set the edges of the groups, so that the calibration documents do not.
 
     Raises:
         CalibrationError: no documents' predictions at all.
     """
+    length_N = np.array([example.length for example in examples], dtype=np.float64)
+    return Calibration(
+        {u: calibration_scores(prediction_N, length_N, scale) for u, prediction_N in predicted.items()},
+        scale,
+        length_N=length_N,
+        prompt_length_N=np.array([len(example.prompt_ids) for example in examples], dtype=np.float64),
+        edges={
+            "prompt": _edges([len(example.prompt_ids) for example in train]),
+            "prediction": _edges([example.length for example in train]),
+        },
+    )
+
+
+def scores_of(
+    predicted: Lengths, examples: Sequence[Example], *, canvas: int, alpha: float = 0.05, scale: Scale = "log"
+) -> dict[str, dict[str, float]]:
+    """Fraction -> what a predictor is worth on calibration documents: `rmse` of the prediction itself, and of the bound (not
+    rounded to powers of two) coverage, overshoot, shortfall and saved, calibrated on one half of the documents and measured on
+    the other, both ways; these four are
+    left out where half of the documents are too few for alpha."""
     length_N = np.array([example.length for example in examples])
-    return Calibration({u: calibration_scores(prediction_N, length_N, scale) for u, prediction_N in predicted.items()}, scale)
+    even_N = np.arange(len(examples)) % 2 == 0
+    enough = min(even_N.sum(), (~even_N).sum()) >= fewest_scores(alpha)
+    found = {}
+    for fraction, prediction_N in predicted.items():
+        bound_N = np.full(len(examples), np.nan)
+        for half_N in (even_N, ~even_N) if enough else ():
+            half = Calibration({fraction: calibration_scores(prediction_N[half_N], length_N[half_N], scale)}, scale)
+            bound_N[~half_N] = [
+                to_bound(
+                    LengthPrediction(length), canvas=canvas, fraction=fraction, calibration=half, alpha=alpha, rounding="none"
+                ).bound
+                for length in prediction_N[~half_N]
+            ]
+        found[f"{fraction:g}"] = {"rmse": rmse(prediction_N, length_N)} | (
+            {
+                "coverage": coverage(bound_N, length_N),
+                "overshoot": overshoot(bound_N, length_N),
+                "shortfall": shortfall(bound_N, length_N),
+                "saved": saved(bound_N, np.full(len(examples), canvas)),
+            }
+            if enough
+            else {}
+        )
+    return found
+
+
+def _edges(values: Sequence[float]) -> list[float]:
+    """Inner edges of GROUPS groups of equal size among these values; fewer where values repeat."""
+    if not values:
+        return []
+    return sorted({float(edge) for edge in np.quantile(values, np.linspace(0, 1, GROUPS + 1)[1:-1])})

@@ -1,31 +1,27 @@
 """Step zero over many documents: what every fit starts from, and the only place where a fit runs the backbone.
 
 Documents are batched by length, so that little is spent on padding; one pass serves all methods. While it runs, each method
-keeps only what it asks for (`LearnedPredictor.features`), which is what makes an epoch of training cost nothing next to a pass.
+keeps only what it asks for (`LearnedPredictor.kept`), in a store on disk (store.py): an epoch of training costs nothing next to a
+pass, memory does not grow with the data set, and a fit that is killed goes on where it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from rich.progress import Progress
 
 from eosbench.backbone import Backbone
 from eosbench.fitting.data import Example
-from eosbench.predictors.protocol import Features, LearnedPredictor, Predictor
+from eosbench.fitting.store import FeatureStore, Sample
+from eosbench.fitting.workers import ALONE, Workers
+from eosbench.predictors.protocol import Kept, LearnedPredictor, Predictor
 from eosbench.records import Prompt
 from eosbench.reveal import partly_masked_canvas
 from eosbench.step_zero import Need, StepZero, step_zero, text_only
 
-
-@dataclass(frozen=True)
-class Sample:
-    """A document at one unmasked fraction."""
-
-    example: Example
-    fraction: float
+FRACTION_SEED = 0
 
 
 def to_prompt(sample: Sample, *, canvas: int, mask_id: int) -> Prompt:
@@ -35,9 +31,9 @@ def to_prompt(sample: Sample, *, canvas: int, mask_id: int) -> Prompt:
     return Prompt(example.prompt_text, example.prompt_ids, ids, sample.fraction)
 
 
-def one_fraction_each(examples: Sequence[Example], fractions: Sequence[float], seed: int) -> list[Sample]:
-    """Every document once, at a fraction drawn evenly."""
-    rng = torch.Generator().manual_seed(seed)
+def one_fraction_each(examples: Sequence[Example], fractions: Sequence[float]) -> list[Sample]:
+    """Every document once, at a fraction drawn evenly; the same draw for every fit, so that fits of all seeds share features."""
+    rng = torch.Generator().manual_seed(FRACTION_SEED)
     drawn = torch.randint(len(fractions), (len(examples),), generator=rng).tolist()
     return [Sample(example, fractions[index]) for example, index in zip(examples, drawn, strict=True)]
 
@@ -52,35 +48,62 @@ def needs_of(predictors: Collection[Predictor]) -> frozenset[Need]:
 
 
 def batches(
-    backbone: Backbone, samples: Sequence[Sample], *, canvas: int, needs: Collection[Need], batch_size: int, label: str
+    backbone: Backbone,
+    samples: Sequence[Sample],
+    *,
+    canvas: int,
+    needs: Collection[Need],
+    batch_size: int,
+    label: str,
+    rows: Sequence[int] | None = None,
+    workers: Workers = ALONE,
 ) -> Iterator[tuple[list[int], StepZero]]:
-    """(indices of the samples, their step zero), longest first; without needs the backbone is not run at all."""
-    order = sorted(range(len(samples)), key=lambda index: -len(samples[index].example.prompt_ids))
-    with Progress() as progress:
-        bar = progress.add_task(label, total=len(samples))
-        for start in range(0, len(order), batch_size):
+    """(indices of the samples, their step zero), longest first; without needs the backbone is not run at all.
+
+    Args:
+        rows: the samples that are asked for, by default all.
+        workers: each process gets every n-th batch.
+    """
+    order = sorted(range(len(samples)) if rows is None else rows, key=lambda row: -len(samples[row].example.prompt_ids))
+    starts = range(workers.rank * batch_size, len(order), workers.world_size * batch_size)
+    with Progress(disable=workers.rank != 0) as progress:
+        bar = progress.add_task(label, total=len(starts))
+        for start in starts:
             indices = order[start : start + batch_size]
             prompts = [to_prompt(samples[index], canvas=canvas, mask_id=backbone.spec.mask_id) for index in indices]
             yield indices, step_zero(backbone, prompts, needs) if needs else text_only(prompts, backbone.spec.mask_id)
-            progress.advance(bar, len(indices))
+            progress.advance(bar)
 
 
 def extract(
     backbone: Backbone,
-    samples: Sequence[Sample],
-    learners: Mapping[str, LearnedPredictor],
+    store: FeatureStore,
+    learners: Collection[LearnedPredictor],
     *,
     canvas: int,
     batch_size: int,
-    seed: int,
-) -> dict[str, list[Features]]:
-    """Every learner's features of every sample, from one pass, in the samples' order."""
-    if not learners:
-        return {}
-    rng = torch.Generator().manual_seed(seed)
-    kept: dict[str, dict[int, Features]] = {name: {} for name in learners}
-    needs = needs_of(list(learners.values()))
-    for indices, batch in batches(backbone, samples, canvas=canvas, needs=needs, batch_size=batch_size, label="features"):
-        for name, learner in learners.items():
-            kept[name].update(zip(indices, learner.features(batch, rng), strict=True))
-    return {name: [found[index] for index in range(len(samples))] for name, found in kept.items()}
+    workers: Workers = ALONE,
+) -> None:
+    """Fills the store with what these learners keep of its samples, as far as it is not there already: one pass for all."""
+    kept: dict[str, Kept] = {}
+    writers: list[LearnedPredictor] = []  # learners that keep arrays of one name keep the same numbers
+    for learner in learners:
+        if not set(learner.kept) <= set(kept):
+            writers.append(learner)
+            kept |= learner.kept
+    if workers.rank == 0:
+        store.open(kept)
+    workers.wait()
+    store.open(kept, create=False)
+    writers = [learner for learner in writers if store.missing(learner.kept)]
+    rows = store.missing({name for learner in writers for name in learner.kept})
+    workers.wait()  # before anyone writes, everyone has read what is missing
+    if rows:
+        found = batches(
+            backbone, store.samples, canvas=canvas, needs=needs_of(writers), batch_size=batch_size, label="features", rows=rows,
+            workers=workers,
+        )  # fmt: skip
+        for indices, batch in found:
+            for learner in writers:
+                store.write(indices, learner.features(batch))
+    workers.wait()

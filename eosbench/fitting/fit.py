@@ -1,33 +1,38 @@
-"""`eosbench fit`: from documents to a folder with a fitted and calibrated length predictor.
+"""`eosbench fit`: from documents to folders with fitted and calibrated length predictors.
 
 Every method goes the same way: step zero over the training documents (one pass for all methods, each document at one unmasked
 fraction), training where a method has weights, step zero over the calibration documents at every fraction (again one pass for
-all), scores, folder. The backbone stays as it is.
+all), scores, folder. The backbone stays as it is. Of several processes each takes its share of the passes, the first one trains.
 
     train, calibration = load_examples("instruct:train", backbone), load_examples("instruct:calibration", backbone)
-    fit_predictor("classification", backbone=backbone, train=train, calibration=calibration, output=Path("heads/cls"), canvas=256)
+    fit_all([FitJob("classification", Path("heads/cls"))], backbone=backbone, train=train, calibration=calibration, canvas=256)
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
 import torch
 
 from eosbench.backbone import Backbone
-from eosbench.bounds import Calibration, Scale, fewest_scores
+from eosbench.calibration import Scale, fewest_scores
 from eosbench.errors import CalibrationError, ConfigurationError
-from eosbench.fitting.calibrate import Lengths, calibrate, predicted_lengths
+from eosbench.fitting.calibrate import calibrate, predicted_lengths, scores_of
 from eosbench.fitting.data import Example, data_digest, within
 from eosbench.fitting.features import extract, one_fraction_each
+from eosbench.fitting.store import FeatureStore
 from eosbench.fitting.train import Training, train_weights
-from eosbench.predictors import build, method_class
+from eosbench.fitting.workers import ALONE, Workers
+from eosbench.predictors import METHODS, build, method_class
 from eosbench.predictors.folder import save_folder
 from eosbench.predictors.protocol import FittedPredictor, LearnedPredictor, LengthsPredictor, Predictor
 from eosbench.reveal import FRACTIONS
@@ -37,69 +42,35 @@ USUAL_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
+class FitJob:
+    """One predictor to fit: method, options, folder, and the seed of its weights and training."""
+
+    method: str
+    output: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class FitReport:
     """What a fit did; also written into the predictor's config.json.
 
     Attributes:
-        method, output: what was fitted, and where it lies.
-        rmse: per unmasked fraction, of the uncalibrated prediction on the calibration documents (which trained nothing).
+        job: what was asked for.
+        scores: unmasked fraction -> metrics on the calibration documents, see eosbench.fitting.calibrate.scores_of.
         training: epochs and held-out loss, where the method has weights.
         train_documents, calibration_documents: how many were used.
         censored: how many of both were left out because their answer exceeds the canvas.
-        seconds: from the first pass to the folder, for all methods that were fitted together.
+        seconds: from the first pass to the folder, for all predictors that were fitted together.
     """
 
-    method: str
-    output: Path
-    rmse: dict[float, float]
+    job: FitJob
+    scores: dict[str, dict[str, float]]
     training: Training | None
     train_documents: int
     calibration_documents: int
     censored: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class FitJob:
-    """One predictor to fit: method, options and folder."""
-
-    method: str
-    output: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-def fit_predictor(
-    method: str,
-    *,
-    backbone: Backbone,
-    train: Sequence[Example],
-    calibration: Sequence[Example],
-    output: Path,
-    canvas: int,
-    fractions: Sequence[float] = FRACTIONS,
-    seed: int = 0,
-    options: Mapping[str, Any] | None = None,
-    epochs: int = 60,
-    batch_size: int = 64,
-    backbone_batch_size: int = 16,
-    scale: Scale = "log",
-) -> FitReport:
-    """Fits and calibrates one method and writes its folder; arguments and errors as in `fit_all`."""
-    job = FitJob(method, output, options or {})
-    (report,) = fit_all(
-        [job],
-        backbone=backbone,
-        train=train,
-        calibration=calibration,
-        canvas=canvas,
-        fractions=fractions,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        backbone_batch_size=backbone_batch_size,
-        scale=scale,
-    )
-    return report
 
 
 def fit_all(
@@ -110,29 +81,37 @@ def fit_all(
     calibration: Sequence[Example],
     canvas: int,
     fractions: Sequence[float] = FRACTIONS,
-    seed: int = 0,
     epochs: int = 60,
     batch_size: int = 64,
     backbone_batch_size: int = 16,
     scale: Scale = "log",
+    mixed_precision: str = "no",
+    source: str = "",
+    store: Path | None = None,
+    workers: Workers = ALONE,
 ) -> list[FitReport]:
     """Fits and calibrates several predictors on shared passes, and writes their folders.
 
     Args:
-        jobs: what to fit; each has its own folder, a method may occur twice with different options.
+        jobs: what to fit; each has its own folder, a method may occur several times with other options or seeds.
         backbone: frozen; the folders are bound to it.
         train: documents that weights are trained on.
         calibration: documents that nothing else has seen; at least 19 for the usual alpha of 0.05.
         canvas: C; answers longer than it are left out and counted.
         fractions: unmasked fractions u that are trained for and calibrated at.
-        seed: of the fractions, the weights and the training.
         epochs: at most this many; early stopping usually ends it before.
         batch_size: documents per training step.
         backbone_batch_size: documents per pass over the backbone.
         scale: of the calibration scores.
+        mixed_precision: of the training: no, bf16 or fp16.
+        source: where the documents come from, in words, for config.json and the model card.
+        store: folder of feature stores, which later fits on the same documents read instead of running the backbone, and a
+            killed one goes on from; None keeps features in a temporary folder.
+        workers: the processes that share the passes.
 
     Raises:
-        ConfigurationError: unknown method or option, a method that fits nothing, two jobs for one folder, or too few documents.
+        ConfigurationError: unknown method or option, a method that fits nothing, two jobs for one folder, too few documents, or
+            hidden states that are no finite numbers.
         CalibrationError: no calibration documents.
         PredictorError: a pretrained encoder that cannot be loaded.
     """
@@ -140,16 +119,31 @@ def fit_all(
     _check_jobs(jobs)
     (kept_train, cut_train), (kept_calibration, cut_calibration) = within(train, canvas), within(calibration, canvas)
     _check_calibration(len(kept_calibration))
-    predictors = {str(job.output): _start(job, kept_train, backbone, canvas, seed) for job in jobs}
-    trainings = _train_all(
-        predictors, backbone, kept_train, canvas=canvas, fractions=fractions, seed=seed, epochs=epochs, batch_size=batch_size,
-        backbone_batch_size=backbone_batch_size,
-    )  # fmt: skip
+    predictors = {str(job.output): _start(job, kept_train, backbone, canvas) for job in jobs}
+    learners = {key: cast(LearnedPredictor, one) for key, one in predictors.items() if one.fitting == "weights"}
+    trainings: dict[str, Training] = {}
+    if learners:
+        with _features(store, backbone, kept_train, canvas, fractions, learners, backbone_batch_size, workers) as features:
+            for job in jobs:
+                key = str(job.output)
+                if key in learners and workers.rank == 0:
+                    trainings[key] = train_weights(
+                        learners[key],
+                        partial(features.read, tuple(learners[key].kept)),
+                        [example.length for example in kept_train],
+                        seed=job.seed,
+                        epochs=epochs,
+                        batch_size=batch_size,
+                        mixed_precision=mixed_precision,
+                        label=f"training {key}",
+                    )
+        _share_weights(learners, backbone, workers)
     unfinished = {str(job.output): FittedPredictor(job.method, predictors[str(job.output)]) for job in jobs}
     predicted = predicted_lengths(
-        backbone, unfinished, kept_calibration, fractions, canvas=canvas, batch_size=backbone_batch_size
+        backbone, unfinished, kept_calibration, fractions, canvas=canvas, batch_size=backbone_batch_size, workers=workers
     )
     data = {
+        "source": source,
         "train": {"documents": len(kept_train), "digest": data_digest(kept_train)},
         "calibration": {"documents": len(kept_calibration), "digest": data_digest(kept_calibration)},
         "censored": cut_train + cut_calibration,
@@ -157,24 +151,20 @@ def fit_all(
     reports = []
     for job in jobs:
         key = str(job.output)
+        scores = scores_of(predicted[key], kept_calibration, canvas=canvas, alpha=USUAL_ALPHA, scale=scale)
         report = FitReport(
-            method=job.method,
-            output=job.output,
-            rmse=_rmse(predicted[key], kept_calibration),
-            training=trainings.get(key),
-            train_documents=len(kept_train),
-            calibration_documents=len(kept_calibration),
-            censored=cut_train + cut_calibration,
-            seconds=time.monotonic() - started,
-        )
-        table: Calibration = calibrate(predicted[key], kept_calibration, scale)
-        training = None if report.training is None else asdict(report.training)
-        info = {"data": data, "fit": {"seed": seed, "training": training, "rmse": {f"{u:g}": e for u, e in report.rmse.items()}}}
-        save_folder(job.output, FittedPredictor(job.method, predictors[key], table, info), backbone=backbone, canvas=canvas)
-        logger.info(
-            "%s: written to %s, rmse at u=%g is %.1f tokens", job.method, job.output, fractions[0], report.rmse[fractions[0]]
-        )
+            job, scores, trainings.get(key), len(kept_train), len(kept_calibration), cut_train + cut_calibration,
+            time.monotonic() - started,
+        )  # fmt: skip
         reports.append(report)
+        if workers.rank == 0:
+            table = calibrate(predicted[key], kept_calibration, scale, kept_train)
+            training = None if report.training is None else asdict(report.training)
+            info = {"data": data, "fit": {"seed": job.seed, "training": training, "alpha": USUAL_ALPHA, "scores": scores}}
+            save_folder(job.output, FittedPredictor(job.method, predictors[key], table, info), backbone=backbone, canvas=canvas)
+            logger.info("%s: written to %s, rmse at u=%g is %.1f tokens", job.method, job.output, fractions[0],
+                        scores[f"{fractions[0]:g}"]["rmse"])  # fmt: skip
+    workers.wait()
     return reports
 
 
@@ -200,7 +190,7 @@ def _check_calibration(documents: int) -> None:
         )
 
 
-def _start(job: FitJob, train: Sequence[Example], backbone: Backbone, canvas: int, seed: int) -> Predictor:
+def _start(job: FitJob, train: Sequence[Example], backbone: Backbone, canvas: int) -> Predictor:
     """The predictor before training; weights are drawn from the seed."""
     kind = method_class(job.method)
     if kind.fitting == "lengths":
@@ -209,36 +199,43 @@ def _start(job: FitJob, train: Sequence[Example], backbone: Backbone, canvas: in
         lengths_kind = cast("type[LengthsPredictor]", kind)
         return lengths_kind.from_lengths(np.array([example.length for example in train]))
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(job.seed)
         return build(job.method, backbone=backbone, canvas=canvas, options=job.options)
 
 
-def _train_all(
-    predictors: Mapping[str, Predictor],
+@contextmanager
+def _features(
+    root: Path | None,
     backbone: Backbone,
     examples: Sequence[Example],
-    *,
     canvas: int,
     fractions: Sequence[float],
-    seed: int,
-    epochs: int,
+    learners: Mapping[str, LearnedPredictor],
     batch_size: int,
-    backbone_batch_size: int,
-) -> dict[str, Training]:
-    """Trains every predictor with weights on the features of one shared pass."""
-    learners = {key: cast(LearnedPredictor, predictor) for key, predictor in predictors.items() if predictor.fitting == "weights"}
-    samples = one_fraction_each(examples, fractions, seed)
-    features = extract(backbone, samples, learners, canvas=canvas, batch_size=backbone_batch_size, seed=seed)
-    lengths = [example.length for example in examples]
-    trainings = {}
+    workers: Workers,
+) -> Iterator[FeatureStore]:
+    """The filled store. One that stays on disk also gets what every method keeps by default, so that one pass serves them all."""
+    wanted = list(learners.values())
+    if root is not None:
+        standard = [name for name in METHODS if method_class(name).fitting == "weights" and method_class(name).reads == "dlm"]
+        with torch.random.fork_rng():
+            wanted += [cast(LearnedPredictor, build(name, backbone=backbone, canvas=canvas)) for name in standard]
+    with TemporaryDirectory(prefix="eosbench-features-") as temporary:
+        folder = Path(workers.everyones(temporary)[0]) if root is None else root
+        features = FeatureStore(folder, backbone=backbone, samples=one_fraction_each(examples, fractions), canvas=canvas)
+        extract(backbone, features, wanted, canvas=canvas, batch_size=batch_size, workers=workers)
+        for learner in learners.values():
+            learner.module.to(backbone.device)
+        yield features
+        workers.wait()
+
+
+def _share_weights(learners: Mapping[str, LearnedPredictor], backbone: Backbone, workers: Workers) -> None:
+    """Gives every process the weights that the first one trained."""
+    if workers.world_size == 1:
+        return
+    own = {key: {name: t.cpu() for name, t in learner.module.state_dict().items()} for key, learner in learners.items()}
+    trained = workers.everyones(own if workers.rank == 0 else None)[0]
     for key, learner in learners.items():
-        learner.module.to(backbone.device)
-        trainings[key] = train_weights(
-            learner, features.pop(key), lengths, seed=seed, epochs=epochs, batch_size=batch_size, label=f"training {key}"
-        )
-    return trainings
-
-
-def _rmse(predicted: Lengths, examples: Sequence[Example]) -> dict[float, float]:
-    length_N = np.array([example.length for example in examples])
-    return {u: float(np.sqrt(np.mean((prediction_N - length_N) ** 2))) for u, prediction_N in predicted.items()}
+        learner.module.load_state_dict(trained[key])
+        learner.module.to(backbone.device).eval()

@@ -5,17 +5,20 @@ Prompt and canvas are pooled apart, padding never. Legend: B batch, D width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from eosbench.predictors.heads import LogLengthHead, device_of, lengths, log_length_loss, masked_mean
-from eosbench.predictors.protocol import Features, Fitting, Reads
+from eosbench.errors import ConfigurationError
+from eosbench.predictors.heads import LogLengthHead, LogLengthLoss, device_of, lengths, masked_mean
+from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
     from eosbench.step_zero import Need, StepZero
+
+
+POOLING = ("both", "canvas", "prompt")
 
 
 class AverageRegression:
@@ -25,6 +28,11 @@ class AverageRegression:
         canvas: C, the longest answer it predicts.
         width: D of the backbone.
         hidden: width of the MLP.
+        pooling: which means are read: "both", or that of the "canvas" or the "prompt" alone.
+        loss, quantile: see eosbench.predictors.heads.LogLengthLoss.
+
+    Raises:
+        ConfigurationError: unknown pooling or loss, or a quantile outside (0, 1).
     """
 
     reads: ClassVar[Reads] = "dlm"
@@ -32,24 +40,40 @@ class AverageRegression:
     fitting: ClassVar[Fitting] = "weights"
     learning_rate = 2e-3
 
-    def __init__(self, *, canvas: int, width: int, hidden: int = 64) -> None:
-        self.canvas = canvas
-        self.module = LogLengthHead(2 * width, hidden, canvas)
-        self.options: dict[str, Any] = {"hidden": hidden}
+    def __init__(
+        self,
+        *,
+        canvas: int,
+        width: int,
+        hidden: int = 64,
+        pooling: str = "both",
+        loss: str = "smooth_l1",
+        quantile: float = 0.95,
+    ) -> None:
+        if pooling not in POOLING:
+            raise ConfigurationError(f"pooling {pooling!r}: expected one of {', '.join(POOLING)}")
+        self.canvas, self.pooling = canvas, pooling
+        self.log_length_loss = LogLengthLoss(loss, quantile)
+        self.level = self.log_length_loss.level
+        self.module = LogLengthHead(2 * width if pooling == "both" else width, hidden, canvas)
+        self.kept = {"pooled": Kept((2 * width,), torch.float32)}
+        self.options: dict[str, Any] = {"hidden": hidden, "pooling": pooling, "loss": loss, "quantile": quantile}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         with torch.no_grad():
-            return lengths(self.module(self._pooled(batch).to(device_of(self.module))), self.canvas)
+            return lengths(self.log_length(self.features(batch)), self.canvas)
 
-    def features(self, batch: StepZero, rng: torch.Generator) -> list[Features]:
-        return [(pooled_D,) for pooled_D in self._pooled(batch).cpu()]
-
-    def loss(self, features: Sequence[Features], length_B: torch.Tensor) -> torch.Tensor:
-        pooled_BD = torch.stack([pooled_D for (pooled_D,) in features]).to(device_of(self.module))
-        return log_length_loss(self.module(pooled_BD), length_B)
-
-    def _pooled(self, batch: StepZero) -> torch.Tensor:
-        """[B, 2D] float32."""
+    def features(self, batch: StepZero) -> Features:
+        """[B, 2D] float32: the prompt's mean, then the canvas's."""
         prompt_BD = masked_mean(batch.read("prompt_hidden_BPD").float(), batch.read("prompt_mask_BP"))
         canvas_BD = masked_mean(batch.read("canvas_hidden_BCD").float(), batch.read("canvas_mask_BC"))
-        return torch.cat([prompt_BD, canvas_BD], dim=1)
+        return {"pooled": torch.cat([prompt_BD, canvas_BD], dim=1)}
+
+    def log_length(self, features: Features) -> torch.Tensor:
+        pooled_B2D = features["pooled"].to(device_of(self.module))
+        prompt_BD, canvas_BD = pooled_B2D.chunk(2, dim=1)
+        read: torch.Tensor = self.module({"both": pooled_B2D, "canvas": canvas_BD, "prompt": prompt_BD}[self.pooling])
+        return read
+
+    def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
+        return self.log_length_loss(self.log_length(features), length_B)

@@ -1,13 +1,15 @@
 """`classification`: an MLP asks each masked canvas position: at or after the EOS? The first "yes" is the length.
 
 The EOS is never revealed and follows every revealed token, so only masked positions after the last revealed token are asked; all
-others have probability 0. Where no position reaches tau, the length is the whole canvas. The two classes weigh the same in the
-loss, however short the answers are on their canvas. Legend: B batch, C canvas, K sampled positions, D width.
+others have probability 0. Where no position reaches tau, the length is the whole canvas. In the loss the two classes weigh what
+`positive_weight` says (by default the same), however short the answers are on their canvas.
+Legend: B batch, C canvas, K sampled positions, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -15,7 +17,7 @@ from torch.nn import functional
 
 from eosbench.errors import ConfigurationError
 from eosbench.predictors.heads import device_of, mlp
-from eosbench.predictors.protocol import Features, Fitting, Reads, check_share
+from eosbench.predictors.protocol import Features, Fitting, Kept, Reads, check_share
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
@@ -30,23 +32,36 @@ class Classification:
         hidden: width of the MLP.
         tau: the bound is the first position with at least this probability.
         positions: K, how many masked positions of each training document the fit keeps.
+        positive_weight: weight of "at or after the EOS" in the loss, in units of the other class's.
 
     Raises:
-        ConfigurationError: tau outside [0, 1], or no positions.
+        ConfigurationError: tau outside [0, 1], no positions, or a weight that is not above 0.
     """
 
     reads: ClassVar[Reads] = "dlm"
     needs: ClassVar[frozenset[Need]] = frozenset({"hidden"})
     fitting: ClassVar[Fitting] = "weights"
     learning_rate = 2e-3
+    level = 0.5
 
-    def __init__(self, *, width: int, hidden: int = 64, tau: float = 0.5, positions: int = 64) -> None:
+    def __init__(
+        self, *, width: int, hidden: int = 64, tau: float = 0.5, positions: int = 64, positive_weight: float = 1.0
+    ) -> None:
         if positions < 1:
             raise ConfigurationError(f"positions={positions!r}: expected at least 1")
+        if not 0.0 < positive_weight < math.inf:
+            raise ConfigurationError(f"positive_weight={positive_weight!r}: expected a number above 0")
         self.tau = check_share("tau", tau)
-        self.positions = positions
+        self.positions, self.positive_weight = positions, float(positive_weight)
         self.module = mlp(width, hidden)
-        self.options: dict[str, Any] = {"hidden": hidden, "tau": self.tau, "positions": positions}
+        self.hidden_name, self.index_name = f"positions{positions}", f"positions{positions}_index"
+        self.kept = {
+            self.hidden_name: Kept((positions, width), torch.bfloat16),
+            self.index_name: Kept((positions,), torch.int32),
+        }
+        self.options: dict[str, Any] = {
+            "hidden": hidden, "tau": self.tau, "positions": positions, "positive_weight": self.positive_weight,
+        }  # fmt: skip
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         hidden_BCD, open_BC = batch.read("canvas_hidden_BCD"), batch.open_BC()
@@ -61,24 +76,42 @@ class Classification:
             predictions.append(LengthPrediction(float(first), probability_C.cpu().numpy()))
         return predictions
 
-    def features(self, batch: StepZero, rng: torch.Generator) -> list[Features]:
-        """Per document K masked positions drawn at random (all, where they are fewer): hidden states [K, D] and indices [K]."""
-        hidden_BCD, masked_BC = batch.read("canvas_hidden_BCD"), batch.read("masked_BC").cpu()
-        kept: list[Features] = []
-        for row in range(len(batch.prompts)):
-            index_K = masked_BC[row].nonzero().squeeze(1)
-            index_K = index_K[torch.randperm(len(index_K), generator=rng)[: self.positions]]
-            kept.append((hidden_BCD[row, index_K.to(hidden_BCD.device)].bfloat16().cpu(), index_K))
-        return kept
+    def features(self, batch: StepZero) -> Features:
+        """Per document K masked positions drawn at random (all, where they are fewer): hidden states [K, D] and indices [K].
 
-    def loss(self, features: Sequence[Features], length_B: torch.Tensor) -> torch.Tensor:
-        device = device_of(self.module)
-        hidden_ND = torch.cat([hidden_KD for hidden_KD, _ in features]).to(device).float()
-        after_N = torch.cat([index_K >= length for (_, index_K), length in zip(features, length_B.tolist(), strict=True)]).to(
-            device
-        )
-        loss_N = functional.binary_cross_entropy_with_logits(
-            self.module(hidden_ND).squeeze(-1), after_N.float(), reduction="none"
-        )
-        classes = [loss_N[after_N], loss_N[~after_N]]
-        return torch.stack([one.mean() for one in classes if len(one)]).mean()
+        The draw is seeded by the document, so that it depends on no batch and no run; where fewer are masked, the last indices
+        are -1.
+        """
+        hidden_BCD, masked_BC = batch.read("canvas_hidden_BCD"), batch.read("masked_BC").cpu()
+        hidden_BKD = hidden_BCD.new_zeros(len(batch.prompts), self.positions, hidden_BCD.shape[2])
+        index_BK = torch.full((len(batch.prompts), self.positions), -1)
+        for row, prompt in enumerate(batch.prompts):
+            drawn = hashlib.sha256(repr((prompt.ids, prompt.canvas)).encode()).digest()
+            rng = torch.Generator().manual_seed(int.from_bytes(drawn[:7], "big"))
+            index_K = masked_BC[row].nonzero().squeeze(1)
+            index_K = index_K[torch.randperm(len(index_K), generator=rng)[: self.positions]].sort().values
+            index_BK[row, : len(index_K)] = index_K
+            hidden_BKD[row, : len(index_K)] = hidden_BCD[row, index_K.to(hidden_BCD.device)]
+        return {self.hidden_name: hidden_BKD, self.index_name: index_BK}
+
+    def log_length(self, features: Features) -> torch.Tensor:
+        """From the positions that were kept: the first of them that is a "yes"; the one behind the last where none is."""
+        index_BK = features[self.index_name].to(device_of(self.module))
+        probability_BK = self._logits(features).sigmoid()
+        none_B1 = index_BK.amax(dim=1, keepdim=True) + 1
+        first_BK = torch.where((probability_BK >= self.tau) & (index_BK >= 0), index_BK, none_B1)
+        return first_BK.amin(dim=1).float().log1p()
+
+    def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
+        index_BK = features[self.index_name].to(device_of(self.module))
+        real_BK, after_BK = index_BK >= 0, index_BK >= length_B[:, None]
+        logit_BK = self._logits(features)
+        loss_BK = functional.binary_cross_entropy_with_logits(logit_BK, after_BK.float(), reduction="none")
+        classes = [(loss_BK[real_BK & after_BK], self.positive_weight), (loss_BK[real_BK & ~after_BK], 1.0)]
+        weighed = [(one.mean() * weight, weight) for one, weight in classes if len(one)]
+        return torch.stack([loss for loss, _ in weighed]).sum() / sum(weight for _, weight in weighed)
+
+    def _logits(self, features: Features) -> torch.Tensor:
+        hidden_BKD = features[self.hidden_name].to(device_of(self.module)).float()
+        logit_BK: torch.Tensor = self.module(hidden_BKD).squeeze(-1).float()
+        return logit_BK

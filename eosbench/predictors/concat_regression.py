@@ -6,15 +6,14 @@ stands at the share (k / (G - 1)) ** 2 of the canvas. Legend: B batch, G grid, D
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
 
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.predictors.heads import LogLengthHead, device_of, lengths, log_length_loss
-from eosbench.predictors.protocol import Features, Fitting, Reads
+from eosbench.predictors.heads import LogLengthHead, LogLengthLoss, device_of, lengths
+from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
@@ -53,8 +52,10 @@ class ConcatRegression:
         project: width to which each hidden state is projected.
         hidden: width of the MLP.
 
+        loss, quantile: see eosbench.predictors.heads.LogLengthLoss.
+
     Raises:
-        ConfigurationError: a grid of no positions.
+        ConfigurationError: a grid of no positions, unknown loss, or a quantile outside (0, 1).
     """
 
     reads: ClassVar[Reads] = "dlm"
@@ -62,30 +63,49 @@ class ConcatRegression:
     fitting: ClassVar[Fitting] = "weights"
     learning_rate = 2e-3
 
-    def __init__(self, *, canvas: int, width: int, grid: int = 16, project: int = 16, hidden: int = 64) -> None:
+    def __init__(
+        self,
+        *,
+        canvas: int,
+        width: int,
+        grid: int = 16,
+        project: int = 16,
+        hidden: int = 64,
+        loss: str = "smooth_l1",
+        quantile: float = 0.95,
+    ) -> None:
         if grid < 1:
             raise ConfigurationError(f"grid={grid!r}: expected at least 1 position")
         self.canvas = canvas
         self.positions = grid_positions(canvas, grid)
+        self.log_length_loss = LogLengthLoss(loss, quantile)
+        self.level = self.log_length_loss.level
         self.module = ConcatHead(width, grid, project, hidden, canvas)
-        self.options: dict[str, Any] = {"grid": grid, "project": project, "hidden": hidden}
+        self.array = f"grid{grid}"
+        self.kept = {self.array: Kept((grid, width), torch.bfloat16)}
+        self.options: dict[str, Any] = {
+            "grid": grid, "project": project, "hidden": hidden, "loss": loss, "quantile": quantile,
+        }  # fmt: skip
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         with torch.no_grad():
-            return lengths(self.module(self._at_grid(batch).to(device_of(self.module))), self.canvas)
+            return lengths(self.log_length({self.array: self._at_grid(batch)}), self.canvas)
 
-    def features(self, batch: StepZero, rng: torch.Generator) -> list[Features]:
-        return [(hidden_GD,) for hidden_GD in self._at_grid(batch).bfloat16().cpu()]
+    def features(self, batch: StepZero) -> Features:
+        return {self.array: self._at_grid(batch)}
 
-    def loss(self, features: Sequence[Features], length_B: torch.Tensor) -> torch.Tensor:
-        hidden_BGD = torch.stack([hidden_GD for (hidden_GD,) in features]).to(device_of(self.module)).float()
-        return log_length_loss(self.module(hidden_BGD), length_B)
+    def log_length(self, features: Features) -> torch.Tensor:
+        read: torch.Tensor = self.module(features[self.array].to(device_of(self.module)).float())
+        return read
+
+    def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
+        return self.log_length_loss(self.log_length(features), length_B)
 
     def _at_grid(self, batch: StepZero) -> torch.Tensor:
-        """[B, G, D] float32."""
+        """[B, G, D]."""
         for prompt in batch.prompts:
             if len(prompt.canvas) != self.canvas:
                 raise PredictorError(
                     f"concat_regression reads a canvas of {self.canvas} positions, this one has {len(prompt.canvas)}"
                 )
-        return batch.read("canvas_hidden_BCD")[:, self.positions].float()
+        return batch.read("canvas_hidden_BCD")[:, self.positions]

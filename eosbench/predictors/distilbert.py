@@ -9,20 +9,20 @@ Legend: B batch, T tokens, D width, K buckets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 from transformers import DistilBertConfig, DistilBertModel
 
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.metrics import bucket
-from eosbench.predictors.heads import device_of, lengths, log_length_loss, masked_mean
-from eosbench.predictors.protocol import Features, Fitting, Reads
+from eosbench.predictors.heads import LogLengthLoss, device_of, lengths, masked_mean
+from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
@@ -105,38 +105,51 @@ class DistilBert:
         self.tokenizer.enable_truncation(model.config.max_position_embeddings)
         self.module = TextHead(model, len(self.edges) if head == "classes" else 1).eval()
         self.learning_rate = 1e-3 if encoder == "scratch" else 5e-5
+        self.log_length_loss = LogLengthLoss("smooth_l1", quantile=0.5)
+        self.level = self.log_length_loss.level
         self.files = {TOKENIZER: self.tokenizer.to_str()}
+        self.array = f"text_{hashlib.sha256(self.files[TOKENIZER].encode()).hexdigest()[:8]}"
+        self.kept = {self.array: Kept((model.config.max_position_embeddings,), torch.int32)}
         shape = {name: getattr(model.config, name) for name in SHAPE}
         self.options: dict[str, Any] = {"head": head, "encoder": encoder, "encoder_config": shape}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         with torch.no_grad():
-            output_BK = self._forward([ids for (ids,) in self._encode(batch)])
+            output_BK = self._forward(self._encode(batch))
         if self.head == "regression":
             return lengths(output_BK.squeeze(1), self.canvas)
         return [LengthPrediction(float(self.edges[index])) for index in output_BK.argmax(dim=1).tolist()]
 
-    def features(self, batch: StepZero, rng: torch.Generator) -> list[Features]:
-        return self._encode(batch)
+    def features(self, batch: StepZero) -> Features:
+        return {self.array: self._encode(batch)}
 
-    def loss(self, features: Sequence[Features], length_B: torch.Tensor) -> torch.Tensor:
-        output_BK = self._forward([ids for (ids,) in features])
+    def log_length(self, features: Features) -> torch.Tensor:
+        output_BK = self._forward(features[self.array])
         if self.head == "regression":
-            return log_length_loss(output_BK.squeeze(1), length_B)
+            return output_BK.squeeze(1)
+        edge_K = torch.tensor(self.edges, device=output_BK.device)
+        return edge_K[output_BK.argmax(dim=1)].float().log1p()
+
+    def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
+        output_BK = self._forward(features[self.array])
+        if self.head == "regression":
+            return self.log_length_loss(output_BK.squeeze(1), length_B)
         target_B = torch.from_numpy(bucket(length_B.cpu().numpy())).to(output_BK.device)
-        return functional.cross_entropy(output_BK, target_B)
+        return functional.cross_entropy(output_BK.float(), target_B)
 
-    def _encode(self, batch: StepZero) -> list[Features]:
+    def _encode(self, batch: StepZero) -> torch.Tensor:
+        """[B, T] ids for a T that any text fits after truncation; -1 behind a text."""
         encodings = self.tokenizer.encode_batch([prompt.text for prompt in batch.prompts])
-        return [(torch.tensor(encoding.ids, dtype=torch.long),) for encoding in encodings]
+        ids_BT = torch.full((len(encodings), self.kept[self.array].shape[0]), -1, dtype=torch.int32)
+        for row, encoding in enumerate(encodings):
+            ids_BT[row, : len(encoding.ids)] = torch.tensor(encoding.ids, dtype=torch.int32)
+        return ids_BT
 
-    def _forward(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
-        device = device_of(self.module)
-        ids_BT = pad_sequence(list(rows), batch_first=True).to(device)
-        if ids_BT.shape[1] == 0:  # nothing but empty texts: one position that no text stands on
-            ids_BT = ids_BT.new_zeros(len(rows), 1)
-        length_B1 = torch.tensor([len(row) for row in rows], device=device)[:, None]
-        output_BK: torch.Tensor = self.module(ids_BT, torch.arange(ids_BT.shape[1], device=device) < length_B1)
+    def _forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        text_BT = ids_BT >= 0
+        longest = max(1, int(text_BT.sum(dim=1).max()))  # of nothing but empty texts: one position that no text stands on
+        ids_BT = ids_BT[:, :longest].clamp(min=0).long().to(device_of(self.module))
+        output_BK: torch.Tensor = self.module(ids_BT, text_BT[:, :longest].to(ids_BT.device))
         return output_BK
 
 

@@ -1,12 +1,15 @@
 """A fitted predictor on disk: `config.json` (what it is, fitted for what and on what), `model.safetensors` (weights, scores).
 
-Tensors are called `module.<parameter>` and `calibration.<unmasked fraction>`; a method's text files (a tokenizer) stand beside
-them. A folder is bound to the backbone's fingerprint even where a method reads only text: lengths are counted in its tokens.
+Tensors are called `module.<parameter>`, `calibration.<unmasked fraction>` (scores) and `calibration_documents.<what>`; a method's
+text files (a tokenizer) and a model card (`README.md`) stand beside them. A folder is bound to the backbone's fingerprint and
+tokenizer even where a method reads only text: lengths are counted in its tokens.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -19,16 +22,21 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from eosbench.bounds import Calibration
+from eosbench import embedded
+from eosbench.calibration import Calibration
+from eosbench.encoding import encode_response
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.predictors import build
+from eosbench.predictors.card import model_card
 from eosbench.predictors.protocol import FittedPredictor, Predictor
 
 if TYPE_CHECKING:
     from eosbench.backbone import Backbone
 
+logger = logging.getLogger(__name__)
 FORMAT = 1
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+PROBE = "Count from 3 to 12: 3, 4 … Größe, naïve, 東京\n\tdef f(x): return x**2"  # text that tokenizers cut differently
 REQUIRED = ("method", "options", "canvas", "backbone", "calibration", "files")
 
 
@@ -37,26 +45,37 @@ def save_folder(folder: Path, fitted: FittedPredictor, *, backbone: Backbone, ca
     predictor, calibration = fitted.predictor, fitted.calibration
     tensors = {f"module.{name}": tensor.detach().cpu().contiguous() for name, tensor in _state(predictor).items()}
     if calibration is not None:
-        tensors |= {f"calibration.{fraction:g}": torch.from_numpy(scores) for fraction, scores in calibration.scores.items()}
+        tensors |= _calibration_tensors(calibration)
     files: Mapping[str, str] = getattr(predictor, "files", {})
+    spec = backbone.spec
     config = {
         "eosbench_predictor": FORMAT,
         "method": fitted.method,
         "options": predictor.options,
         "canvas": canvas,
-        "backbone": {name: getattr(backbone.spec, name) for name in ("name", "family", "fingerprint", "width")},
-        "calibration": None if calibration is None else {"scale": calibration.scale},
+        "backbone": {
+            "name": _public_name(spec.name),
+            "family": spec.family,
+            "fingerprint": spec.fingerprint,
+            "width": spec.width,
+            "dtype": str(backbone.dtype).removeprefix("torch."),
+            "tokenizer": tokenizer_digest(backbone.tokenizer),
+        },
+        "features": {name: [*one.shape, str(one.dtype)] for name, one in getattr(predictor, "kept", {}).items()},
+        "calibration": None if calibration is None else {
+            "scale": calibration.scale, "documents": min(map(len, calibration.scores.values())), "edges": dict(calibration.edges)
+        },
         "files": sorted(files),
         **fitted.info,
-        "versions": {name: version(name) for name in ("numpy", "torch", "transformers")},
-    }
+        "versions": {name: version(name) for name in ("eosbench", "numpy", "safetensors", "torch", "transformers")},
+    }  # fmt: skip
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:  # an error leaves no half of a predictor
-        for name, text in {**files, CONFIG: json.dumps(config, indent=2) + "\n"}.items():
+        for name, text in {**files, CARD: model_card(config), CONFIG: json.dumps(config, indent=2) + "\n"}.items():
             Path(unfinished, name).write_text(text, encoding="utf-8")
         save_file(tensors, Path(unfinished, WEIGHTS))
         folder.mkdir(exist_ok=True)
-        for name in (*files, WEIGHTS, CONFIG):
+        for name in (*files, CARD, WEIGHTS, CONFIG):
             Path(unfinished, name).replace(folder / name)
     return replace(fitted, info=config)
 
@@ -85,11 +104,44 @@ def load_folder(
         raise PredictorError(f"predictor '{folder}' cannot be read: {error}: fit it again with eosbench fit") from error
     predictor = build(method, backbone=backbone, canvas=canvas, options=config["options"], files=files)
     _restore(folder, predictor, tensors, device)
+    return FittedPredictor(method, predictor, _calibration(tensors, config), config)
+
+
+def tokenizer_digest(tokenizer: Any) -> str | None:
+    """A short hash of how a tokenizer cuts a text; None where there is no tokenizer."""
+    if tokenizer is None:
+        return None
+    return hashlib.sha256(json.dumps(encode_response(tokenizer, PROBE)).encode()).hexdigest()[:16]
+
+
+def _public_name(name: str) -> str:
+    """A hub id as it is; of a local folder its last part, since where it lies is nobody's business."""
+    if not Path(name).is_dir():
+        return name
+    return embedded.NAME if Path(name).resolve() == embedded.MODEL.resolve() else Path(name).resolve().name
+
+
+def _calibration_tensors(calibration: Calibration) -> dict[str, torch.Tensor]:
+    documents = {"length": calibration.length_N, "prompt_length": calibration.prompt_length_N}
+    tensors = {f"calibration.{fraction:g}": scores for fraction, scores in calibration.scores.items()}
+    tensors |= {f"calibration_documents.{name}": value_N for name, value_N in documents.items() if value_N is not None}
+    return {name: torch.from_numpy(np.ascontiguousarray(value_N)) for name, value_N in tensors.items()}
+
+
+def _calibration(tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> Calibration | None:
     scores = {
         float(name.removeprefix("calibration.")): t.numpy() for name, t in tensors.items() if name.startswith("calibration.")
     }
-    calibration = Calibration({u: np.asarray(s) for u, s in scores.items()}, config["calibration"]["scale"]) if scores else None
-    return FittedPredictor(method, predictor, calibration, config)
+    if not scores:
+        return None
+    length, prompt_length = (tensors.get(f"calibration_documents.{name}") for name in ("length", "prompt_length"))
+    return Calibration(
+        scores,
+        config["calibration"]["scale"],
+        length_N=None if length is None else length.numpy(),
+        prompt_length_N=None if prompt_length is None else prompt_length.numpy(),
+        edges=config["calibration"].get("edges", {}),
+    )
 
 
 def _state(predictor: Predictor) -> dict[str, torch.Tensor]:
@@ -138,6 +190,13 @@ def _check(folder: Path, config: Mapping[str, Any], method: str, backbone: Backb
     fitted_for, this = config["backbone"]["fingerprint"], backbone.spec.fingerprint
     if fitted_for != this:
         raise PredictorError(f"predictor '{folder}' was fitted for backbone {fitted_for}, this one is {this}: {again}")
+    tokenizer, its = config["backbone"].get("tokenizer"), tokenizer_digest(backbone.tokenizer)
+    if None not in (tokenizer, its) and tokenizer != its:
+        raise PredictorError(f"predictor '{folder}' was fitted with another tokenizer ({tokenizer}, this one is {its}): {again}")
+    dtype, its_dtype = config["backbone"].get("dtype"), str(backbone.dtype).removeprefix("torch.")
+    if dtype not in (None, its_dtype):
+        logger.warning("predictor '%s' was fitted on %s hidden states, these are %s: bounds may differ a little", folder, dtype,
+                       its_dtype)  # fmt: skip
     if config["canvas"] != canvas:
         raise PredictorError(
             f"predictor '{folder}' was fitted for a canvas of {config['canvas']}, this one is {canvas}: "

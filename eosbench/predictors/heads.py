@@ -11,7 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from eosbench.errors import ConfigurationError
 from eosbench.records import LengthPrediction
+
+LOSSES = ("smooth_l1", "pinball")
 
 
 def mlp(width: int, hidden: int, out: int = 1) -> nn.Sequential:
@@ -32,9 +35,35 @@ class LogLengthHead(nn.Module):
         return self.middle + output_B
 
 
-def log_length_loss(output_B: torch.Tensor, length_B: torch.Tensor) -> torch.Tensor:
-    """Smooth L1 distance to log(1 + length): a factor counts the same for short and for long answers, and outliers count less."""
-    return functional.smooth_l1_loss(output_B, length_B.float().log1p(), beta=0.5)
+class LogLengthLoss:
+    """How far log(1 + length) is off: a factor counts the same for short and for long answers.
+
+    Args:
+        loss: "smooth_l1" aims at the middle, and outliers count less; "pinball" aims at a quantile of the length given the prompt
+            (Koenker and Bassett 1978), which calibration then makes a bound: conformalised quantile regression.
+        quantile: for loss="pinball".
+
+    Attributes:
+        level: the quantile that is aimed at.
+
+    Raises:
+        ConfigurationError: unknown loss, or a quantile outside (0, 1).
+    """
+
+    def __init__(self, loss: str, quantile: float) -> None:
+        if loss not in LOSSES:
+            raise ConfigurationError(f"loss {loss!r}: expected one of {', '.join(LOSSES)}")
+        if not 0.0 < float(quantile) < 1.0:
+            raise ConfigurationError(f"quantile={quantile!r}: expected a number above 0 and below 1")
+        self.loss, self.quantile = loss, float(quantile)
+        self.level = self.quantile if loss == "pinball" else 0.5
+
+    def __call__(self, output_B: torch.Tensor, length_B: torch.Tensor) -> torch.Tensor:
+        target_B = length_B.float().log1p()
+        if self.loss == "smooth_l1":
+            return functional.smooth_l1_loss(output_B.float(), target_B, beta=0.5)
+        missing_B = target_B - output_B.float()
+        return torch.maximum(self.level * missing_B, (self.level - 1.0) * missing_B).mean()
 
 
 def lengths(output_B: torch.Tensor, canvas: int) -> list[LengthPrediction]:

@@ -2,18 +2,18 @@
 
 A predictor has one job, `predict(batch) -> list[LengthPrediction]`. It is built from flat keywords and lists them in `options`,
 so that a folder can build it again; keywords called `canvas`, `width`, `backbone` and `files` are no options but facts, and are
-filled in by `build` where a method's constructor names them. Methods that learn weights add three members
+filled in by `build` where a method's constructor names them. Methods that learn weights add some members
 (`LearnedPredictor`); methods that learn one number from the lengths of the training answers add a class method
 (`LengthsPredictor`). No base class: a method is a file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from eosbench.bounds import Calibration
+from eosbench.calibration import Calibration
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.records import LengthPrediction
 
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 Reads = Literal["dlm", "text", "nothing"]
 Fitting = Literal["weights", "lengths", "calibration", "none"]
-Features = tuple["torch.Tensor", ...]  # what training keeps of one document
+Features = Mapping[str, "torch.Tensor"]  # name -> [B, ...]: what training keeps of B documents
 
-__all__ = ["Features", "FittedPredictor", "Fitting", "LearnedPredictor", "LengthsPredictor", "Predictor", "Reads", "check_share"]
+__all__ = [
+    "Features", "FittedPredictor", "Fitting", "Kept", "LearnedPredictor", "LengthsPredictor", "Predictor", "Reads", "check_share",
+]  # fmt: skip
 
 
 class Predictor(Protocol):
@@ -57,17 +59,38 @@ class LengthsPredictor(Predictor, Protocol):
     def from_lengths(cls, length_N: NDArray[np.int64]) -> LengthsPredictor: ...
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Shape and type of one array of features, per document."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
 class LearnedPredictor(Predictor, Protocol):
-    """A predictor with weights; a method that keeps text files beside them (a tokenizer) holds them in `files`, by name."""
+    """A predictor with weights; a method that keeps text files beside them (a tokenizer) holds them in `files`, by name.
+
+    Attributes:
+        module, learning_rate: what is trained, and how fast.
+        level: the quantile of the length that a prediction stands for: 0.5, or what a pinball loss was asked for.
+        kept: the arrays that training needs of each document. A name stands for its content: two predictors that keep an array
+            of one name keep the same numbers, so that one extraction serves both.
+    """
 
     module: torch.nn.Module
     learning_rate: float
+    level: float
+    kept: Mapping[str, Kept]
 
-    def features(self, batch: StepZero, rng: torch.Generator) -> list[Features]:
-        """What training keeps of each document of a batch: the backbone runs once per document, not once per epoch."""
+    def features(self, batch: StepZero) -> Features:
+        """`kept` of the B documents of a batch: the backbone runs once per document, not once per epoch."""
         ...
 
-    def loss(self, features: Sequence[Features], length_B: torch.Tensor) -> torch.Tensor:
+    def log_length(self, features: Features) -> torch.Tensor:
+        """[B]: log(1 + length) as predicted from what was kept; what early stopping measures."""
+        ...
+
+    def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
         """The training loss of B documents whose answers have these lengths."""
         ...
 

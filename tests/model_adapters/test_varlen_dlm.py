@@ -14,7 +14,7 @@ import torch
 from lm_eval.api.instance import Instance
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from eosbench.bounds import Calibration
+from eosbench.calibration import Calibration
 from eosbench.predictors.fixed import Fixed
 from eosbench.records import LengthRecord, Prompt
 from model_adapters import load_backbone

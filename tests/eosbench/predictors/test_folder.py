@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eosbench.bounds import Calibration
+from eosbench.calibration import Calibration
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.fitting.features import Sample, to_prompt
 from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor

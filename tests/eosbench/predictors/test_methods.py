@@ -43,7 +43,7 @@ def lengths(fitted: FittedPredictor, batch: list[Prompt]) -> list[float]:
 
 def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
     folder = Path(__file__).parents[3] / "eosbench" / "predictors"
-    shared = {"__init__", "protocol", "heads", "folder"}
+    shared = {"__init__", "protocol", "heads", "folder", "card", "hub"}
     assert {file.stem for file in folder.glob("*.py")} - shared == set(METHODS)
     assert set(THE_FIVE) <= set(METHODS)
     for method, target in METHODS.items():

@@ -1,0 +1,35 @@
+"""One process or several: what fitting asks of them. `model_adapters.processes.Processes` is the one that accelerate launches."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Workers(Protocol):
+    """This process among `world_size` ones; `rank` 0 trains and writes."""
+
+    rank: int
+    world_size: int
+
+    def wait(self) -> None:
+        """Returns when all processes have come here."""
+        ...
+
+    def everyones(self, obj: Any) -> list[Any]:
+        """Every process's object, on every process."""
+        ...
+
+
+class Alone:
+    """One process."""
+
+    rank, world_size = 0, 1
+
+    def wait(self) -> None:
+        pass
+
+    def everyones(self, obj: Any) -> list[Any]:
+        return [obj]
+
+
+ALONE = Alone()
