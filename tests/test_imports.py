@@ -34,7 +34,7 @@ ROOMS = (
         "eosbench.memory",
         "eosbench.mask_patterns",
     ),
-    ("eosbench.metrics", "eosbench.paper_table", "eosbench.position_metrics", "eosbench.backbone"),
+    ("eosbench.metrics", "eosbench.paper_table", "eosbench.position_metrics", "eosbench.backbone", "eosbench.calibration"),
     ("eosbench.bounds", "eosbench.step_zero", "eosbench.kv_cache", "eosbench.scoring", "eosbench.costs", "eosbench.timing"),
     ("eosbench.decode_config eosbench.rows eosbench.continuous eosbench.decoding", "eosbench.likelihood"),
     ("eosbench.predictors", "eosbench.generation"),
@@ -48,7 +48,7 @@ ROOMS = (
     ),
     ("eosbench.report", "eosbench.plugin", "model_adapters"),
     ("eosbench.sweep", "eosbench.paired eosbench.regression"),
-    ("eosbench.cli", "eosbench.embedded.make", "eosbench._bridge"),
+    ("eosbench.cli eosbench.cli_fit eosbench.cli_shared", "eosbench.embedded.make", "eosbench._bridge"),
 )
 ROOM_OF = {module: room for rooms in ROOMS for room in rooms for module in room.split()}
 HEIGHT_OF = {room: height for height, rooms in enumerate(ROOMS) for room in rooms}

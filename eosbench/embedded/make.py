@@ -28,7 +28,7 @@ from eosbench import embedded
 from eosbench.fitting.data import load_examples
 from eosbench.fitting.fit import FitJob, fit_all
 from eosbench.fitting.pretrain import PretrainConfig, pretrain
-from eosbench.instruct import stream
+from eosbench.instruct import VERSION, stream
 from eosbench.predictors import METHODS, method_class
 from model_adapters import load_backbone
 from model_adapters.export_llada import save_llada
@@ -98,8 +98,10 @@ def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
     train = load_examples("instruct:train", backbone, limit=TRAIN_DOCUMENTS)
     calibration = load_examples("instruct:calibration", backbone)
     jobs = [FitJob(method, folder / method, OPTIONS.get(method, {})) for method in methods]
-    for report in fit_all(jobs, backbone=backbone, train=train, calibration=calibration, canvas=embedded.CANVAS):
-        logger.info("%s: rmse by unmasked fraction %s", report.method, {u: round(e, 1) for u, e in report.rmse.items()})
+    source = f"the embedded benchmark (eosbench/instruct.py), version {VERSION}"
+    for report in fit_all(jobs, backbone=backbone, train=train, calibration=calibration, canvas=embedded.CANVAS, source=source):
+        errors = {fraction: round(score["rmse"], 1) for fraction, score in report.scores.items()}
+        logger.info("%s: rmse by unmasked fraction %s", report.job.method, errors)
 
 
 def main() -> None:

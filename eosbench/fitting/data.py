@@ -1,6 +1,13 @@
-"""Documents to fit a length predictor on: prompts with their answers, from a file or from the embedded benchmark.
+"""Documents to fit a length predictor on: prompts with their answers, from a file, from the hub or from the embedded benchmark.
 
-A source is a `.jsonl` or `.csv` file with a column of prompts and one of responses, or `instruct:<split>` (eosbench/instruct.py).
+A source is one of
+
+- `answers.jsonl`, `answers.csv`: a column of prompts and one of responses;
+- `owner/name`: a data set of the Hugging Face hub (or a local folder that `datasets.load_dataset` reads), with a split;
+- `gsm8k:train`, `math:calibration`, ...: a data set whose prompts are known (eosbench/datasets.py), cut by use;
+- `instruct:<split>`: the embedded benchmark (eosbench/instruct.py).
+
+A column may be a template over columns instead of a name: `Question: {question}\\nAnswer:`.
 """
 
 from __future__ import annotations
@@ -8,16 +15,21 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
+from eosbench import datasets as public
 from eosbench.backbone import Backbone
 from eosbench.encoding import decode_prompt, encode_prompt, encode_response, has_chat_template
 from eosbench.errors import ConfigurationError
 from eosbench.instruct import SPLIT_SIZES, stream
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -49,21 +61,25 @@ def load_examples(
     chat: bool | None = None,
     prompt_column: str = "prompt",
     response_column: str = "response",
+    config: str = "default",
+    split: str = "train",
 ) -> list[Example]:
     """Reads and encodes the first `limit` documents of a source (all by default).
 
     Args:
-        source: path of a file, or instruct:<split>.
+        source: see above.
         backbone: whose tokenizer counts.
         limit: at most so many documents.
         chat: see `encode`.
-        prompt_column, response_column: where a file holds them.
+        prompt_column, response_column: where a file or a hub data set holds them: names or templates.
+        config, split: of a hub data set.
 
     Raises:
         ConfigurationError: the source is missing, of an unknown kind, empty, lacks a column, or has an empty answer.
     """
     examples = []
-    for where, prompt, response in islice(_documents(str(source), prompt_column, response_column), limit):
+    rows = _documents(str(source), _template(prompt_column), _template(response_column), config, split)
+    for where, prompt, response in islice(rows, limit):
         example = encode(backbone, prompt, response, chat)
         if example.length == 0:
             raise ConfigurationError(f"{where}: the response is empty: remove the document, or write the answer")
@@ -102,28 +118,51 @@ def data_digest(examples: Sequence[Example]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _documents(source: str, prompt_column: str, response_column: str) -> Iterator[tuple[str, str, str]]:
-    """(where, prompt, response) of each document."""
-    if source.startswith("instruct:"):
-        split = source.removeprefix("instruct:")
-        for document in islice(stream(split), SPLIT_SIZES.get(split)):
-            yield document.id, document.prompt, document.response
-        return
+def _template(column: str) -> str:
+    """
+    >>> _template("question"), _template("Q: {question}")
+    ('{question}', 'Q: {question}')
+    """
+    return column if "{" in column else f"{{{column}}}"
+
+
+def _documents(source: str, prompt: str, response: str, config: str, split: str) -> Iterator[tuple[str, str, str]]:
+    """(where, prompt, response) of each document; prompt and response are templates."""
+    name, _, use = source.partition(":")
     path = Path(source).expanduser()
+    if name == "instruct":
+        for document in islice(stream(use), SPLIT_SIZES.get(use)):
+            yield document.id, document.prompt, document.response
+    elif name in public.DATA_SETS and use:
+        for row in public.documents(public.DATA_SETS[name], use):
+            yield row.id, row.prompt, row.response
+    elif path.is_dir() or (HUB_ID.fullmatch(source) and not path.suffix):
+        data = public.DataSet(source, str(path) if path.is_dir() else source, prompt, response, configs=(config,))
+        for row in public.published(data, split):
+            yield row.id, row.prompt, row.response
+    else:
+        yield from _file_documents(path, prompt, response)
+
+
+def _file_documents(path: Path, prompt: str, response: str) -> Iterator[tuple[str, str, str]]:
     if not path.is_file():
-        raise ConfigurationError(f"no data file {source}: expected a .jsonl or .csv file, or instruct:<split>")
+        raise ConfigurationError(
+            f"no data file {path}: expected a .jsonl or .csv file, a hub data set (owner/name), instruct:<split>, or one of "
+            f"{', '.join(public.DATA_SETS)} with a use, as in gsm8k:train"
+        )
     readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows}
     if path.suffix not in readers:
-        raise ConfigurationError(f"{source}: expected a file that ends in .jsonl or .csv, got {path.suffix or 'no ending'!r}")
+        raise ConfigurationError(f"{path}: expected a file that ends in .jsonl or .csv, got {path.suffix or 'no ending'!r}")
     for where, row in readers[path.suffix](path):
-        missing = [name for name in (prompt_column, response_column) if not isinstance(row.get(name), str)]
+        columns = [name for template in (prompt, response) for _, name, _, _ in Formatter().parse(template) if name]
+        missing = [name for name in columns if not isinstance(row.get(name), str)]
         if missing:
             has = ", ".join(map(str, row)) or "nothing"
             raise ConfigurationError(
                 f"{where}: no text in column {', '.join(missing)}, the columns are {has}: name the right ones "
                 "(prompt_column, response_column)"
             )
-        yield where, row[prompt_column], row[response_column]
+        yield where, prompt.format_map(row), response.format_map(row)
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -141,7 +141,7 @@ def _digest(samples: Sequence[Sample]) -> str:
 def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """An array of zeros under its name only when it is whole; on most file systems it takes no space before it is written."""
     unfinished = path.with_suffix(".unfinished")
-    np.lib.format.open_memmap(unfinished, mode="w+", dtype=dtype, shape=shape).flush()  # type: ignore[attr-defined]
+    np.lib.format.open_memmap(unfinished, mode="w+", dtype=dtype, shape=shape).flush()
     unfinished.replace(path)
 
 

@@ -61,7 +61,8 @@ def write_documents(path: Path, split: str, size: int) -> Path:
 
 def fit(data: Path, output: Path, *more: str | Path, method: str = "average_regression,logit") -> Result:
     given = ("--method", method, "--pretrained", LLADA, "--data", data, "--output", output, "--canvas", CANVAS)
-    return run("fit", *map(str, given), "--prompt_column", "question", "--response_column", "answer", "--device", "cpu", *more)
+    return run("fit", *map(str, given), "--prompt_column", "question", "--response_column", "answer", "--device", "cpu",
+               "--feature_store", str(output) + "-features", *more)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from eosbench.bounds import to_bound
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import predicted_lengths
 from eosbench.fitting.features import every_fraction, extract, one_fraction_each
-from eosbench.fitting.fit import FitJob, FitReport, fit_all, fit_predictor
+from eosbench.fitting.fit import FitJob, FitReport, fit_all
+from eosbench.fitting.store import FeatureStore
 from eosbench.fitting.train import train_weights
 from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor, method_class
 from eosbench.predictors.classification import Classification
@@ -43,12 +44,12 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FitReport]:
         epochs=25,
         batch_size=32,
     )
-    return {report.method: report for report in reports}
+    return {report.job.method: report for report in reports}
 
 
 def loaded(fits: dict[str, FitReport]) -> dict[str, FittedPredictor]:
     backbone = toy_backbone()
-    return {method: load_predictor(method, fits[method].output, backbone=backbone, canvas=CANVAS) for method in FITTED}
+    return {method: load_predictor(method, fits[method].job.output, backbone=backbone, canvas=CANVAS) for method in FITTED}
 
 
 @pytest.mark.parametrize("method", LEARNED)
@@ -56,7 +57,7 @@ def test_learned_methods_learn(method: str, fits: dict[str, FitReport]) -> None:
     """The answers' lengths spread by about 7 tokens, of which all but the noise (standard deviation 1.4) can be read."""
     report = fits[method]
     assert report.training is not None
-    assert report.rmse[0.0] < 0.6 * fits["mean"].rmse[0.0]
+    assert report.scores["0"]["rmse"] < 0.6 * fits["mean"].scores["0"]["rmse"]
 
 
 def test_the_mean_is_the_mean(fits: dict[str, FitReport]) -> None:
@@ -89,21 +90,22 @@ def test_calibrated_bounds_cover_new_documents(fits: dict[str, FitReport]) -> No
 
 
 def test_what_the_folder_says(fits: dict[str, FitReport]) -> None:
-    config = json.loads((fits["classification"].output / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((fits["classification"].job.output / "config.json").read_text(encoding="utf-8"))
     assert config["method"] == "classification"
     assert config["canvas"] == CANVAS
     assert config["data"]["train"]["documents"] == 300
     assert config["data"]["calibration"]["documents"] == 120
-    assert set(config["fit"]["rmse"]) == {"0", "0.5"}
+    assert set(config["fit"]["scores"]) == {"0", "0.5"}
+    assert config["features"] == {"positions64": [64, 29, "torch.bfloat16"], "positions64_index": [64, "torch.int32"]}
     assert config["fit"]["training"]["best_epoch"] >= 1
-    assert set(config["versions"]) == {"numpy", "torch", "transformers"}
+    assert set(config["versions"]) == {"eosbench", "numpy", "safetensors", "torch", "transformers"}
 
 
 def test_a_seed_fixes_the_fit(tmp_path: Path) -> None:
     def weights(name: str, seed: int) -> bytes:
-        fit_predictor(
-            "average_regression", backbone=toy_backbone(), train=toy_examples(60, seed=0), calibration=toy_examples(20, seed=1),
-            output=tmp_path / name, canvas=CANVAS, fractions=FRACTIONS, seed=seed, epochs=2,
+        fit_all(
+            [FitJob("average_regression", tmp_path / name, seed=seed)], backbone=toy_backbone(), train=toy_examples(60, seed=0),
+            calibration=toy_examples(20, seed=1), canvas=CANVAS, fractions=FRACTIONS, epochs=2,
         )  # fmt: skip
         return (tmp_path / name / "model.safetensors").read_bytes()
 
@@ -115,9 +117,9 @@ def test_a_seed_fixes_the_fit(tmp_path: Path) -> None:
 
 
 def test_long_answers_are_left_out_and_counted(tmp_path: Path) -> None:
-    report = fit_predictor(
-        "max", backbone=toy_backbone(), train=toy_examples(60, seed=0), calibration=toy_examples(60, seed=1),
-        output=tmp_path, canvas=12, fractions=(0.0,),
+    (report,) = fit_all(
+        [FitJob("max", tmp_path)], backbone=toy_backbone(), train=toy_examples(60, seed=0), calibration=toy_examples(60, seed=1),
+        canvas=12, fractions=(0.0,),
     )  # fmt: skip
     lengths = [example.length for seed in (0, 1) for example in toy_examples(60, seed=seed)]
     assert report.censored == sum(length > 12 for length in lengths)
@@ -127,10 +129,11 @@ def test_long_answers_are_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_the_backbone_runs_once_per_document_and_only_where_it_is_read(tmp_path: Path) -> None:
     backbone, examples = toy_backbone(), toy_examples(32, seed=0)
-    learners = {f"{width}": Classification(width=backbone.spec.width, hidden=width) for width in (4, 8)}
-    features = extract(backbone, one_fraction_each(examples, FRACTIONS, seed=0), learners, canvas=CANVAS, batch_size=8, seed=0)  # type: ignore[arg-type]
+    learners = [Classification(width=backbone.spec.width, hidden=width) for width in (4, 8)]
+    store = FeatureStore(tmp_path, backbone=backbone, samples=one_fraction_each(examples, FRACTIONS), canvas=CANVAS)
+    extract(backbone, store, learners, canvas=CANVAS, batch_size=8)  # type: ignore[arg-type]
     assert len(backbone.passes) == 4  # type: ignore[attr-defined]
-    assert {len(found) for found in features.values()} == {32}
+    assert store.read(["positions64"], [0, 31])["positions64"].shape == (2, 64, backbone.spec.width)
     jobs = [FitJob("mean", tmp_path / "mean"), FitJob("distilbert", tmp_path / "text", {"encoder": "scratch"})]
     fit_all(jobs, backbone=backbone, train=examples, calibration=examples, canvas=CANVAS, fractions=FRACTIONS, epochs=1)
     assert len(backbone.passes) == 4  # type: ignore[attr-defined]
@@ -138,7 +141,7 @@ def test_the_backbone_runs_once_per_document_and_only_where_it_is_read(tmp_path:
 
 def test_samples() -> None:
     examples = toy_examples(400, seed=0)
-    drawn = [sample.fraction for sample in one_fraction_each(examples, (0.0, 0.25, 0.5, 0.75), seed=0)]
+    drawn = [sample.fraction for sample in one_fraction_each(examples, (0.0, 0.25, 0.5, 0.75))]
     assert all(60 < drawn.count(fraction) < 140 for fraction in (0.0, 0.25, 0.5, 0.75))
     assert [sample.fraction for sample in every_fraction(examples[:2], FRACTIONS)] == [0.0, 0.0, 0.5, 0.5]
 
@@ -149,7 +152,7 @@ def test_classification_weighs_both_classes_alike() -> None:
     hidden_KD, index_K = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(4)
     with torch.no_grad():
         probability_K = learner.module(hidden_KD).sigmoid().squeeze(-1)
-        loss = learner.loss([(hidden_KD, index_K)], torch.tensor([3]))
+        loss = learner.loss({"positions64": hidden_KD[None], "positions64_index": index_K[None]}, torch.tensor([3]))
     expected = (-torch.log(1 - probability_K[:3]).mean() - torch.log(probability_K[3])) / 2
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
 
@@ -159,9 +162,9 @@ def test_training_stops_early_and_keeps_the_best_epoch() -> None:
     backbone = toy_backbone()
     learner = build("average_regression", backbone=backbone, canvas=CANVAS)
     rng = torch.Generator().manual_seed(0)
-    features = [(torch.randn(2 * backbone.spec.width, generator=rng),) for _ in range(200)]
+    pooled_ND = torch.randn(200, 2 * backbone.spec.width, generator=rng)
     lengths = torch.randint(1, CANVAS, (200,), generator=rng).tolist()
-    training = train_weights(learner, features, lengths, epochs=100, patience=3)  # type: ignore[arg-type]
+    training = train_weights(learner, lambda rows: {"pooled": pooled_ND[rows]}, lengths, epochs=100, patience=3)  # type: ignore[arg-type]
     assert training.epochs == training.best_epoch + 3 < 100
 
 
@@ -189,8 +192,8 @@ def test_wrong_requests(tmp_path: Path) -> None:
 
 
 def test_few_calibration_documents_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    fit_predictor(
-        "mean", backbone=toy_backbone(), train=toy_examples(5, seed=0), calibration=toy_examples(12, seed=1), output=tmp_path,
+    fit_all(
+        [FitJob("mean", tmp_path)], backbone=toy_backbone(), train=toy_examples(5, seed=0), calibration=toy_examples(12, seed=1),
         canvas=CANVAS, fractions=(0.0,),
     )  # fmt: skip
     assert "12 calibration documents cannot serve alpha=0.05: that takes 19" in caplog.text

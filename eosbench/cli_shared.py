@@ -1,0 +1,68 @@
+"""What the commands share: where they print, options that several have, and how lists and pairs are read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from eosbench.errors import ConfigurationError
+
+console = Console()
+errors = Console(stderr=True)
+
+# Options that lm-eval has too are spelled as there.
+BatchSize = Annotated[int | None, typer.Option("--batch_size", min=1, help="Prompts per forward pass. No result depends on it.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps. By default cuda where there is a GPU, else cpu.")]
+ChatTemplate = Annotated[bool, typer.Option("--apply_chat_template", help="Put each prompt into the model's chat template.")]
+
+
+def names(text: str) -> list[str]:
+    """
+    >>> names("logit, fixed,")
+    ['logit', 'fixed']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers(text: str, name: str) -> list[float]:
+    """
+    >>> numbers("0.05, 0.1", "alpha")
+    [0.05, 0.1]
+
+    Raises:
+        ConfigurationError: a piece that is no number.
+    """
+    try:
+        return [float(piece) for piece in names(text)]
+    except ValueError as error:
+        raise ConfigurationError(f"--{name} {text}: expected numbers with commas") from error
+
+
+def key_values(pairs: list[str]) -> dict[str, Any]:
+    """`name=value` pairs; a value is a number, true, false or none where it reads as one, else text.
+
+    Raises:
+        ConfigurationError: a piece that is no such pair.
+    """
+    broken = [pair for pair in pairs if not all(pair.partition("=")[:2])]
+    if broken:
+        raise ConfigurationError(f"{', '.join(broken)}: expected name=value")
+    return {name.strip(): value(text.strip()) for name, _, text in (pair.partition("=") for pair in pairs)}
+
+
+def value(text: str) -> Any:
+    """
+    >>> [value(text) for text in ("3", "1e-3", "true", "none", "threshold")]
+    [3, 0.001, True, None, 'threshold']
+    """
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
