@@ -158,7 +158,7 @@ def test_fit_all_is_all_that_can_be_fitted(monkeypatch: pytest.MonkeyPatch, data
     monkeypatch.setattr("eosbench.fitting.fit.fit_all", stop)
     fit(data, tmp_path, method="all")
     assert asked == [
-        "logit", "concat_regression", "average_regression", "classification", "distilbert", "mean", "max", "random",
+        "logit", "concat_regression", "average_regression", "classification", "distilbert", "smartcrop", "mean", "max", "random",
     ]  # fmt: skip
 
 
