@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from eosbench.encoding import decode_prompt, encode_prompt, encode_response, has
 from eosbench.errors import ConfigurationError
 from eosbench.instruct import SPLIT_SIZES, stream
 
+logger = logging.getLogger(__name__)
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -108,6 +110,24 @@ def within(examples: Sequence[Example], canvas: int) -> tuple[list[Example], int
     """The documents whose answer fits on the canvas, and how many do not (they are censored: no bound can cover them)."""
     kept = [example for example in examples if example.length <= canvas]
     return kept, len(examples) - len(kept)
+
+
+def cut_prompts(examples: Sequence[Example], backbone: Backbone, canvas: int) -> list[Example]:
+    """The documents with prompts cut from the left to what fits beside the canvas, as the lm-eval adapter cuts its requests."""
+    room = backbone.spec.max_length - canvas
+    long = sum(len(example.prompt_ids) > room for example in examples)
+    if not long:
+        return list(examples)
+    logger.warning(
+        "%d of %d prompts were longer than the %d positions that the canvas leaves and were cut from the left",
+        long, len(examples), room,
+    )  # fmt: skip
+    return [_cut(example, backbone, room) if len(example.prompt_ids) > room else example for example in examples]
+
+
+def _cut(example: Example, backbone: Backbone, room: int) -> Example:
+    ids = example.prompt_ids[-room:]
+    return Example(decode_prompt(backbone.tokenizer, ids), ids, example.response_ids)
 
 
 def data_digest(examples: Sequence[Example]) -> str:

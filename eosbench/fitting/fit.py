@@ -27,7 +27,7 @@ from eosbench.backbone import Backbone
 from eosbench.calibration import Scale, fewest_scores
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import calibrate, predicted_lengths, scores_of
-from eosbench.fitting.data import Example, data_digest, within
+from eosbench.fitting.data import Example, cut_prompts, data_digest, within
 from eosbench.fitting.features import extract, one_fraction_each
 from eosbench.fitting.store import FeatureStore
 from eosbench.fitting.train import Training, train_weights
@@ -118,6 +118,7 @@ def fit_all(
     started = time.monotonic()
     _check_jobs(jobs)
     (kept_train, cut_train), (kept_calibration, cut_calibration) = within(train, canvas), within(calibration, canvas)
+    kept_train, kept_calibration = (cut_prompts(kept, backbone, canvas) for kept in (kept_train, kept_calibration))
     _check_calibration(len(kept_calibration))
     predictors = {str(job.output): _start(job, kept_train, backbone, canvas) for job in jobs}
     learners = {key: cast(LearnedPredictor, one) for key, one in predictors.items() if one.fitting == "weights"}

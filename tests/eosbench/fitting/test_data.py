@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eosbench.errors import ConfigurationError
-from eosbench.fitting.data import Example, data_digest, encode, load_examples, split_calibration, within
+from eosbench.fitting.data import Example, cut_prompts, data_digest, encode, load_examples, split_calibration, within
 from tests.fakes import BOS, SEP, ByteTokenizer, ScriptedBackbone
 from tests.golden_files import load_golden
 
@@ -24,6 +24,15 @@ def test_a_document_becomes_ids() -> None:
     example = encode(BACKBONE, "ab", "cde")
     assert (example.prompt_ids[0], example.prompt_ids[-1], example.prompt_text, example.length) == (BOS, SEP, "ab", 3)
     assert encode(BACKBONE, "ab", "cde", chat=False).prompt_ids == example.prompt_ids[:-1]
+
+
+def test_long_prompts_lose_their_beginning(caplog: pytest.LogCaptureFixture) -> None:
+    room = 4
+    long, short = encode(BACKBONE, "abcdefgh", "x", chat=False), encode(BACKBONE, "ab", "x", chat=False)
+    cut, same = cut_prompts([long, short], BACKBONE, canvas=BACKBONE.spec.max_length - room)
+    assert (cut.prompt_text, len(cut.prompt_ids), cut.response_ids) == ("efgh", room, long.response_ids)
+    assert same == short
+    assert "1 of 2 prompts were longer than the 4 positions" in caplog.text
 
 
 def test_files(tmp_path: Path) -> None:
