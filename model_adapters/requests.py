@@ -140,7 +140,7 @@ def _read(instance: Instance, encode: Callable[[str], list[int]], arguments: Arg
         settings=settings,
         seed=int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"),
         benchmark=kwargs.get("eos_upper_bound"),
-        reference=kwargs.get("reference"),
+        reference=kwargs.get("reference", getattr(instance, "reference", None)),
         cut=max(0, len(ids) - room),
     )
 

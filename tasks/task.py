@@ -2,7 +2,9 @@
 
 A document travels as one `generate_until` request whose arguments carry the unmasked fraction and the reference, so that --limit,
 --samples, --use_cache, several processes and sample logs work as for any task. The answer is one JSON record (eosbench.records)
-that `process_results` turns into metrics; a model that answers with text instead gets an error that says which model to run.
+that `process_results` turns into metrics. Another model than varlen_dlm gets an error that says which one to run: when it takes
+the arguments up (eosbench.request_arguments), or at the latest when it has answered with text. Tasks that want a text run on any
+model; their requests carry the reference, which the oracle reads, beside the arguments.
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ from lm_eval.api.task import ConfigurableTask
 from eosbench.errors import ConfigurationError
 from eosbench.metrics import per_document
 from eosbench.records import LengthRecord
+from eosbench.request_arguments import ONLY_HERE, BoundArguments
 from eosbench.terms import Term
+from model_adapters.plain_errors import report_errors_plainly
 
 
 class ReferenceTask(ConfigurableTask):
     """A generate_until task whose requests carry the reference answer (for the oracle, and for bounds on its length)."""
 
     def __init__(self, config: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        report_errors_plainly()
         super().__init__(config={key: value for key, value in (config or {}).items() if key != "class"}, **kwargs)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **_: Any) -> None:
@@ -39,11 +44,14 @@ class ReferenceTask(ConfigurableTask):
                 f"task {self.config.task}: the target of {str(doc)[:60]} is a {type(reference).__name__}, expected text: "
                 "let doc_to_target name a column or a function instead of a template"
             )
-        arguments = {**deepcopy(self.config.generation_kwargs), "reference": reference}
+        arguments = deepcopy(self.config.generation_kwargs)
         if "eos_upper_bound" in arguments:  # what seeds the revealed positions: the document alone, not its prompt format
             document = f"{self.doc_to_text(doc)}\n{reference}"
             arguments["eos_upper_bound"]["document"] = hashlib.sha256(document.encode()).hexdigest()[:16]
-        return Instance(request_type="generate_until", doc=doc, arguments=(ctx, arguments), idx=0, **kwargs)
+            arguments = BoundArguments(arguments, reference=reference)
+        request = Instance(request_type="generate_until", doc=doc, arguments=(ctx, arguments), idx=0, **kwargs)
+        request.reference = reference
+        return request
 
 
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Term]:
@@ -51,10 +59,8 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Term]:
     try:
         record = LengthRecord.from_json(results[0])
     except (ValueError, TypeError) as error:
-        raise ConfigurationError(
-            f"an eos_upper_bound task got {results[0][:60]!r} for document {doc.get('id')!r}, expected a length record: these "
-            "tasks measure length predictors, which only --model varlen_dlm has; run other models on the downstream tasks"
-        ) from error
+        got = f"{results[0][:60]!r} for document {doc.get('id')!r}"
+        raise ConfigurationError(f"an eos_upper_bound task got {got}, expected a length record: {ONLY_HERE}") from error
     values = per_document(record)
     error = values.pop("squared_error") ** 0.5
     return {"rmse": Term(error, root=True)} | {name: Term(value) for name, value in values.items()}

@@ -33,6 +33,7 @@ ROOMS = (
         "eosbench.unmasking eosbench.dream_rules",
         "eosbench.memory",
         "eosbench.mask_patterns",
+        "eosbench.request_arguments",
     ),
     ("eosbench.metrics", "eosbench.paper_table", "eosbench.position_metrics", "eosbench.backbone", "eosbench.calibration"),
     ("eosbench.bounds", "eosbench.step_zero", "eosbench.kv_cache", "eosbench.scoring", "eosbench.costs", "eosbench.timing"),

@@ -252,3 +252,40 @@ def test_two_processes_give_what_one_gives(tasks: Path, tmp_path: Path) -> None:
             if name not in ("seconds", "model_seconds"):
                 assert other["costs"][task][name] == pytest.approx(value), (task, name)
     assert one["costs"]["tiny_choice"]["requests"] == 2 * DOCUMENTS
+
+
+@pytest.mark.slow
+def test_accelerate_launch_lm_eval_writes_the_results_of_one_process(tasks: Path, tmp_path: Path) -> None:
+    """The real command, the real files: results, samples, and the costs of both processes together."""
+    two = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    two += ["--dynamo_backend", "no", "--main_process_port", "0"]
+    given = MODEL | {"method": "logit", "variant": "top1", "telemetry": str(tmp_path / "costs.jsonl")}
+    arguments = ",".join(f"{name}={value}" for name, value in given.items() if name not in ("batch_size", "device"))
+    found = []
+    for number, launcher in enumerate(([], two), start=1):
+        output = tmp_path / f"{number}"
+        command = [sys.executable, *launcher, "-m", "lm_eval", "--model", "varlen_dlm", "--model_args", arguments]
+        command += ["--tasks", "tiny_spelling,tiny_bounds,tiny_choice", "--include_path", str(tasks), "--log_samples"]
+        done = subprocess.run(
+            [*command, "--output_path", str(output), "--batch_size", "4", "--device", "cpu"],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        (results,) = output.rglob("results_*.json")
+        samples = {
+            path.name.rpartition("_2")[0]: sorted(path.read_text().splitlines()) for path in output.rglob("samples_*.jsonl")
+        }
+        data = json.loads(results.read_text())
+        block = data["config"]["eosbench"]
+        block["costs"] = {task: {n: v for n, v in cost.items() if "seconds" not in n} for task, cost in block["costs"].items()}
+        kept = ("results", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes")
+        found.append({"samples": samples, "eosbench": block, **{name: data[name] for name in kept}})
+    one, other = found
+    for part in one:
+        assert one[part] == other[part], part
+    assert set(one["samples"]) == {"samples_tiny_spelling", "samples_tiny_bounds", "samples_tiny_choice"}
+    lines_of_both_runs = lines(tmp_path / "costs.jsonl")
+    per_run = 2 * DOCUMENTS + 2 * DOCUMENTS  # a text, a bound and two choices a document
+    assert len(lines_of_both_runs) == 2 * per_run

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lm_eval
 import pytest
+import transformers
 from lm_eval.tasks import TaskManager
 
 import eosbench.plugin
@@ -197,6 +200,34 @@ def test_a_target_that_is_no_text_is_an_error(tasks: dict[str, Any], monkeypatch
 def test_another_model_is_told_which_one_to_run() -> None:
     with pytest.raises(ConfigurationError, match=r"expected a length record.*only --model varlen_dlm has"):
         lm_eval.simple_evaluate(model="dummy", tasks=["eos_upper_bound_u00"], task_manager=manager(), limit=1)
+
+
+@pytest.mark.filterwarnings("default")  # lm-eval's and transformers' own
+def test_an_autoregressive_model_answers_texts_and_no_bounds(tmp_path: Path) -> None:
+    """`--model hf` runs the generation task as it stands, and is stopped before it generates where a bound is asked for."""
+    config = transformers.GPT2Config(vocab_size=622, n_embd=16, n_layer=1, n_head=2, bos_token_id=2, eos_token_id=1)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    words = str(GOLDEN / "llada-trained" / "tokenizer.json")
+    transformers.PreTrainedTokenizerFast(tokenizer_file=words, eos_token="<eos>", pad_token="<eos>").save_pretrained(tmp_path)
+    run = partial(
+        lm_eval.simple_evaluate,
+        model="hf",
+        model_args={"pretrained": str(tmp_path)},
+        gen_kwargs={"max_gen_toks": 4},
+        device="cpu",
+        task_manager=manager(),
+        limit=2,
+    )
+    assert run(tasks=["varlen_instruct"])["results"]["varlen_instruct"]["sample_len"] == 2
+    with pytest.raises(ConfigurationError, match=r"cannot answer an eos_upper_bound request.*only --model varlen_dlm has"):
+        run(tasks=["eos_upper_bound_u00"])
+
+
+def test_the_oracle_is_told_the_length_of_a_text_beside_its_arguments(tasks: dict[str, Any]) -> None:
+    exact = [document for document in documents("test") if document.exact]
+    for request, document in zip(requests(tasks["varlen_instruct"]), exact[:8], strict=True):
+        assert request.reference == document.response
+        assert request.args[1] == {"until": [], "do_sample": False}
 
 
 def test_the_packaged_folder_is_the_repository_s() -> None:
