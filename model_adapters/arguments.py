@@ -19,6 +19,7 @@ from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
 from eosbench.generation import OVERFLOWS
 from eosbench.predictors import method_class
+from eosbench.predictors.hub import local_folder
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 
 METHOD_OPTIONS = (  # of methods that work without a fitted folder
@@ -54,7 +55,7 @@ class Arguments:
         logits_shifted: whether raw row i scores token i + 1, where the checkpoint does not say it right.
         method: how the length is found: predicted, or decided while decoding; by default as the embedded model does, and `fixed`
             for any other.
-        predictor: folder of the fitted predictor (`eosbench fit`); the embedded model brings its own.
+        predictor: folder or hub id of the fitted predictor (`eosbench fit`); the embedded model brings its own.
         alpha: share of answers that a calibrated bound may miss; "none" leaves predictions uncalibrated.
         rounding: pow2, block or none.
         max_gen_toks: C, the canvas in tokens, for requests that do not say.
@@ -174,7 +175,7 @@ class Arguments:
         if self.decides_while_decoding:
             return None
         if self.predictor is not None:
-            return Path(self.predictor).expanduser()
+            return local_folder(self.predictor)
         # A rule that is given is not the one that the folder was calibrated for.
         zero_shot = self.options and method_class(self.method).fitting == "calibration"
         return embedded.predictor_folder(self.method) if self.is_embedded and not zero_shot else None

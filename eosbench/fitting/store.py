@@ -7,7 +7,7 @@
 
 A folder's name is a hash of all that the numbers depend on, so a store is never read for another model, canvas, fraction or data
 set. Arrays are `<name>.npy` with a row a sample, and beside each `<name>.done.npy` says which rows are there; a row counts only
-once its numbers are written. Bytes per sample are the sum over `kept` (docs/fitting.md has them by method); the hidden tensor of
+once its numbers are written. Bytes per sample are the sum over `kept`; the hidden tensor of
 a whole canvas is never kept. Several processes on one machine fill one store, each its own rows.
 """
 
