@@ -34,6 +34,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     only: Annotated[str, typer.Option(help=f"some of {', '.join(BENCHMARKS)}, with commas")] = ",".join(BENCHMARKS),
     runs: Annotated[int, typer.Option(min=1, help="rounds; each runs both sides")] = 5,
+    documents: Annotated[int, typer.Option(min=1, help="windows, rivals: of each of the eight families, in every round")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="small shapes: shows that it works, its ratios mean nothing")] = False,
     pretrained: Annotated[str, typer.Option(help="the small trained model: embedded, a folder or a hub id")] = "embedded",
     predictors: Annotated[Path | None, typer.Option(help="fitted predictors of --pretrained, one folder per method")] = None,
@@ -45,7 +46,7 @@ def main(
     names = [name.strip() for name in only.split(",") if name.strip()]
     if unknown := [name for name in names if name not in BENCHMARKS]:
         raise typer.BadParameter(f"no benchmark {', '.join(unknown)}: expected some of {', '.join(BENCHMARKS)}")
-    setup = Setup(pretrained, predictors, canvas, method, runs, quick)
+    setup = Setup(pretrained, predictors, canvas, method, runs, quick, documents)
     console = Console()
     rows = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

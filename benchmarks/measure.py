@@ -45,6 +45,7 @@ class Setup:
         method: the length predictor that stands for all where one is enough.
         runs: rounds; each round runs both sides.
         quick: small shapes, to see that everything works; its ratios mean nothing.
+        documents: of each family of `varlen_instruct` with one right answer, in every round (eight families).
     """
 
     pretrained: str = "embedded"
@@ -53,6 +54,7 @@ class Setup:
     method: str = "classification"
     runs: int = 5
     quick: bool = False
+    documents: int = 1
     progress: Progress | None = field(default=None, repr=False)
     task: TaskID | None = None
 

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from benchmarks.measure import Row, Setup, timed
-from benchmarks.windows import model_for, requests_for
-from eosbench.instruct import documents
+from benchmarks.measure import Row, Setup
+from benchmarks.windows import answer_in_turn, model_for, rounds_of, total
 
 THRESHOLD = 0.9
 
 
 def daedal(setup: Setup) -> list[Row]:
     """`varlen_instruct`, other documents in every round; token-positions and exact match over all of them."""
-    per_round = 2 if setup.quick else 16
-    exact = [document for document in documents("test") if document.exact]
-    methods = ("daedal", setup.method)
-    # DAEDAL's own threshold is 0.9 as published.
+    size = len(rounds_of(setup)[0])
     models = {
-        "daedal": model_for(setup, "daedal", setup.canvas, per_round),
-        setup.method: model_for(setup, setup.method, setup.canvas, per_round, threshold=THRESHOLD),
+        "daedal": model_for(setup, "daedal", setup.canvas, size),  # its own threshold is 0.9 as published
+        setup.method: model_for(setup, setup.method, setup.canvas, size, threshold=THRESHOLD),
     }
-    right, positions, times = dict.fromkeys(methods, 0), dict.fromkeys(methods, 0.0), {name: list[float]() for name in methods}
-    for start in range(0, setup.runs * per_round, per_round):
-        chosen = exact[start : start + per_round]
-        for method in methods:
-            seconds, answers = timed(models[method].generate_until, requests_for(chosen, setup.canvas), True)
-            times[method].append(seconds)
-            right[method] += sum(answer == document.response for answer, document in zip(answers, chosen, strict=True))
-        setup.advance()
-    total = setup.runs * per_round
-    for method in methods:
-        positions[method] = models[method].ledger.totals()["varlen_instruct"]["token_positions"]
-    rival, ours = methods
+    times, right = answer_in_turn(setup, models)
+    rival, ours = models
+    positions = {name: model.ledger.totals()["varlen_instruct"]["token_positions"] for name, model in models.items()}
     found = (
         f"token-positions {positions[rival] / positions[ours]:.2f} times as many; "
-        f"exact match {right[rival] / total:.2f} and {right[ours] / total:.2f}"
+        f"exact match {right[rival]:.2f} and {right[ours]:.2f}"
     )
     ratios = tuple(a / b for a, b in zip(times[rival], times[ours], strict=True))
-    return [Row("rivals", rival, ours, f"varlen_instruct, {total} documents, threshold {THRESHOLD}", ratios, found)]
+    return [Row("rivals", rival, ours, f"varlen_instruct, {total(setup)} documents, threshold {THRESHOLD}", ratios, found)]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks import windows
 from benchmarks.__main__ import BENCHMARKS, app, markdown, run
 from benchmarks.measure import Row, Setup
+from benchmarks.windows import answer_in_turn
+from eosbench.instruct import FAMILIES, NOT_EXACT
+from model_adapters.varlen_dlm import VarLenDLM
 from tests.golden_files import GOLDEN
 
 TRAINED = str(GOLDEN / "llada-trained")
@@ -68,10 +73,27 @@ def test_memory_does_not_grow_with_the_requests() -> None:
     assert 0.9 < row.median < 1.05
 
 
-def test_windows_compares_fixed_method_and_oracle() -> None:
+def test_windows_compares_every_pass_fixed_method_and_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, VarLenDLM] = {}
+
+    def keep(setup: Setup, models: dict[str, VarLenDLM]) -> tuple[dict[str, list[float]], dict[str, float]]:
+        made.update(models)
+        return answer_in_turn(setup, models)
+
+    monkeypatch.setattr(windows, "answer_in_turn", keep)
     rows = run("windows", QUICK)
-    assert [(row.slow, row.fast) for row in rows] == [("fixed", "logit"), ("logit", "oracle")]
-    assert all("canvas 64" in row.shapes and "exact match" in row.found for row in rows)
+    assert [(row.slow, row.fast) for row in rows] == [("fixed, every pass", "logit"), ("fixed", "logit"), ("logit", "oracle")]
+    assert all("2 documents, canvas 64" in row.shapes and "exact match" in row.found for row in rows)
+    passes = {name: model.ledger.totals()["varlen_instruct"]["forward_passes"] for name, model in made.items()}
+    assert passes["fixed, every pass"] == 2 * 64  # one per token of the canvas; the warm-up is charged elsewhere
+    assert passes["fixed"] < 2 * 64
+
+
+def test_rounds_hold_other_documents_and_every_family_as_often() -> None:
+    rounds = windows.rounds_of(Setup(runs=3, documents=2))
+    names = [Counter(document.family for document in chosen) for chosen in rounds]
+    assert names[0] == names[1] == names[2] == dict.fromkeys(set(FAMILIES) - NOT_EXACT, 2)
+    assert len({document.id for chosen in rounds for document in chosen}) == 3 * 16
 
 
 @pytest.mark.filterwarnings("default")  # lm-eval's own
