@@ -1,8 +1,8 @@
 """Writes the YAML file of every bound task and group: `python tasks/_generate.py`.
 
 lm-eval finds one task a file, so each unmasked fraction of each benchmark has one, of two lines: what is asked (`_gsm8k_yaml`)
-and how much of the answer is shown (`_u25_yaml`). What they say is written by hand; which there are is the table below. A test
-holds the files against it.
+and how much of the answer is shown (`_u25_yaml`). What they say is written by hand; which there are is the table below, with a
+benchmark for every data set of eosbench/datasets.py. A test holds the files against it.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ from __future__ import annotations
 from pathlib import Path
 from posixpath import relpath
 
+from eosbench.datasets import DATA_SETS
+
 HERE = Path(__file__).resolve().parent
 FRACTIONS = ("u00", "u25", "u50", "u75")
 PREFIX_FRACTIONS = ("prefix_u25", "prefix_u50", "prefix_u75")  # u=0 shows nothing, in whatever order
 
-DATA = ("gsm8k", "math", "mbpp", "humaneval", "instruct", "multilingual")
 BENCHMARKS = {  # name -> folder of its files, what is asked, with prefix variants
     "eos_upper_bound": ("instruct", "instruct/_test_yaml", True),
     "eos_upper_bound_length_ood": ("instruct", "instruct/_length_ood_yaml", False),
     "eos_upper_bound_domain_ood": ("instruct", "instruct/_domain_ood_yaml", False),
-    **{f"eos_upper_bound_{data}": (f"real/{data}", f"real/_{data}_yaml", True) for data in DATA},
+    **{f"eos_upper_bound_{data}": (f"real/{data}", f"real/_{data}_yaml", True) for data in DATA_SETS},
 }
-GROUPS = {f"eos_upper_bound_real{suffix}": [f"eos_upper_bound_{data}{suffix}" for data in DATA] for suffix in ("", "_prefix")}
+GROUPS = {
+    f"eos_upper_bound_real{suffix}": [f"eos_upper_bound_{data}{suffix}" for data in DATA_SETS] for suffix in ("", "_prefix")
+}
 
 
 def files() -> dict[str, str]:
