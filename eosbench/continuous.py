@@ -6,8 +6,9 @@
         row.index, row.canvas
 
 A batch forwards the rows' own windows, padded to the longest of them with padding that no token attends to. Rows come in from
-the longest to the shortest, so that neighbours are alike, and only while most of the padded batch is tokens. The output layer,
-which is most of the work where the vocabulary is large, is applied to the masked positions of the rows' open blocks alone.
+the longest to the shortest, so that neighbours are alike, and only while most of the padded batch is tokens (waiting.py). The
+output layer, which is most of the work where the vocabulary is large, is applied to the masked positions of the rows' open
+blocks alone.
 
 Rows of one batch share everything of their DecodeConfig but lengths and steps. With a cache, whose first pass in a block
 computes what the other passes keep, rows begin a block together and wait for each other at its end.
@@ -18,20 +19,19 @@ Legend: R rows of a pass, T columns, N masked positions of their blocks, L the m
 from __future__ import annotations
 
 import time
-from bisect import insort
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 
 from eosbench.backbone import Backbone
-from eosbench.decode_config import DecodeConfig
 from eosbench.kv_cache import BlockPasses
 from eosbench.memory import BatchSize
 from eosbench.rows import Row
 from eosbench.scoring import logits_in_pieces
 from eosbench.timing import TimedBackbone
 from eosbench.unmasking import above_threshold, choose_tokens, most_confident, precise
+from eosbench.waiting import WaitingRows
 
 
 class ContinuousBatch:
@@ -49,44 +49,37 @@ class ContinuousBatch:
     def __init__(self, backbone: Backbone, batch_size: int = 16, *, full_enough: float = 0.75) -> None:
         self.backbone = TimedBackbone(backbone)
         self.forward_passes = 0
-        self._size, self._full_enough = BatchSize(batch_size), full_enough
-        self._waiting: list[Row] = []  # the next one last
+        self._size, self._waiting = BatchSize(batch_size), WaitingRows(full_enough)
+        self._finished: deque[Row] = deque()
         self._rows: list[Row] = []
         self._running: list[Row] = []  # those of the rows whose block has begun; without a cache nobody is in mid-block
         self._run: BlockPasses | None = None
         self._width = 0  # columns of the run's first pass
 
     def add(self, row: Row) -> None:
-        insort(self._waiting, row, key=_order)
+        if row.done:
+            self._finished.append(row)
+        else:
+            self._waiting.add(row)
 
     @torch.no_grad()
     def __iter__(self) -> Iterator[Row]:
         while True:
-            yield from self._let_in()
+            while self._finished:
+                yield self._finished.popleft()
+            self._let_in()
             if not self._rows:
                 return
             with self._size.halved_if_out_of_memory(len(self._running or self._rows)) as attempt:
                 self._pass()
             if not attempt.succeeded:
                 self._make_room()
-            finished = [row for row in self._rows if row.done]
+            self._finished.extend(row for row in self._rows if row.done)
             self._rows = [row for row in self._rows if not row.done]
-            yield from finished
 
-    def _let_in(self) -> Iterator[Row]:
-        while self._waiting and len(self._rows) < self._size.limit and self._fits(self._waiting[-1]):
-            row = self._waiting.pop()
-            if row.done:
-                yield row
-            else:
-                self._rows.append(row)
-
-    def _fits(self, row: Row) -> bool:
-        if not self._rows or row.done:
-            return True
-        rows = [*self._rows, row]
-        padded = len(rows) * max(map(len, rows))
-        return _kind(row) == _kind(self._rows[0]) and sum(map(len, rows)) >= self._full_enough * padded
+    def _let_in(self) -> None:
+        while len(self._rows) < self._size.limit and (row := self._waiting.take(self._rows)) is not None:
+            self._rows.append(row)
 
     def _make_room(self) -> None:
         """After a pass that did not fit. It changed no row, so the last ones wait and begin it again later."""
@@ -194,13 +187,3 @@ class ContinuousBatch:
                 for generator, count in zip(generators, counts, strict=True)
             ]
         return torch.cat(tokens).cpu(), torch.cat(confidences).cpu()
-
-
-def _kind(row: Row) -> DecodeConfig:
-    """What rows of one batch must have in common."""
-    return replace(row.config, gen_length=1, steps=None, block_length=None)
-
-
-def _order(row: Row) -> tuple[str, int, int]:
-    """Rows of a kind together, from the shortest to the longest, the first of equals last."""
-    return repr(_kind(row)), len(row), -row.index

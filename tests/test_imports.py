@@ -37,7 +37,7 @@ ROOMS = (
     ),
     ("eosbench.metrics", "eosbench.paper_table", "eosbench.position_metrics", "eosbench.backbone", "eosbench.calibration"),
     ("eosbench.bounds", "eosbench.step_zero", "eosbench.kv_cache", "eosbench.scoring", "eosbench.costs", "eosbench.timing"),
-    ("eosbench.decode_config eosbench.rows eosbench.continuous eosbench.decoding", "eosbench.likelihood"),
+    ("eosbench.decode_config eosbench.rows eosbench.waiting eosbench.continuous eosbench.decoding", "eosbench.likelihood"),
     ("eosbench.predictors", "eosbench.generation"),
     (
         "eosbench.fitting",
