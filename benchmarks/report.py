@@ -4,7 +4,8 @@
     python -m benchmarks.report --runs 5 --keep /tmp/results
 
 Times here are absolute, unlike those of `python -m benchmarks`: there is no plain loop to be compared with, only a promise (60 s
-and 2 GB on two cores). The runs are made once from the embedded benchmark's documents and a seeded error model.
+and 2 GB on two cores). Memory is that of the command and the processes that it starts, together (Linux only). The runs are made
+once from the embedded benchmark's documents and a seeded error model.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import typer
 
 from tests.fixtures.make_runs import ERROR, make_run
 
-CHILD = "import sys; from eosbench.report import write_report; print(write_report(sys.argv[1], sys.argv[2]).documents)"
+COMMAND = "from eosbench.cli import main; main()"
 
 
 def main(
@@ -36,15 +37,33 @@ def main(
     try:
         make(folder, runs, documents)
         started = time.perf_counter()
-        command = [sys.executable, "-c", CHILD, str(folder), str(folder / "report")]
-        read = int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
-        seconds = time.perf_counter() - started
-        gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # KiB on Linux
+        command = [sys.executable, "-c", COMMAND, "report", str(folder), "--output", str(folder / "report")]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, resident(process.pid))
+            time.sleep(0.1)
+        seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        if process.returncode:
+            raise typer.Exit(process.returncode)
         page = (folder / "report" / "index.html").stat().st_size / 1e6
-        print(f"{runs} runs, {read} documents: {seconds:.1f} s, {gigabytes:.2f} GB, page {page:.2f} MB")
+        print(
+            f"{runs} runs: {seconds:.1f} s ({used.ru_utime + used.ru_stime:.1f} s of processor time), {peak:.2f} GB, page {page:.2f} MB"
+        )
     finally:
         if keep is None:
             shutil.rmtree(folder)
+
+
+def resident(process: int) -> float:
+    """Gigabytes that a process and everything it started hold; what two of them share counts twice. 0 once it has ended."""
+    folder = Path(f"/proc/{process}")
+    try:
+        pages = int((folder / "statm").read_text().split()[1])
+        started = [int(child) for thread in folder.glob("task/*/children") for child in thread.read_text().split()]
+    except OSError:
+        return 0.0
+    return pages * resource.getpagesize() / 1e9 + sum(map(resident, started))
 
 
 def make(folder: Path, runs: int, documents: int) -> None:

@@ -97,7 +97,7 @@ def report(
     """Tables, figures and one self-contained page from lm-eval's own output files."""
     from eosbench.report import write_report
 
-    summary = write_report(results, output)
+    summary = write_report(results, output, workers=4)  # at most: a core each, and only where there is much to read
     for skipped in summary.skipped:
         errors.print(f"skipped {skipped.path}: {skipped.reason}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{summary.runs} runs, {summary.documents} documents: {summary.page}", highlight=False, soft_wrap=True)

@@ -4,7 +4,7 @@
     read_results("results/").groupby(["run", "fraction"])["coverage"].mean()
 
 Which files are runs is decided in runs.py, whose names are exported here too. A file becomes columns at once, never a row at a
-time, and texts that many runs share are kept once: a hundred runs of four thousand documents are read in well under a minute.
+time, and several processes may read side by side: a hundred runs of four thousand documents take well under a minute.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from __future__ import annotations
 import gc
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,51 +42,84 @@ COLUMNS = (
 TEXTS = ("document", "family", "language", "prompt", "answer", "output")
 RECORDED = ("bound", "length", "prediction", "calibrated", "clamped", "canvas", "prompt_length", "revealed")
 
+BYTES_A_WORKER = 50_000_000  # of samples files: less than that is read by the time that a further process has started
+
 Column = Any  # one value for all rows of a file, or a list or an array of one a row
 
 
-def read_results(folder: str | Path) -> pd.DataFrame:
+def read_results(folder: str | Path, *, workers: int = 1) -> pd.DataFrame:
     """One row per run x task x document: `COLUMNS`, then one column per metric. What was skipped is in `.attrs["skipped"]`.
 
     Metrics of bound tasks are computed by `eosbench.metrics` from the recorded bound and length, others are taken as logged. The
-    columns of cost are the mean over the requests of the run's task, as the results file has them.
+    columns of cost are the mean over the requests of the run's task, as the results file has them. `workers` is that of
+    `read_documents`.
 
     Raises:
         ResultsError: there is no such folder, or nothing in it can be read.
     """
     found = scan(folder)
-    frame, skipped = read_documents(found.runs)
+    frame, skipped = read_documents(found.runs, workers=workers)
     frame.attrs["skipped"] = [*found.skipped, *skipped]
     return frame
 
 
-def read_documents(runs: Iterable[Run], advance: Callable[[], object] = lambda: None) -> tuple[pd.DataFrame, list[Skipped]]:
+def read_documents(
+    runs: Iterable[Run], advance: Callable[[], object] = lambda: None, *, workers: int = 1
+) -> tuple[pd.DataFrame, list[Skipped]]:
     """The table of `read_results` for runs already scanned; a broken samples file is skipped as a whole, never read in part.
 
     Args:
         runs: in any order.
         advance: called after each samples file (for a progress bar).
+        workers: processes that read, at most: never more than the machine has cores, and one alone where there is little to
+            read. They are spawned, so a script that asks for several needs its `if __name__ == "__main__":`.
     """
     import pandas as pd
 
     frames: list[pd.DataFrame] = []
     skipped: list[Skipped] = []
-    texts: dict[str, str] = {}
-    for run in runs:
-        for task in run.tasks.values():
-            if task.samples is None:
-                continue
-            try:
-                with _no_collection():
-                    frames.append(_frame(run, task, task.samples, texts))
-            except UnusableError as error:
-                skipped.append(Skipped(task.samples, str(error)))
-                logger.warning("skipped %s: %s", task.samples, error)
-            advance()
+    for read in _read_all([(run, task) for run in runs for task in run.tasks.values() if task.samples is not None], workers):
+        if isinstance(read, Skipped):
+            skipped.append(read)
+            logger.warning("skipped %s: %s", read.path, read.reason)
+        else:
+            frames.append(read)
+        advance()
     names = dict.fromkeys((*COLUMNS, *(name for frame in frames for name in frame.columns)))
     if not frames:
         return pd.DataFrame(columns=list(names)), skipped
     return pd.concat(frames, ignore_index=True)[list(names)], skipped
+
+
+def _read_all(jobs: Sequence[tuple[Run, TaskResult]], workers: int) -> Iterator[pd.DataFrame | Skipped]:
+    """What `_read` says of every job, in order."""
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    size = sum(task.samples.stat().st_size for _, task in jobs if task.samples and task.samples.is_file())
+    workers = min(workers, os.cpu_count() or 1, size // BYTES_A_WORKER)
+    done = 0
+    if workers > 1:
+        interrupts = (signal.SIGINT, signal.SIG_IGN)  # are for this process to answer
+        with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, interrupts) as pool:
+            try:
+                for read in pool.map(_read, *zip(*jobs, strict=True)):
+                    yield read
+                    done += 1
+            except BrokenProcessPool:
+                logger.warning("a process that read samples was ended from outside (no memory left?): this one reads the rest")
+    yield from starmap(_read, jobs[done:])
+
+
+def _read(run: Run, task: TaskResult) -> pd.DataFrame | Skipped:
+    """One samples file, in whichever process."""
+    assert task.samples is not None
+    try:
+        with _no_collection():
+            return _frame(run, task, task.samples)
+    except UnusableError as error:
+        return Skipped(task.samples, str(error))
 
 
 @contextmanager
@@ -98,8 +134,8 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _frame(run: Run, task: TaskResult, path: Path, texts: dict[str, str]) -> pd.DataFrame:
-    """One samples file; the lines of one document under several filters become one row. `texts` keeps equal texts once."""
+def _frame(run: Run, task: TaskResult, path: Path) -> pd.DataFrame:
+    """One samples file; the lines of one document under several filters become one row."""
     import pandas as pd
 
     samples: list[Any] = []
@@ -118,7 +154,7 @@ def _frame(run: Run, task: TaskResult, path: Path, texts: dict[str, str]) -> pd.
         for number, sample in enumerate(samples, start=1):  # noqa: B007
             key = sample["doc_id"]
             if key not in firsts:
-                firsts[key] = _texts(task, sample, texts)
+                firsts[key] = _texts(task, sample)
                 if bounds:
                     records.append(_record(sample))
             if not bounds:
@@ -149,20 +185,19 @@ def _frame(run: Run, task: TaskResult, path: Path, texts: dict[str, str]) -> pd.
     return pd.DataFrame({name: _filled(values, len(firsts)) for name, values in columns.items()})
 
 
-def _texts(task: TaskResult, sample: dict[str, Any], texts: dict[str, str]) -> dict[str, str | None]:
+def _texts(task: TaskResult, sample: dict[str, Any]) -> dict[str, str | None]:
     """What stands in a sample as text, whatever lm-eval's task calls it."""
     doc = sample["doc"]
     doc = doc if isinstance(doc, dict) else {"prompt": str(doc)}
-    output = None if task.benchmark is not None else str(_answer(sample))
-    row = {
+    family, language = doc.get("family"), doc.get("language")
+    return {
         "document": str(doc.get("id", sample["doc_id"])),
-        "family": doc.get("family"),
-        "language": doc.get("language"),
+        "family": None if family is None else str(family),
+        "language": None if language is None else str(language),
         "prompt": str(doc.get("prompt", doc.get("question", ""))),
         "answer": str(doc.get("response", sample.get("target", ""))),
-        "output": output,
+        "output": None if task.benchmark is not None else str(_answer(sample)),
     }
-    return {name: None if text is None else texts.setdefault(str(text), str(text)) for name, text in row.items()}
 
 
 def _answer(sample: dict[str, Any]) -> Any:

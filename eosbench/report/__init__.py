@@ -36,13 +36,14 @@ class ReportSummary:
     skipped: list[Skipped]
 
 
-def write_report(results: str | Path, output: str | Path, *, console: Console | None = None) -> ReportSummary:
+def write_report(results: str | Path, output: str | Path, *, console: Console | None = None, workers: int = 1) -> ReportSummary:
     """Writes the whole report of `results` into `output`, replacing an earlier one file by file.
 
     Args:
         results: a folder as lm-eval writes it, searched with everything below it.
         output: made if it is not there.
         console: where progress is shown; standard error by default, and only on a terminal.
+        workers: processes that read samples, as `eosbench.results.read_documents` takes them.
 
     Raises:
         ResultsError: there is no such folder, or nothing in it can be read.
@@ -62,7 +63,7 @@ def write_report(results: str | Path, output: str | Path, *, console: Console | 
         found = scan(results)
         logged = sum(task.samples is not None for run in found.runs for task in run.tasks.values())
         progress.reset(step, description="reading samples", total=logged)
-        documents, unread = read_documents(found.runs, lambda: progress.advance(step))
+        documents, unread = read_documents(found.runs, lambda: progress.advance(step), workers=workers)
         progress.reset(step, description="comparing runs", total=None)
         tables = make_tables(found.runs, documents)
         (output / "figures").mkdir(parents=True, exist_ok=True)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import math
+import multiprocessing
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pandas.testing import assert_frame_equal
 
+from eosbench import results
 from eosbench.errors import ResultsError
 from eosbench.results import COLUMNS, read_documents, read_results, read_runs, scan
 from tests.fixtures.make_runs import make_baseline, make_run, make_runs
 
 HAND = Path(__file__).parents[1] / "fixtures" / "hand"
+READ = results._read
 LATER = "2026-02-03T04-05-06.000001"
 
 
@@ -263,3 +268,41 @@ def test_many_runs_make_one_table(tmp_path: Path) -> None:
     assert frame.groupby("run").size().to_dict() == {
         "average_regression": 20, "classification": 20, "concat_regression": 20, "distilbert": 20, "logit": 20, "tiny/gpt": 4,
     }  # fmt: skip
+
+
+def read_or_end(*job: Any) -> Any:
+    """Reads in the process of the tests; in any other it does what a kernel that runs out of memory does."""
+    if multiprocessing.parent_process() is not None:
+        os._exit(9)
+    return READ(*job)
+
+
+def test_several_processes_read_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path / "logit", "logit", size=4)
+    make_baseline(tmp_path / "hf", size=4)
+    (broken,) = tmp_path.rglob("samples_eos_upper_bound_u25*")
+    broken.write_text("{", encoding="utf-8")
+    alone = read_results(tmp_path)
+    monkeypatch.setattr(results, "BYTES_A_WORKER", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    together = read_results(tmp_path, workers=2)
+    assert_frame_equal(together, alone)
+    assert [item.path for item in together.attrs["skipped"]] == [broken]
+
+
+def test_where_a_reading_process_is_killed_the_rest_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_run(tmp_path, "logit", size=4)
+    alone = read_results(tmp_path)
+    monkeypatch.setattr(results, "BYTES_A_WORKER", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(results, "_read", read_or_end)
+    assert_frame_equal(read_results(tmp_path, workers=2), alone)
+    assert "ended from outside" in caplog.text
+
+
+def test_little_is_read_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path, "logit", size=4)
+    monkeypatch.setattr(results, "_read", read_or_end)
+    assert len(read_results(tmp_path, workers=2)) == 5 * 4
