@@ -46,10 +46,9 @@ def main(
         seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
         if process.returncode:
             raise typer.Exit(process.returncode)
+        busy = used.ru_utime + used.ru_stime
         page = (folder / "report" / "index.html").stat().st_size / 1e6
-        print(
-            f"{runs} runs: {seconds:.1f} s ({used.ru_utime + used.ru_stime:.1f} s of processor time), {peak:.2f} GB, page {page:.2f} MB"
-        )
+        print(f"{runs} runs: {seconds:.1f} s ({busy:.1f} s of processor time), {peak:.2f} GB, page {page:.2f} MB")
     finally:
         if keep is None:
             shutil.rmtree(folder)
