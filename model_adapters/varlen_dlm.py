@@ -17,6 +17,7 @@ from collections import Counter
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import CacheHook, TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
@@ -149,12 +150,20 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             raise ConfigurationError(
                 f"checkpoint {self.arguments.pretrained} has no chat template: leave out --apply_chat_template"
             )
-        text = self.tokenizer.apply_chat_template(
-            chat_history,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-        )
+        try:
+            text = self.tokenizer.apply_chat_template(
+                chat_history,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+            )
+        except TemplateError as error:
+            roles = [turn["role"] for turn in chat_history]
+            system = "--system_instruction and a task's description, or " if "system" in roles else ""
+            raise ConfigurationError(
+                f"the chat template of {self.arguments.pretrained} refuses the turns {', '.join(roles)} ({error}): "
+                f"leave out {system}--apply_chat_template"
+            ) from error
         return str(text)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:

@@ -11,6 +11,7 @@ from lm_eval.tasks import TaskManager
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
+from eosbench.errors import ConfigurationError
 from tests.fakes import BOS, EOS, MASK, SEP, ScriptedBackbone
 from tests.golden_files import GOLDEN
 from tests.model_adapters.scripted_model import model_of
@@ -118,3 +119,21 @@ def test_prompts(
     assert prompt.count(BOS) == 1
     assert prompt.count(SEP) == context.count("<sep>")
     assert results["config"]["eosbench"]["costs"]["tiny_chat"]["requests"] == 1
+
+
+@pytest.mark.parametrize(
+    ("turns", "message"),
+    [
+        (["system", "user"], r"refuses the turns system, user \(no system turns here\): leave out --system_instruction"),
+        (["user", "user"], r"refuses the turns user, user \(.*undefined.*\): leave out --apply_chat_template"),
+    ],
+)
+def test_a_template_that_refuses_turns(turns: list[str], message: str, tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turns here') }}{% endif %}"
+        "{% if messages | length == 2 %}{{ nothing.here }}{% endif %}{{ messages[0]['content'] }}"
+    )
+    model = model_of(ScriptedBackbone(silent, vocab_size=V, tokenizer=tokenizer))
+    assert model.apply_chat_template([{"role": "user", "content": "Spell ab."}]) == "Spell ab."
+    with pytest.raises(ConfigurationError, match=message):
+        model.apply_chat_template([{"role": role, "content": "Spell ab."} for role in turns])
