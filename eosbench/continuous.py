@@ -82,7 +82,7 @@ class ContinuousBatch:
             self._rows.append(row)
 
     def _make_room(self) -> None:
-        """After a pass that did not fit. It changed no row, so the last ones wait and begin it again later."""
+        """After a pass that did not fit. It changed no row; the last ones wait, and what a cache kept goes (docs/engine.md)."""
         self._running, self._run = [], None
         for row in self._rows[self._size.limit :]:
             self.add(row)

@@ -198,3 +198,46 @@ def test_one_row_that_does_not_fit_is_an_error_and_so_is_any_other_failure() -> 
     backbone.error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     with pytest.raises(RuntimeError, match="mat1"):
         denoise(backbone, [[4], [5]], DecodeConfig(gen_length=4))
+
+
+class FailsOnce:
+    """A backbone whose n-th pass runs out of memory; `columns` has the width of every pass that did not, `ids` what it read."""
+
+    def __init__(self, backbone: Any, at: int) -> None:
+        self.backbone, self.at = backbone, at
+        self.columns: list[int] = []
+        self.ids: list[torch.Tensor] = []
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backbone, name)
+
+    def hidden(self, input_ids: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
+        self.calls += 1
+        hidden_BTD: torch.Tensor = self.backbone.hidden(input_ids, *rest, **named)  # a cache holds what this pass brought by now
+        if self.calls == self.at:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        self.columns.append(input_ids.shape[1])
+        self.ids.append(input_ids.clone())
+        return hidden_BTD
+
+
+@pytest.mark.parametrize("at", [1, 3, 5, 6])
+@pytest.mark.parametrize("cache", [None, "prefix", "dual"])
+def test_a_pass_that_failed_with_a_cache_begins_the_block_anew_from_what_stands(cache: str | None, at: int) -> None:
+    golden = load_golden("llada-tiny")
+    config = DecodeConfig(gen_length=8, block_length=4, cache=cache)  # four passes a block, the first over 5 + 8 columns
+    prompts = [[7, 30, 9, 41, 12], [100, 3, 88, 64, 50]]
+    backbone = FailsOnce(golden.backbone, at)
+    found, whole = denoise(backbone, prompts, config), denoise(golden.backbone, prompts, config)
+    first_of_a_block = at in (1, 5)
+    if cache is None or first_of_a_block:
+        assert [one.tolist() for one in found.sequences] == [one.tolist() for one in whole.sequences]
+    # The failed pass is not counted, and the one after it keeps all that stood: one token in every row for each pass of before.
+    assert found.row_forward_passes == whole.row_forward_passes == [8, 8]
+    again = backbone.ids[at - 1]
+    assert (again == golden.backbone.spec.mask_id).sum().item() == len(again) * (8 - (at - 1))
+    assert backbone.columns[at - 1] == 13
+    interrupted = cache is not None and not first_of_a_block
+    kept = 8 if cache == "prefix" and at <= 4 else 4  # columns that a later pass of that block would have run
+    assert found.token_positions - whole.token_positions == (2 * (13 - kept) if interrupted else 0)
