@@ -11,7 +11,7 @@ from rich.table import Table
 
 from eosbench import __version__
 from eosbench.cli_fit import fit
-from eosbench.cli_shared import BatchSize, ChatTemplate, Device, console, errors, key_values, names
+from eosbench.cli_shared import BatchSize, ChatTemplate, Device, console, errors, key_values, names, numbers
 from eosbench.errors import EosbenchError
 
 app = typer.Typer(
@@ -54,6 +54,13 @@ def sweep(
         str, typer.Option("--model_args", help="Of varlen_dlm, as lm_eval takes them: pretrained=...,dtype=...")
     ] = "",
     predictors: Annotated[Path | None, typer.Option(help="Folder with one fitted predictor per method (eosbench fit).")] = None,
+    alpha: Annotated[
+        str, typer.Option(help="Levels with commas, for curves: each method that can be calibrated runs at each of them.")
+    ] = "",
+    tau: Annotated[
+        str, typer.Option(help="Thresholds with commas: logit, smartcrop and classification also run at each, uncalibrated.")
+    ] = "",
+    quantile: Annotated[str, typer.Option(help="Quantiles with commas: logit also runs at each, uncalibrated.")] = "",
     limit: Annotated[float | None, typer.Option(min=0, help="Documents per task, or below 1 a share of them.")] = None,
     batch_size: BatchSize = None,
     device: Device = None,
@@ -73,6 +80,9 @@ def sweep(
         output_path,
         model_args=model_args,
         predictors=predictors,
+        alphas=numbers(alpha, "alpha"),
+        taus=numbers(tau, "tau"),
+        quantiles=numbers(quantile, "quantile"),
         batch_size=batch_size,
         device=device,
         metadata=key_values(names(metadata)),

@@ -1,10 +1,11 @@
 """Several methods through lm-eval in one process: one backbone, one shared step zero, one lm-eval result set per method.
 
     eosbench sweep --methods all --tasks eos_upper_bound,gsm8k --output_path results/
+    eosbench sweep --methods five --alpha 0.01,0.05,0.2 --quantile 0.25,0.5 --output_path results/    # curves
 
 Each method runs stock `lm_eval.simple_evaluate` and writes its results with lm-eval's own tracker, so that nothing downstream
 can tell a sweep from separate runs of `lm_eval --model varlen_dlm`. What is shared is the model in memory and, through one
-LengthReader, the first forward pass over every prompt.
+LengthReader, the first forward pass over every prompt: another alpha or another rule on the same probabilities costs none.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ def sweep(
     *,
     model_args: Mapping[str, Any] | str | None = None,
     predictors: Path | None = None,
+    alphas: Sequence[float] = (),
+    taus: Sequence[float] = (),
+    quantiles: Sequence[float] = (),
     batch_size: int | None = None,
     device: str | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -61,16 +65,21 @@ def sweep(
     Args:
         methods: names of ALL_METHODS.
         tasks: names that lm-eval knows.
-        output_path: gets one folder per method, as `lm_eval --output_path` would write it.
+        output_path: gets one folder per method, as `lm_eval --output_path` would write it; of a method that runs several times,
+            one folder in it for each.
         model_args: of `varlen_dlm`, without `method` and `predictor`, as a mapping or as lm-eval's name=value,name=value.
         predictors: a folder of fitted predictors, one folder per method; the embedded model brings its own.
+        alphas: runs methods that can be calibrated once for each of them, instead of at the one among the model arguments.
+        taus: also runs `logit` (threshold), `smartcrop` and `classification` at these thresholds. Their calibration is that of
+            the rule they were fitted with, so these runs are not calibrated.
+        quantiles: also runs `logit` at these quantiles, likewise.
         batch_size, device: as lm-eval's own flags; None leaves them to `varlen_dlm`.
         metadata: for the tasks' data sets, e.g. {"split": "length_ood"}.
         task_manager: lm-eval's, by default one that knows lm-eval's tasks and ours.
         evaluate: passed on to lm_eval.simple_evaluate (limit, log_samples, apply_chat_template, ...).
 
     Returns:
-        method -> lm-eval's results; a method that none of the tasks can run with is left out.
+        method, or "method alpha=0.1" -> lm-eval's results; a method that none of the tasks can run with is left out.
 
     Raises:
         ConfigurationError: an unknown task or argument, one that a sweep sets itself, or the same one twice.
@@ -92,9 +101,15 @@ def sweep(
     given = simple_parse_args_string(model_args) if isinstance(model_args, str) else dict(model_args or {})
     flags = {name: value for name, value in (("batch_size", batch_size), ("device", device)) if value is not None}
     _refuse(given, ("method", "predictor"), "a sweep sets {} itself: use --methods and --predictors")
+    swept = {name: True for name, values in (("alpha", alphas), ("tau", taus), ("q", quantiles)) if values}
+    _refuse(given, swept, "{} stands among the model arguments and is swept over: give it once")
     _refuse(given, flags, "{} stands among the model arguments and beside them: give it once")
-    arguments = {method: _arguments(given, method, predictors) for method in methods}
-    runs = {method: parse_arguments(arguments[method] | flags) for method in methods}
+    arguments = {
+        _label(method, variant): _arguments(given, method, predictors, variant)
+        for method in methods
+        for variant in _variants(method, alphas, taus, quantiles)
+    }
+    runs = {label: parse_arguments(one | flags) for label, one in arguments.items()}
     if not runs:
         raise ConfigurationError("a sweep over no methods: expected all, five, or names with commas")
 
@@ -108,22 +123,22 @@ def sweep(
     processes = Processes(first.device)
     backbone = load_backbone(**first.loading(), device=processes.device)
     fitted = {
-        method: load_predictor(method, run.predictor_folder(), backbone=backbone, canvas=run.max_gen_toks, options=run.options)
-        for method, run in runs.items()
+        rule: load_predictor(run.method, run.predictor_folder(), backbone=backbone, canvas=run.max_gen_toks, options=run.options)
+        for rule, run in {_rule(label): run for label, run in runs.items()}.items()
         if not run.decides_while_decoding
     }
     reader = LengthReader(backbone, fitted, keep=True)
     results = {}
     environment = _EnvironmentDescribedOnce()
-    for method, run in runs.items():
-        chosen = _tasks_of(method, tasks)
+    for label, run in runs.items():
+        chosen = _tasks_of(run.method, tasks)
         if not chosen:
             continue
-        tracker = EvaluationTracker(output_path=str(output_path / method))
+        tracker = EvaluationTracker(output_path=str(output_path.joinpath(*label.split(" "))))
         with environment:
             outcome = lm_eval.simple_evaluate(
-                model=VarLenDLM.sharing(run, backbone, reader),
-                model_args=arguments[method],
+                model=VarLenDLM.sharing(run, backbone, reader, _rule(label)),
+                model_args=arguments[label],
                 batch_size=batch_size,
                 device=device,
                 tasks=chosen,
@@ -138,8 +153,45 @@ def sweep(
         tracker.save_results_aggregated(results=outcome, samples=samples)
         for task, logged in samples.items():
             tracker.save_results_samples(task_name=task, samples=logged)
-        results[method] = outcome
+        results[label] = outcome
     return results
+
+
+def _variants(
+    method: str, alphas: Sequence[float], taus: Sequence[float], quantiles: Sequence[float]
+) -> list[dict[str, str | float]]:
+    """What a method's runs set beside the model arguments.
+
+    >>> _variants("logit", [0.1, 0.2], [], [0.5])
+    [{'alpha': 0.1}, {'alpha': 0.2}, {'variant': 'quantile', 'q': 0.5}]
+    >>> _variants("fixed", [0.1, 0.2], [], [0.5])
+    [{}]
+    """
+    calibrated = method not in STRATEGIES and method_class(method).fitting != "none"
+    variants: list[dict[str, str | float]] = [{"alpha": alpha} for alpha in alphas] if calibrated and alphas else [{}]
+    threshold = {"logit": {"variant": "threshold"}, "smartcrop": {}, "classification": {}}
+    if method in threshold:
+        variants += [{**threshold[method], "tau": tau} for tau in taus]
+    if method == "logit":
+        variants += [{"variant": "quantile", "q": q} for q in quantiles]
+    return variants
+
+
+def _label(method: str, variant: Mapping[str, str | float]) -> str:
+    """
+    >>> _label("logit", {"variant": "quantile", "q": 0.5}), _label("logit", {"alpha": 0.1}), _label("logit", {})
+    ('logit q=0.5', 'logit alpha=0.1', 'logit')
+    """
+    return " ".join([method, *(f"{name}={value:g}" for name, value in variant.items() if not isinstance(value, str))])
+
+
+def _rule(label: str) -> str:
+    """The predictor of a run: runs that differ in alpha share one.
+
+    >>> _rule("logit alpha=0.1"), _rule("logit q=0.5")
+    ('logit', 'logit q=0.5')
+    """
+    return label.partition(" alpha=")[0]
 
 
 def _tasks_of(method: str, tasks: Sequence[str]) -> list[str]:
@@ -179,8 +231,11 @@ def _refuse(given: Mapping[str, Any], names: Iterable[str], message: str) -> Non
         raise ConfigurationError(message.format(", ".join(taken)))
 
 
-def _arguments(given: Mapping[str, Any], method: str, predictors: Path | None) -> dict[str, Any]:
-    """The model arguments of one method: what was given, the method, and its folder among the fitted predictors."""
+def _arguments(
+    given: Mapping[str, Any], method: str, predictors: Path | None, variant: Mapping[str, str | float]
+) -> dict[str, Any]:
+    """The model arguments of one run: what was given, the method, and its folder among the fitted predictors."""
+    given = {**given, **variant}
     if predictors is not None and not predictors.is_dir():
         raise ConfigurationError(
             f"no folder {predictors}: expected one with a fitted predictor per method, as eosbench fit makes it"
@@ -189,6 +244,8 @@ def _arguments(given: Mapping[str, Any], method: str, predictors: Path | None) -
         from model_adapters.arguments import OF_BOUNDS
 
         return {name: value for name, value in given.items() if name not in OF_BOUNDS} | {"method": method}
+    if {"tau", "q"} & set(variant) and method_class(method).fitting == "calibration":  # a rule of its own, not the folder's
+        return {**given, "method": method}
     folder = None if predictors is None else predictors / method
     if folder is not None and folder.is_dir():
         return {**given, "method": method, "predictor": str(folder)}

@@ -25,11 +25,11 @@ from model_adapters.requests import Request, text_before_stop
 
 
 class Answers:
-    """Answers generation requests with one method's bounds, and charges them to a ledger."""
+    """Answers generation requests with one method's bounds, and charges them to a ledger; `rule` names it in the reader."""
 
-    def __init__(self, arguments: Arguments, backbone: Backbone, reader: LengthReader, ledger: Ledger) -> None:
+    def __init__(self, arguments: Arguments, backbone: Backbone, reader: LengthReader, ledger: Ledger, rule: str) -> None:
         self.arguments, self.backbone, self.reader, self.ledger = arguments, backbone, reader, ledger
-        self.fitted = reader.predictors[arguments.method]
+        self.rule, self.fitted = rule, reader.predictors[rule]
         self.own = OwnAnswers(backbone, cache_folder(), seed=arguments.seed) if arguments.reference == "self" else None
 
     def prepare(self, requests: Sequence[Request], *, progress: bool = False) -> None:
@@ -82,9 +82,9 @@ class Answers:
 
     def _bounds(self, requests: Sequence[Request]) -> Iterator[tuple[LengthBound, LengthPrediction, Cost]]:
         prompts = [self._prompt(request) for request in requests]
-        readings = self.reader.read(self.arguments.method, prompts, self.arguments.batch_size)
+        readings = self.reader.read(self.rule, prompts, self.arguments.batch_size)
         for request, prompt, reading in zip(requests, prompts, readings, strict=True):
-            prediction = reading.predictions[self.arguments.method]
+            prediction = reading.predictions[self.rule]
             bound = self._bound(prediction, request)
             yield bound, prediction, self._step_zero_cost(prompt, reading)
 
@@ -100,8 +100,8 @@ class Answers:
         )
 
     def _step_zero_cost(self, prompt: Prompt, reading: Reading, window: int = 0) -> Cost:
-        seconds = reading.seconds[self.arguments.method]
-        if not self.reader.reads_dlm(self.arguments.method):
+        seconds = reading.seconds[self.rule]
+        if not self.reader.reads_dlm(self.rule):
             return Cost(window, seconds=seconds)
         positions = len(prompt.ids) + len(prompt.canvas)
         scored = len(prompt.canvas) if "eos" in self.fitted.needs else 0
@@ -112,15 +112,14 @@ class Answers:
         """The benchmark: bounds from canvases on which a share of the reference is revealed."""
         revealed = [self._reveal(request) for request in requests]
         prompts = [prompt for prompt, _, _ in revealed]
-        readings = self.reader.read(self.arguments.method, prompts, self.arguments.batch_size, with_eos=True)
+        readings = self.reader.read(self.rule, prompts, self.arguments.batch_size, with_eos=True)
         for index, ((prompt, positions, length), reading) in enumerate(zip(revealed, readings, strict=True)):
-            method, canvas = self.arguments.method, len(prompt.canvas)
-            prediction = reading.predictions[method]
+            canvas, prediction = len(prompt.canvas), reading.predictions[self.rule]
             bound = self._bound(prediction, requests[index], prompt.fraction)
-            reads = self.reader.reads_dlm(method) and length < canvas
+            reads = self.reader.reads_dlm(self.rule) and length < canvas
             rank_C, probability_C, curve_C = reading.eos_rank_C, reading.eos_probability_C, prediction.eos_probability
             record = LengthRecord(
-                method=method,
+                method=self.arguments.method,
                 fraction=prompt.fraction,
                 canvas=canvas,
                 prompt_length=len(prompt.ids),

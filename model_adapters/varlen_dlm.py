@@ -71,16 +71,19 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
                 canvas=arguments.max_gen_toks,
                 options=arguments.options,
             )
-        self._set_up(arguments, processes, backbone, LengthReader(backbone, predictors))
+        self._set_up(arguments, processes, backbone, LengthReader(backbone, predictors), arguments.method)
 
     @classmethod
-    def sharing(cls, arguments: Arguments, backbone: Backbone, reader: LengthReader) -> VarLenDLM:
-        """One method of several on one backbone, whose reader remembers step zero for all that read it."""
+    def sharing(cls, arguments: Arguments, backbone: Backbone, reader: LengthReader, rule: str = "") -> VarLenDLM:
+        """One run of several on one backbone, whose reader remembers step zero for all that read it.
+
+        `rule` names its predictor in the reader, which by default is called as its method.
+        """
         model = cls.__new__(cls)
-        model._set_up(arguments, Processes(arguments.device), backbone, reader)
+        model._set_up(arguments, Processes(arguments.device), backbone, reader, rule or arguments.method)
         return model
 
-    def _set_up(self, arguments: Arguments, processes: Processes, backbone: Backbone, reader: LengthReader) -> None:
+    def _set_up(self, arguments: Arguments, processes: Processes, backbone: Backbone, reader: LengthReader, rule: str) -> None:
         super().__init__()
         self.arguments, self.processes, self.backbone, self.reader = arguments, processes, backbone, reader
         self.ledger = Ledger(arguments.telemetry)
@@ -90,8 +93,8 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             self.method = load_strategy(arguments.method, arguments.options)
             self.answers = StrategyAnswers(arguments, backbone, self.method, self.ledger)
         else:
-            self.method = reader.predictors[arguments.method]
-            self.answers = Answers(arguments, backbone, reader, self.ledger)
+            self.method = reader.predictors[rule]
+            self.answers = Answers(arguments, backbone, reader, self.ledger, rule)
         self.scores = Scores(arguments, backbone)
         self._spent_by_all: list[dict[str, dict[str, float]]] | None = None
         self.fingerprint = settings_fingerprint(backbone.spec, arguments, predictor_digest(arguments.predictor_folder()))

@@ -41,6 +41,7 @@ class Classification:
     reads: ClassVar[Reads] = "dlm"
     needs: ClassVar[frozenset[Need]] = frozenset({"hidden"})
     fitting: ClassVar[Fitting] = "weights"
+    free: ClassVar[frozenset[str]] = frozenset({"tau"})
     learning_rate = 2e-3
     level = 0.5
 

@@ -26,7 +26,7 @@ from eosbench import embedded
 from eosbench.calibration import Calibration
 from eosbench.encoding import encode_response
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.predictors import build
+from eosbench.predictors import build, method_class
 from eosbench.predictors.card import model_card
 from eosbench.predictors.protocol import FittedPredictor, Predictor
 
@@ -85,26 +85,33 @@ def load_folder(
 ) -> FittedPredictor:
     """What `save_folder` wrote, checked against what it is to be used for.
 
+    Options that only `predict` reads (`free` of a method, as `tau` of `classification`) may differ from the folder's; what comes
+    out is not calibrated then, since the scores are those of the fitted rule.
+
     Raises:
-        ConfigurationError: an option that contradicts the folder's.
+        ConfigurationError: another option that contradicts the folder's.
         PredictorError: the folder is missing, broken, of another method, or fitted for another backbone or canvas.
     """
     config = _read_config(folder)
     _check(folder, config, method, backbone, canvas)
-    for name, value in (options or {}).items():
-        if config["options"].get(name) != value:
-            raise ConfigurationError(
-                f"predictor '{folder}' was fitted with {name}={config['options'].get(name)!r}, asked for is {value!r}: "
-                "leave the option out, or fit again with it"
-            )
+    asked, fitted = dict(options or {}), config["options"]
+    changed = {name: value for name, value in asked.items() if name not in fitted or fitted[name] != value}
+    for name in changed.keys() - getattr(method_class(method), "free", frozenset()):
+        raise ConfigurationError(
+            f"predictor '{folder}' was fitted with {name}={fitted.get(name)!r}, asked for is {changed[name]!r}: "
+            "leave the option out, or fit again with it"
+        )
     try:
         tensors = load_file(folder / WEIGHTS)
         files = {name: (folder / Path(name).name).read_text(encoding="utf-8") for name in config["files"]}
     except (OSError, SafetensorError) as error:
         raise PredictorError(f"predictor '{folder}' cannot be read: {error}: fit it again with eosbench fit") from error
-    predictor = build(method, backbone=backbone, canvas=canvas, options=config["options"], files=files)
+    predictor = build(method, backbone=backbone, canvas=canvas, options={**fitted, **changed}, files=files)
     _restore(folder, predictor, tensors, device)
-    return FittedPredictor(method, predictor, _calibration(tensors, config), config)
+    if changed:
+        logger.warning("predictor '%s' was calibrated with %s: with %s its bounds are not calibrated", folder,
+                       {name: fitted[name] for name in changed}, changed)  # fmt: skip
+    return FittedPredictor(method, predictor, None if changed else _calibration(tensors, config), config)
 
 
 def tokenizer_digest(tokenizer: Any) -> str | None:

@@ -232,12 +232,13 @@ def test_sweep_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eosbench.sweep.sweep", remember)
     done = run(
         "sweep", "--methods", "logit, fixed", "--tasks", "a,b", "--output_path", "here", "--model_args", "pretrained=x,dtype=y",
-        "--limit", "8", "--metadata", "split=length_ood,seed=3", "--batch_size", "4",
+        "--limit", "8", "--metadata", "split=length_ood,seed=3", "--batch_size", "4", "--alpha", "0.1,0.2", "--tau", "0.5",
     )  # fmt: skip
     assert done.exit_code == 0, (done.output, done.exception)
     assert asked == {
         "methods": ["logit", "fixed"], "tasks": ["a", "b"], "output_path": Path("here"), "model_args": "pretrained=x,dtype=y",
-        "predictors": None, "limit": 8, "metadata": {"split": "length_ood", "seed": 3}, "batch_size": 4, "device": None,
+        "predictors": None, "alphas": [0.1, 0.2], "taus": [0.5], "quantiles": [],
+        "limit": 8, "metadata": {"split": "length_ood", "seed": 3}, "batch_size": 4, "device": None,
         "num_fewshot": None, "apply_chat_template": False, "log_samples": True,
     }  # fmt: skip
     assert isinstance(asked["limit"], int)

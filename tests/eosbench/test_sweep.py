@@ -219,6 +219,41 @@ def test_a_sweep_of_nothing_but_strategies_over_bound_tasks_writes_nothing(manag
     assert not list(tmp_path.iterdir())
 
 
+def test_alphas_and_rules_share_their_forward_passes(manager: TaskManager, tmp_path: Path) -> None:
+    """The embedded model's own predictors: seven runs, and step zero runs once over every batch."""
+    batches = 0
+    real = step_zero.step_zero
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal batches
+        batches += 1
+        return real(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eosbench.lengths.step_zero", counted)
+        results = sweep(
+            ["logit", "classification", "fixed"], [BENCHMARK], tmp_path, model_args="rounding=none", task_manager=manager,
+            alphas=[0.05, 0.5], taus=[0.3], quantiles=[0.25], limit=LIMIT, batch_size=LIMIT,
+        )  # fmt: skip
+    assert batches == 1
+    assert list(results) == [
+        "logit alpha=0.05", "logit alpha=0.5", "logit tau=0.3", "logit q=0.25",
+        "classification alpha=0.05", "classification alpha=0.5", "classification tau=0.3", "fixed",
+    ]  # fmt: skip
+    frame = read_results(tmp_path)
+    bounds = {name: list(rows.sort_values("document")["calibrated"]) for name, rows in frame.groupby(["method", "calibration"])}
+    assert len(read_runs(tmp_path)) == 8 and not frame.attrs["skipped"]
+    assert (tmp_path / "logit" / "alpha=0.5").is_dir()
+    for method in ("logit", "classification"):
+        tight, wide = (
+            next(found for (name, said), found in bounds.items() if name == method and f"alpha={alpha} " in said)
+            for alpha in ("0.5", "0.05")
+        )
+        assert all(one <= other for one, other in zip(tight, wide, strict=True)) and tight != wide
+    rules = frame[(frame["method"] == "classification") & (frame["calibration"] == "none")]
+    assert list(rules["calibrated"]) == list(rules["prediction"])
+
+
 def test_model_args_as_text(manager: TaskManager, tmp_path: Path) -> None:
     text = ",".join(f"{name}={value}" for name, value in MODEL.items())
     results = sweep(["fixed"], [BENCHMARK], tmp_path, model_args=text, task_manager=manager, limit=1)
@@ -236,6 +271,8 @@ def test_wrong_requests(manager: TaskManager, tmp_path: Path) -> None:
     refused("over no methods", methods=[])
     refused("sets method, predictor itself: use --methods", model_args={**MODEL, "method": "logit", "predictor": "x"})
     refused("batch_size stands among the model arguments and beside them", model_args={**MODEL, "batch_size": 4}, batch_size=2)
+    refused("alpha stands among the model arguments and is swept over", model_args={**MODEL, "alpha": 0.1}, alphas=[0.1])
+    refused("alpha=2.0: expected above 0", methods=["logit"], alphas=[2.0])
     refused("varlen_dlm has no argument colour", model_args={**MODEL, "colour": "red"})
     refused("no folder .*heads: expected one with a fitted predictor per method", predictors=tmp_path / "heads")
     needs = r"'random' needs a fitted predictor and --predictors names none: make it with eosbench fit --method random"

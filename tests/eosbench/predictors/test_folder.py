@@ -80,8 +80,15 @@ def test_another_canvas_or_method(tmp_path: Path) -> None:
 def test_options_belong_to_the_folder(tmp_path: Path) -> None:
     saved(tmp_path)
     load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"tau": 0.75})
-    with pytest.raises(ConfigurationError, match=r"fitted with tau=0\.75, asked for is 0\.5"):
-        load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"tau": 0.5})
+    with pytest.raises(ConfigurationError, match=r"fitted with positions=\d+, asked for is 5"):
+        load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"positions": 5})
+
+
+def test_a_free_option_may_differ_and_then_no_calibration_holds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    saved(tmp_path)
+    again = load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"tau": 0.5})
+    assert again.calibration is None and again.predictor.options["tau"] == 0.5
+    assert "was calibrated with {'tau': 0.75}: with {'tau': 0.5} its bounds are not calibrated" in caplog.text
 
 
 def test_missing_and_broken_folders(tmp_path: Path) -> None:
