@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from eosbench.report.columns import Column
 from eosbench.report.exports import Tables
 from eosbench.report.figures import Drawing, themed_svg
-from eosbench.report.samples import sample_data
-from eosbench.report.tables import BELOW, Row, interval, places, text
+from eosbench.report.samples import SEPARATORS, sample_data
+from eosbench.report.tables import BELOW, Row, Table, places, text
 from eosbench.results import Run, Score, Skipped
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SKIPPED_SHOWN = 100
 PAIRS_SHOWN = 300
+FAMILY_ROWS_SHOWN = 300  # a benchmark
 
 
 def render_page(
@@ -47,6 +48,7 @@ def render_page(
     environment = Environment(
         loader=PackageLoader("eosbench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": SEPARATORS}
     environment.globals.update(cell=text, sort_key=_sort_key, tip=_tip, places=places)
     names = list(dict.fromkeys(row.run.name for row in tables.comparison.rows))
     tasks = [*tables.comparison.benchmarks, *sorted({row.task for row in tables.generation.rows if row.task})]
@@ -61,7 +63,10 @@ def render_page(
         policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
         comparison=tables.comparison.used(),
         generation=tables.generation,
-        families=tables.families,
+        families={
+            name: (Table(table.columns, table.rows[:FAMILY_ROWS_SHOWN]), len(table.rows))
+            for name, table in tables.families.items()
+        },
         ranks=tables.ranks,
         pairs=pairs[:PAIRS_SHOWN],
         pairs_unlisted=max(0, len(pairs) - PAIRS_SHOWN),
@@ -87,18 +92,15 @@ def _data_uri(svg: bytes) -> str:
 def _sort_key(row: Row, column: Column) -> str:
     """What the script sorts by: empty where nothing is defined, which always goes last."""
     value = row.cells.get(column.key, Score(math.nan)).value
-    return "" if math.isnan(value) else repr(value)
+    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def _tip(row: Row, column: Column) -> str:
-    """The interval and the count behind a cell."""
+    """How many documents stand behind a cell, or why it is a dash."""
     score = row.cells.get(column.key)
     if score is None or math.isnan(score.value):
         return "not defined for any document" if score is not None else "not measured"
-    low, high = interval(score, column)
-    scale = 100 if column.percent else 1
-    known = "" if math.isnan(low) else f"95% interval {low * scale:.{column.digits}f} to {high * scale:.{column.digits}f}, "
-    return f"{known}n = {score.count}" if score.count else known.removesuffix(", ")
+    return f"n = {score.count}" if score.count else ""
 
 
 def _settings(run: Run) -> list[tuple[str, str]]:

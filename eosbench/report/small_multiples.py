@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-POINTS = 400  # of a scatter panel
+POINTS = 200  # of a scatter panel
 PROMPTS = 4
 
 
@@ -66,6 +66,8 @@ def distribution(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 def confusion(names: Sequence[str], documents: pd.DataFrame) -> Figure:
     """Power-of-two buckets of the bound against those of the true length; a column adds up to 100 %."""
+    from matplotlib.patches import Rectangle
+
     known = documents[documents["censored"] == 0]
     size = int(bucket(known["canvas"].max())) + 1
     figure, grid = panels(names, width=2.9, height=2.7)
@@ -76,10 +78,9 @@ def confusion(names: Sequence[str], documents: pd.DataFrame) -> Figure:
         share = counts / np.maximum(counts.sum(axis=0), 1)
         for row, column in zip(*np.nonzero(counts), strict=True):
             value = share[row, column]
-            axes.fill_between(
-                [column - 0.5, column + 0.5], row - 0.5, row + 0.5, color=GOOD if row >= column else BAD,
-                alpha=0.1 + 0.5 * value, linewidth=0, hatch=None if row >= column else "////",
-            )  # fmt: skip
+            colour, hatch = (GOOD, None) if row >= column else (BAD, "////")
+            cell = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, hatch=hatch, alpha=0.1 + 0.5 * value, linewidth=0)
+            axes.add_patch(cell)
             if value >= 0.045:
                 axes.annotate(f"{100 * value:.0f}", (column, row), fontsize=7, ha="center", va="center")
         corners = np.arange(size + 1) - 0.5  # the diagonal's cells, as stairs below and above them

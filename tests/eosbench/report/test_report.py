@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from eosbench.errors import ResultsError
-from eosbench.report import ReportSummary, write_report
+from eosbench.report import ReportSummary, page, samples, write_report
 from eosbench.report.figures import themed_svg
 from eosbench.reveal import FRACTIONS
 from tests.fixtures.make_runs import ERROR, make_baseline, make_run, make_runs
@@ -156,3 +156,14 @@ def test_neither_torch_nor_pyplot_is_loaded(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(HAND), str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_long_lists_are_cut_on_the_page_and_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path / "runs", "logit", size=12, fractions=(0.0,), generation=False)
+    monkeypatch.setattr(page, "FAMILY_ROWS_SHOWN", 2)
+    monkeypatch.setattr(samples, "BUDGET", 900)
+    text = write_report(tmp_path / "runs", tmp_path / "out").page.read_text(encoding="utf-8")
+    rows = len((tmp_path / "out" / "families.csv").read_text(encoding="utf-8").splitlines()) - 1
+    assert rows > 2 and f"The first 2 of {rows} rows; all are in families.csv." in text
+    shown = re.search(r"<p>(\d+) of 12 documents\.", text)
+    assert shown is not None and 1 <= int(shown[1]) < 12
