@@ -95,6 +95,9 @@ class Answers:
             fraction=fraction,
             calibration=self.fitted.calibration,
             alpha=self.arguments.alpha,
+            shortfall=self.arguments.shortfall,
+            groups=self.arguments.groups,
+            prompt_length=len(request.ids),
             rounding=self.arguments.rounding,
             block_length=request.settings.block_length or request.canvas,
         )

@@ -15,6 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from eosbench import embedded
 from eosbench.bounds import ROUNDINGS
+from eosbench.calibration import GROUPINGS, fewest_for_shortfall
 from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
 from eosbench.generation import OVERFLOWS
@@ -39,7 +40,15 @@ DECODING = (
     "cache",
 )  # a request may say, too
 DECIDE_ANSWERS = ("dtype", "method", "alpha", "rounding", "max_gen_toks", *DECODING, "overflow", "reference", "mc_num", "seed")
-OF_BOUNDS = ("predictor", "alpha", "rounding", "overflow", "reference")  # what only methods that predict a bound look at
+OTHER_PROMISES = ("shortfall", "groups")  # decide answers, too, where they are given
+OF_BOUNDS = (
+    "predictor",
+    "alpha",
+    *OTHER_PROMISES,
+    "rounding",
+    "overflow",
+    "reference",
+)  # what only methods that predict a bound look at
 REFERENCES = ("task", "self")
 AUTO_BATCH_SIZE = 32  # answers do not depend on it
 
@@ -57,6 +66,8 @@ class Arguments:
             for any other.
         predictor: folder or hub id of the fitted predictor (`eosbench fit`); the embedded model brings its own.
         alpha: share of answers that a calibrated bound may miss; "none" leaves predictions uncalibrated.
+        shortfall: promise a mean shortfall of at most so many tokens (conformal risk control) instead of a coverage.
+        groups: keep the promise within groups of documents of like "prompt" or "prediction" length (Mondrian), not only over all.
         rounding: pow2, block or none.
         max_gen_toks: C, the canvas in tokens, for requests that do not say.
         steps, tokens_per_step: denoising steps of a whole canvas, or tokens unmasked per step (1).
@@ -85,6 +96,8 @@ class Arguments:
     method: str = ""
     predictor: str | None = None
     alpha: float | None = 0.05
+    shortfall: float | None = None
+    groups: str | None = None
     rounding: str = "pow2"
     max_gen_toks: int = embedded.CANVAS
     steps: int | None = None
@@ -134,6 +147,10 @@ class Arguments:
             raise ConfigurationError(f"block_length={self.block_length}: expected a number of tokens, or 0 for the whole window")
         if self.alpha is not None and not 0 < self.alpha < 1:
             raise ConfigurationError(f"alpha={self.alpha}: expected above 0 and below 1, or none")
+        if self.shortfall is not None:
+            fewest_for_shortfall(self.shortfall, self.max_gen_toks)
+        if self.groups is not None and self.groups not in GROUPINGS:
+            raise ConfigurationError(f"unknown groups {self.groups!r}: expected one of {', '.join(GROUPINGS)}, or none")
         if self.steps is not None and self.tokens_per_step is not None:
             raise ConfigurationError("steps and tokens_per_step say the same thing: give one of them")
         settings = self.decode_config(self.max_gen_toks)
@@ -187,7 +204,8 @@ class Arguments:
 
     def settings(self) -> dict[str, Any]:
         """What an answer depends on, beside backbone, predictor and options: for the fingerprint and the results file."""
-        return {name: getattr(self, name) for name in DECIDE_ANSWERS}
+        given = [name for name in OTHER_PROMISES if getattr(self, name) is not None]
+        return {name: getattr(self, name) for name in (*DECIDE_ANSWERS, *given)}
 
     def for_request(self, canvas: int, given: Mapping[str, Any]) -> Arguments:
         """These arguments for a canvas of this many tokens, with what the request itself says of decoding.

@@ -26,8 +26,6 @@ def model_info(
     spec = backbone.spec
     fitted = method if isinstance(method, FittedPredictor) else None  # None: the method predicts no bound
     options = method.predictor.options if isinstance(method, FittedPredictor) else method.options
-    tables = {} if fitted is None or fitted.calibration is None or arguments.alpha is None else fitted.calibration.scores
-    calibration = {"kind": "split_conformal", "alpha": arguments.alpha, "samples": min(map(len, tables.values()), default=0)}
     return {
         "schema": SCHEMA,
         "version": eosbench.__version__,
@@ -43,7 +41,7 @@ def model_info(
         "method": arguments.method,
         "method_options": dict(options),
         "predictor": arguments.predictor or (embedded.NAME if arguments.predictor_folder() else None),
-        "calibration": calibration if tables else None,
+        "calibration": None if fitted is None else _promise(arguments, fitted),
         "rounding": arguments.rounding if fitted else None,
         "overflow": arguments.overflow if fitted else None,
         "canvas": arguments.max_gen_toks,
@@ -51,3 +49,14 @@ def model_info(
         "fingerprint": fingerprint,
         "costs": {task: dict(cost) for task, cost in costs.items()},
     }
+
+
+def _promise(arguments: Arguments, fitted: FittedPredictor) -> dict[str, Any] | None:
+    """What the bounds are calibrated for; None where they are not calibrated."""
+    if fitted.calibration is None or (arguments.alpha is None and arguments.shortfall is None):
+        return None
+    kind: dict[str, Any] = {"kind": "split_conformal", "alpha": arguments.alpha}
+    if arguments.shortfall is not None:
+        kind = {"kind": "risk_control", "shortfall": arguments.shortfall}
+    groups = {} if arguments.groups is None else {"groups": arguments.groups}
+    return {**kind, **groups, "samples": min(map(len, fitted.calibration.scores.values()))}

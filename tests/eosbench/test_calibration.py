@@ -1,12 +1,14 @@
-"""Margins for a mean shortfall, against the definition of conformal risk control (arXiv 2208.02814, theorem 1)."""
+"""Margins for a mean shortfall, against the definition of conformal risk control (arXiv 2208.02814, theorem 1), and groups."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from eosbench.bounds import to_bound
 from eosbench.calibration import Calibration, Scale, calibration_scores
-from eosbench.errors import CalibrationError
+from eosbench.errors import CalibrationError, ConfigurationError
+from eosbench.records import LengthPrediction
 
 C = 256
 
@@ -35,3 +37,46 @@ def test_too_few_documents_for_a_level() -> None:
     table = Calibration({0.0: np.zeros(126)}, length_N=np.ones(126))
     with pytest.raises(CalibrationError, match="at least 127"):
         table.shortfall_margin(0.0, 2.0, C)
+
+
+def of_two_kinds() -> Calibration:
+    """Twenty short prompts (5 tokens) whose answers are predicted as 10 and have 11, twenty long ones (50): 20 and 40."""
+    length_N, predicted_N = np.repeat([11.0, 40.0], 20), np.repeat([10.0, 20.0], 20)
+    return Calibration(
+        {0.0: calibration_scores(predicted_N, length_N, "linear")}, "linear", length_N=length_N,
+        prompt_length_N=np.repeat([5.0, 50.0], 20), edges={"prompt": [10.0], "prediction": [15.0]},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("groups", ["prompt", "prediction"])
+def test_groups_have_margins_of_their_own(groups: str) -> None:
+    """By hand: over all the margin is 20 tokens; among the short prompts, and among the short predictions, it is 1."""
+
+    def bound(length: float, prompt_length: int, groups: str | None) -> int:
+        return to_bound(
+            LengthPrediction(length), canvas=C, calibration=of_two_kinds(), groups=groups, prompt_length=prompt_length,
+            rounding="none",
+        ).bound  # fmt: skip
+
+    assert (bound(12, 8, None), bound(30, 40, None)) == (32, 50)
+    assert (bound(12, 8, groups), bound(30, 40, groups)) == (13, 50)
+
+
+def test_a_shortfall_becomes_a_bound() -> None:
+    """By hand: 199 documents are 10 tokens longer than predicted; (199 (10 - m) + 100) / 200 = 2 for m = 10 - 300 / 199."""
+    table = Calibration({0.0: np.full(199, 10.0)}, "linear", length_N=np.full(199, 30.0))
+    found = to_bound(LengthPrediction(20), canvas=100, calibration=table, shortfall=2.0, rounding="none")
+    assert found.calibrated == pytest.approx(20 + 10 - 300 / 199)
+
+
+def test_what_groups_need() -> None:
+    table = of_two_kinds()
+    few = table.members("prompt", 0.0, prompt_length=5, prediction=1.0)
+    with pytest.raises(
+        CalibrationError, match=r"20 calibration documents in this document's group are too few for alpha=0\.01: it takes"
+    ):
+        table.quantile(0.0, 0.01, few)
+    with pytest.raises(ConfigurationError, match="groups='family': expected one of prompt, prediction"):
+        table.members("family", 0.0, prompt_length=5, prediction=1.0)
+    with pytest.raises(CalibrationError, match="no calibration documents for groups: fit it again"):
+        Calibration({0.0: np.zeros(20)}).members("prompt", 0.0, prompt_length=5, prediction=1.0)

@@ -69,6 +69,8 @@ def test_auto_batch_size(batch_size: str) -> None:
         ({"alpha": 2}, r"alpha=2.0: expected above 0 and below 1"),
         ({"alpha": "x"}, r"alpha='x': expected a number"),
         ({"alpha": "nan"}, r"alpha=nan: expected above 0"),
+        ({"shortfall": 0}, r"shortfall=0.0: expected a number of tokens above 0"),
+        ({"groups": "family"}, r"unknown groups 'family': expected one of prompt, prediction, or none"),
         ({"trust_remote_code": "maybe"}, r"trust_remote_code='maybe': expected True or False"),
         ({"max_gen_toks": 0}, r"max_gen_toks=0: expected at least 1"),
         ({"batch_size": 0}, r"batch_size=0: expected at least 1"),
@@ -104,5 +106,13 @@ def test_the_canvas_and_what_a_request_says() -> None:
 def test_settings_are_what_answers_depend_on() -> None:
     base = parsed(pretrained="m").settings()
     assert parsed(pretrained="m", batch_size=3, device="cpu", telemetry="x", revision="main").settings() == base
-    for changed in ({"steps": 64}, {"alpha": 0.1}, {"rounding": "none"}, {"overflow": "retry"}, {"seed": 1}, {"method": "logit"}):
+    for changed in (
+        {"steps": 64},
+        {"alpha": 0.1},
+        {"groups": "prompt"},
+        {"rounding": "none"},
+        {"overflow": "retry"},
+        {"seed": 1},
+        {"method": "logit"},
+    ):
         assert parse_arguments({"pretrained": "m", **changed}).settings() != base

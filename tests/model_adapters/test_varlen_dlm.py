@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lm_eval.api.instance import Instance
@@ -426,6 +427,19 @@ def test_a_calibration_is_reported() -> None:
     object.__setattr__(model.method, "calibration", Calibration({0.0: [2.0] * 20}, scale="linear"))  # type: ignore[dict-item]
     assert record(model, benchmark("q?", "abcde")).bound == 7
     assert model.get_model_info()["eosbench"]["calibration"] == {"kind": "split_conformal", "alpha": 0.1, "samples": 20}
+
+
+def test_a_mean_shortfall_within_groups_is_reported() -> None:
+    """50 of the table's documents have prompts of 3 tokens, as "q?" has: of them only the margin is taken."""
+    backbone = backbone_of({"q?": "abcde"})
+    model = model_of(backbone, method="logit", variant="top1", rounding="none", shortfall=1, groups="prompt")
+    scores_N, prompts_N = np.repeat([4.0, 9.0], 50), np.repeat([3.0, 30.0], 50)
+    table = Calibration({0.0: scores_N}, "linear", np.full(100, 9.0), prompts_N, {"prompt": [10.0]})
+    object.__setattr__(model.method, "calibration", table)
+    found = record(model, benchmark("q?", "abcde"))
+    assert found.calibrated == pytest.approx(5 + 4 - (51 - 16) / 50)
+    said = model.get_model_info()["eosbench"]["calibration"]
+    assert said == {"kind": "risk_control", "shortfall": 1.0, "groups": "prompt", "samples": 100}
 
 
 def test_telemetry_has_a_line_per_request(tmp_path: Path) -> None:
