@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.table import Table
 
 from eosbench import __version__
@@ -133,22 +134,27 @@ def check(
 
 
 def _sweep_table(results: dict[str, dict[str, Any]]) -> Table:
-    """Method by task: the first metric of each task, with its standard error."""
-    tasks = sorted({task for outcome in results.values() for task in outcome["results"]})
-    table = Table(title="sweep", title_justify="left")
-    table.add_column("method")
-    for task in tasks:
-        table.add_column(task, justify="right")
-    for method, outcome in results.items():
-        table.add_row(method, *(_headline(outcome["results"].get(task, {})) for task in tasks))
+    """Task by task, the first metric of every method that ran it, with its standard error."""
+    table = Table(title="sweep", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("task", "method", "metric"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("value", justify="right", no_wrap=True)
+    for task in sorted({task for outcome in results.values() for task in outcome["results"]}):
+        ran = [(method, outcome["results"][task]) for method, outcome in results.items() if task in outcome["results"]]
+        for row, (method, metrics) in enumerate(ran):
+            table.add_row("" if row else task, method, *_headline(metrics))
+        table.add_section()
     return table
 
 
-def _headline(metrics: dict[str, Any]) -> str:
+def _headline(metrics: dict[str, Any]) -> tuple[str, str]:
+    """
+    >>> _headline({"alias": "u=0", "coverage,none": 0.95, "coverage_stderr,none": 0.01, "rmse,none": 20.0})
+    ('coverage', '0.950 ± 0.010')
+    """
     for name, value in metrics.items():
         metric, _, filter_name = name.partition(",")
         if filter_name and isinstance(value, float) and not metric.endswith("_stderr"):
             error = metrics.get(f"{metric}_stderr,{filter_name}")
-            spread = f" ± {error:.3f}" if isinstance(error, float) else ""
-            return f"{metric} {value:.3f}{spread}"
-    return "-"
+            return metric, f"{value:.3f}" + (f" ± {error:.3f}" if isinstance(error, float) else "")
+    return "", "-"

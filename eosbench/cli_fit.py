@@ -71,7 +71,7 @@ def fit(
 ) -> None:
     """Fit and calibrate length predictors on a frozen model; all methods and seeds share their passes over it."""
     from eosbench import embedded
-    from eosbench.fitting.data import load_examples, split_calibration
+    from eosbench.fitting.data import apart, load_examples, split_calibration
     from eosbench.fitting.fit import FitJob, fit_all
     from eosbench.predictors import METHODS, method_class
     from eosbench.predictors.hub import push
@@ -106,6 +106,7 @@ def fit(
         train, held_out = split_calibration(train)
     else:
         held_out = load(calibration, split=calibration_split or split)
+        train = apart(train, held_out)
     source = Path(data).name if Path(data).exists() else data
     reports = fit_all(
         jobs, backbone=backbone, train=train, calibration=held_out, canvas=canvas, epochs=epochs,

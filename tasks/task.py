@@ -63,4 +63,4 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Term]:
         raise ConfigurationError(f"an eos_upper_bound task got {got}, expected a length record: {ONLY_HERE}") from error
     values = per_document(record)
     error = values.pop("squared_error") ** 0.5
-    return {"rmse": Term(error, root=True)} | {name: Term(value) for name, value in values.items()}
+    return {name: Term(value) for name, value in values.items()} | {"rmse": Term(error, root=True)}

@@ -106,6 +106,17 @@ def split_calibration(examples: Sequence[Example], share: float = 0.2) -> tuple[
     return parts
 
 
+def apart(train: Sequence[Example], calibration: Sequence[Example]) -> list[Example]:
+    """The training documents whose prompt is none of the calibration documents', with a warning that counts the others: what a
+    fit has seen calibrates nothing."""
+    prompts = {example.prompt_ids for example in calibration}
+    kept = [example for example in train if example.prompt_ids not in prompts]
+    if len(kept) < len(train):
+        logger.warning("left out %d of %d training documents, whose prompts stand among the calibration documents too",
+                       len(train) - len(kept), len(train))  # fmt: skip
+    return kept
+
+
 def within(examples: Sequence[Example], canvas: int) -> tuple[list[Example], int]:
     """The documents whose answer fits on the canvas, and how many do not (they are censored: no bound can cover them)."""
     kept = [example for example in examples if example.length <= canvas]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eosbench.errors import ConfigurationError
-from eosbench.fitting.data import Example, cut_prompts, data_digest, encode, load_examples, split_calibration, within
+from eosbench.fitting.data import Example, apart, cut_prompts, data_digest, encode, load_examples, split_calibration, within
 from tests.fakes import BOS, SEP, ByteTokenizer, ScriptedBackbone
 from tests.golden_files import load_golden
 
@@ -85,6 +85,16 @@ def test_a_prompt_stands_on_one_side_of_the_split() -> None:
     assert not {e.prompt_text for e in train} & {e.prompt_text for e in calibration}
     with pytest.raises(ConfigurationError, match="share"):
         split_calibration(examples, share=1.0)
+
+
+def test_what_calibrates_is_not_trained_on(caplog: pytest.LogCaptureFixture) -> None:
+    train = [Example(f"p{n}", (n,), (2,) * size) for n, size in ((1, 3), (2, 4), (3, 5), (2, 6))]
+    assert [example.prompt_text for example in apart(train, [Example("p2", (2,), (7,)), Example("p9", (9,), (7,))])] == [
+        "p1",
+        "p3",
+    ]
+    assert "left out 2 of 4 training documents" in caplog.text
+    assert apart(train, []) == train
 
 
 def test_long_answers_are_counted() -> None:
