@@ -8,7 +8,6 @@ the peak after the imports; `weights` is what the loaded parameters take. The ai
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,14 +19,12 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
-from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
 
-from model_adapters.llada import llama_config, weight_names
+from benchmarks.checkpoints import write_checkpoint
+from benchmarks.measure import peak_memory
 
 DTYPES = ("auto", "float32")
-SHARDS = 4
-VOCABULARY, WIDTH = 126_464, 2048  # embeddings and output layer alone are 1.04 GB in bfloat16
+WIDTH = 2048  # with LLaDA's vocabulary embeddings and output layer alone are 1.04 GB in bfloat16
 LIMIT = 1.2
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -45,7 +42,7 @@ def main(
     table = Table("dtype", "stored GB", "weights GB", "peak GB", "peak / weights", "with imports", "seconds")
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
-        stored = write_checkpoint(Path(folder), layers)
+        stored = write_checkpoint(Path(folder), width=WIDTH, layers=layers, heads=16)
         for dtype in DTYPES:
             command = [sys.executable, "-m", "benchmarks.loading", "--child", f"{dtype},{folder}"]
             found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -58,51 +55,20 @@ def main(
     raise typer.Exit(int(worst > LIMIT))
 
 
-def write_checkpoint(folder: Path, layers: int) -> int:
-    """A sharded checkpoint in LLaDA's format; the bytes it takes."""
-    config = {
-        "architectures": ["LLaDAModelLM"], "model_type": "llada", "d_model": WIDTH, "n_heads": 16, "n_layers": layers,
-        "mlp_hidden_size": 3 * WIDTH, "max_sequence_length": 4096, "vocab_size": VOCABULARY, "mask_token_id": VOCABULARY - 1,
-        "eos_token_id": VOCABULARY - 2, "pad_token_id": VOCABULARY - 2,
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config))
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(llama_config(config))
-    names, shards, total = weight_names(layers), {}, 0
-    parameters = list(model.named_parameters())
-    for number in range(SHARDS):
-        tensors = {names[own]: torch.randn(p.shape, dtype=torch.bfloat16) * 0.02 for own, p in parameters[number::SHARDS]}
-        file = f"model-{number + 1:05}-of-{SHARDS:05}.safetensors"
-        save_file(tensors, folder / file)
-        shards |= dict.fromkeys(tensors, file)
-        total += sum(tensor.nbytes for tensor in tensors.values())
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
-    return total
-
-
 def measure(dtype: str, folder: str) -> dict[str, float]:
     """In a process of its own: bytes resident after the imports, at the peak, and in parameters."""
     from model_adapters import load_backbone
     from model_adapters.full_canvas import FullCanvasBackbone
 
     load_backbone("tests/golden/llada-tiny")  # whatever is imported late
-    before, started = resident(), time.perf_counter()
+    before, started = peak_memory(), time.perf_counter()
     backbone = load_backbone(folder, dtype=dtype)
     seconds = time.perf_counter() - started
     assert isinstance(backbone, FullCanvasBackbone)
     with torch.no_grad():
         backbone.logits(torch.tensor([[1, 2, 3, 4]]))  # what was mapped only is read now
     parameters = {p.data_ptr(): p.nbytes for part in (backbone.model, backbone.output) for p in part.parameters()}
-    return {"before": before, "peak": resident(), "weights": sum(parameters.values()), "seconds": seconds}
-
-
-def resident() -> int:
-    """Peak resident memory of this process so far, in bytes: VmHWM, since Linux hands a parent's ru_maxrss on to its children."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return {"before": before, "peak": peak_memory(), "weights": sum(parameters.values()), "seconds": seconds}
 
 
 if __name__ == "__main__":

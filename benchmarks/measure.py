@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -81,3 +82,12 @@ def timed(call: Callable[..., _T], *arguments: Any) -> tuple[float, _T]:
     started = time.perf_counter()
     result = call(*arguments)
     return time.perf_counter() - started, result
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process so far, in bytes: VmHWM, since Linux hands a parent's ru_maxrss on to its children."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import windows
+from benchmarks import scale, windows
 from benchmarks.__main__ import BENCHMARKS, app, markdown, run
 from benchmarks.measure import Row, Setup
 from benchmarks.windows import answer_in_turn
@@ -124,3 +124,30 @@ def test_an_unknown_benchmark_is_refused() -> None:
     done = CliRunner().invoke(app, ["--only", "speed"])
     assert done.exit_code == 2
     assert all(name in done.output for name in BENCHMARKS)
+
+
+def test_the_cost_of_a_canvas_at_a_small_shape() -> None:
+    """Passes and canvases are exact, times are whatever they are."""
+    options = [
+        "--shape",
+        "small",
+        "--canvases",
+        "32,8",
+        "--tokens-per-step",
+        "2",
+        "--prompt",
+        "5",
+        "--batch",
+        "2",
+        "--block-length",
+        "8",
+    ]
+    done = CliRunner().invoke(scale.app, options)
+    assert done.exit_code == 0, done.output
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.output.splitlines() if line.startswith("|")]
+    assert [row[:2] for row in rows[2:]] == [["8", "4"], ["32", "16"]]
+    assert rows[-1][-1] == "1.0" and float(rows[2][-1]) > 1
+
+
+def test_an_unknown_shape_is_refused() -> None:
+    assert "expected 8b or small" in CliRunner().invoke(scale.app, ["--shape", "70b"]).output
