@@ -31,7 +31,8 @@ class DecodeConfig:
         threshold: keep every token at least this confident (and always one), instead of an even number per step.
         cache: "prefix" or "dual" (see eosbench/kv_cache.py), which change the output.
         stop_at_eos: end a row as soon as no masked position stands before its first EOS. The text up to that EOS is what the
-            whole run gives (docs/engine.md says why); what stands behind it may still be masked.
+            whole run gives (docs/engine.md says why); what stands behind it may still be masked. Likewise before a block is
+            entered behind a stop string, for callers that have one.
 
     Raises:
         ConfigurationError: a value or a combination that cannot work.

@@ -32,6 +32,7 @@ class Job:
         seed: of its random numbers, if any.
         started: ids that stand in the window already (a retry), None for an empty one.
         stops: says whether tokens without an EOS hold an end all the same, a stop string; None where nothing else ends a text.
+        fixes_stop: says whether tokens hold such an end that nothing behind them can move: a row with `stop_at_eos` ends there.
     """
 
     prompt: tuple[int, ...]
@@ -40,6 +41,7 @@ class Job:
     seed: int = 0
     started: tuple[int, ...] | None = None
     stops: Callable[[Sequence[int]], bool] | None = None
+    fixes_stop: Callable[[Sequence[int]], bool] | None = None
 
     @property
     def config(self) -> DecodeConfig:
@@ -118,7 +120,7 @@ def _again(job: Job, window: int, canvas: Sequence[int], mask_id: int) -> Job:
 
 
 def _row(backbone: Backbone, job: Job, index: int) -> Row:
-    return Row(backbone.spec, job.prompt, job.config, index=index, canvas=job.started, seed=job.seed)
+    return Row(backbone.spec, job.prompt, job.config, index=index, canvas=job.started, seed=job.seed, fixes_stop=job.fixes_stop)
 
 
 def row_cost(row: Row) -> Cost:

@@ -9,7 +9,7 @@ Legend: P tokens of the prompt, C of the canvas, n masked positions of the block
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -30,6 +30,7 @@ class Row:
         index: a number by which the caller knows it again; named in errors.
         canvas: what stands in it at the start, `gen_length` ids, the mask id where nothing stands; all masked by default.
         seed: for temperature and random remasking; by default a hash of the prompt.
+        fixes_stop: says whether tokens at the start of the canvas end its text at a stop string, whatever follows them.
 
     Attributes:
         ids: [P + C], prompt and canvas as they stand.
@@ -52,12 +53,14 @@ class Row:
         index: int = 0,
         canvas: Ids | None = None,
         seed: int | None = None,
+        fixes_stop: Callable[[Sequence[int]], bool] | None = None,
     ) -> None:
         prompt_P = torch.as_tensor(prompt, dtype=torch.long).cpu()
         canvas_C = torch.full((config.gen_length,), spec.mask_id) if canvas is None else torch.as_tensor(canvas).long().cpu()
         _check(spec, prompt_P, canvas_C, config.gen_length, index)
         self.spec, self.config, self.index = spec, config, index
         self.seed = _seed(prompt_P) if seed is None else seed
+        self._fixes_stop = fixes_stop
         self.ids = torch.cat([prompt_P, canvas_C])
         self.prompt_length = len(prompt_P)
         self.passes = self.token_positions = self.scored_positions = 0
@@ -115,7 +118,7 @@ class Row:
                 pace = -(-steps * masked // (end - start))  # a block that is partly filled already takes a part of its steps
                 self._schedule = SCHEDULES[self.config.schedule](torch.tensor([masked]), pace)[0].tolist()
                 self._step = 0
-                self.done = self.config.stop_at_eos and self._ended()
+                self.done = self.config.stop_at_eos and (self._ended() or self._stopped())
                 return
         self.done = True
 
@@ -128,6 +131,11 @@ class Row:
                 return True
             self._settled += 1
         return False
+
+    def _stopped(self) -> bool:
+        """The tokens before the first masked position hold a stop string: asked once a block, since it decodes them."""
+        settled = self.ids[self.prompt_length : self._settled].tolist()
+        return self._fixes_stop is not None and len(settled) > 0 and self._fixes_stop(settled)
 
 
 def _check(spec: BackboneSpec, prompt: torch.Tensor, canvas: torch.Tensor, gen_length: int, index: int) -> None:

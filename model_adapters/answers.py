@@ -21,7 +21,8 @@ from eosbench.own_answers import OwnAnswers, Reference, cache_folder
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
 from eosbench.reveal import partly_masked_canvas
 from model_adapters.arguments import Arguments
-from model_adapters.requests import Request, text_before_stop
+from model_adapters.requests import Request
+from model_adapters.stop_strings import text_before_stop
 
 
 class Answers:

@@ -73,7 +73,7 @@ class Arguments:
         steps, tokens_per_step: denoising steps of a whole canvas, or tokens unmasked per step (1).
         block_length: tokens denoised together; 0 is the whole window.
         remasking, schedule, cfg_scale, threshold, cache: see eosbench.decoding.DecodeConfig.
-        stop_at_eos: leave out the passes that only fill in what stands behind the EOS; no text changes.
+        stop_at_eos: leave out the passes that only fill in what stands behind the EOS or a stop string; no text changes.
         overflow: accept or retry a window without EOS.
         reference: whose answer a bound is compared with (and whose length `oracle` is told): the task's, or with "self" what the
             model itself says on the whole canvas (eosbench/own_answers.py).

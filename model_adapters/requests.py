@@ -18,10 +18,10 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from eosbench.decoding import DecodeConfig
-from eosbench.encoding import decode_prompt
 from eosbench.errors import ConfigurationError
 from eosbench.generation import Job
 from model_adapters.arguments import DECODING, Arguments
+from model_adapters.stop_strings import fixes_stop, holds_stop
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class Request:
 
     def job(self, tokenizer: Any, window: int) -> Job:
         """The request as decoding takes it, in a window of so many tokens."""
-        stops = partial(holds_stop, tokenizer, self.until) if self.until else None
-        return Job(self.ids, self.settings, window, self.seed, stops=stops)
+        stops, fixes = (partial(rule, tokenizer, self.until) if self.until else None for rule in (holds_stop, fixes_stop))
+        return Job(self.ids, self.settings, window, self.seed, stops=stops, fixes_stop=fixes)
 
     @property
     def is_random(self) -> bool:
@@ -174,25 +174,3 @@ def _temperature(kwargs: Mapping[str, Any]) -> float:
         return float(value)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"temperature={value!r}: expected a number") from error
-
-
-def text_before_stop(tokenizer: Any, tokens: Sequence[int], until: Sequence[str]) -> str:
-    """The text before the first stop string; special tokens do not survive decoding and are looked for before it."""
-    special = getattr(tokenizer, "added_tokens_decoder", {})
-    stops = {index for index, token in special.items() if str(token) in until}
-    end = next((at for at, token in enumerate(tokens) if token in stops), None)
-    return cut_at_stop(decode_prompt(tokenizer, tokens[:end]), until)
-
-
-def holds_stop(tokenizer: Any, until: Sequence[str], tokens: Sequence[int]) -> bool:
-    """Whether a stop string stands in these tokens."""
-    return text_before_stop(tokenizer, tokens, until) != decode_prompt(tokenizer, tokens)
-
-
-def cut_at_stop(text: str, until: Sequence[str]) -> str:
-    """The text before the stop string that comes first.
-
-    >>> cut_at_stop("42. Q: next", ["Q:", "."])
-    '42'
-    """
-    return text[: min((text.index(stop) for stop in until if stop in text), default=len(text))]

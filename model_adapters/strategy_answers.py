@@ -9,7 +9,8 @@ from eosbench.costs import Ledger
 from eosbench.errors import ConfigurationError
 from eosbench.strategies.protocol import Strategy
 from model_adapters.arguments import Arguments
-from model_adapters.requests import Request, text_before_stop
+from model_adapters.requests import Request
+from model_adapters.stop_strings import text_before_stop
 
 
 class StrategyAnswers:
