@@ -17,10 +17,11 @@ import math
 
 from eosbench.calibration import Calibration, fewest_scores
 from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.metrics import ROUNDING_TOLERANCE
 from eosbench.records import LengthBound, LengthPrediction
 
 ROUNDINGS = ("pow2", "block", "none")
-TOLERANCE = 1e-4
+TOLERANCE = ROUNDING_TOLERANCE
 
 __all__ = ["ROUNDINGS", "TOLERANCE", "round_up", "to_bound"]
 

@@ -24,10 +24,12 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Terms = tuple[ArrayLike, Bools]  # one number per document, and which documents are in the denominator
 P = ParamSpec("P")
+ROUNDING_TOLERANCE = 1e-4  # tokens: 64.00001 is 64 after a logarithm and back
 
 __all__ = [
     "accuracy", "bucket", "bucket_accuracy", "censored", "compute_ratio", "coverage", "each_document", "eos_mrr", "eos_prob",
-    "eos_top1", "exact", "overshoot", "per_document", "rmse", "saved", "shortfall", "squared_error",
+    "eos_top1", "exact", "of_rounding", "overshoot", "per_document", "rmse", "rounding_coverage", "rounding_overshoot", "saved",
+    "shortfall", "squared_error",
 ]  # fmt: skip
 
 
@@ -223,6 +225,31 @@ def compute_ratio(bound_N: ArrayLike, prompt_N: ArrayLike, canvas_N: ArrayLike, 
     return ratio_N, _uncensored(length_N, canvas_N)
 
 
+@Metric
+def rounding_coverage(
+    bound_N: ArrayLike, unrounded_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None
+) -> Terms:
+    """Share that only rounding covers, unrounded < L <= B: what comes on top of the calibrated coverage; denominator: uncensored.
+
+    >>> rounding_coverage([8, 8, 4], [6, 6, 3], [7, 5, 6])
+    0.3333333333333333
+    """
+    bound_N, unrounded_N, length_N = _floats(bound_N), _floats(unrounded_N), _floats(length_N)
+    return (unrounded_N < length_N) & (length_N <= bound_N), _uncensored(length_N, canvas_N)
+
+
+@Metric
+def rounding_overshoot(
+    bound_N: ArrayLike, unrounded_N: ArrayLike, length_N: ArrayLike | None = None, canvas_N: ArrayLike | None = None
+) -> Terms:
+    """Mean of B - unrounded: the tokens that rounding adds; denominator: uncensored documents.
+
+    >>> rounding_overshoot([8, 8, 4], [6, 5, 4])
+    1.6666666666666667
+    """
+    return _floats(bound_N) - _floats(unrounded_N), _uncensored(length_N, canvas_N)
+
+
 def censored(length_N: ArrayLike, canvas_N: ArrayLike) -> int:
     """Number of documents with L > C, which the other metrics leave out.
 
@@ -261,6 +288,19 @@ def each_document(records: Sequence[LengthRecord]) -> dict[str, Floats]:
         "eos_mrr": eos_mrr.each(rank_N),
         "compute_ratio": compute_ratio.each(bound_N, prompt_N, canvas_N, length_N),
         "censored": (length_N > canvas_N).astype(np.float64),
+    }
+
+
+def of_rounding(records: Sequence[LengthRecord]) -> dict[str, Floats]:
+    """`rounding_coverage` and `rounding_overshoot` of many records: metric -> one number per document [N]."""
+    bound_N, calibrated_N, length_N, canvas_N = (
+        np.array([getattr(record, name) for record in records], dtype=np.float64)
+        for name in ("bound", "calibrated", "length", "canvas")
+    )
+    unrounded_N = np.clip(np.ceil(calibrated_N - ROUNDING_TOLERANCE), 1, canvas_N)
+    return {
+        "rounding_coverage": rounding_coverage.each(bound_N, unrounded_N, length_N, canvas_N),
+        "rounding_overshoot": rounding_overshoot.each(bound_N, unrounded_N, length_N, canvas_N),
     }
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eosbench.metrics import each_document
+from eosbench.metrics import each_document, of_rounding
 from eosbench.records import LengthRecord
 from eosbench.runs import Run, Scan, Score, Skipped, TaskResult, UnusableError, read_runs, scan
 
@@ -179,7 +179,7 @@ def _frame(run: Run, task: TaskResult, path: Path) -> pd.DataFrame:
     else:
         try:
             columns |= {name: [getattr(record, name) for record in records] for name in RECORDED}
-            columns |= {"eos_probability": _curves(records), **each_document(records)}
+            columns |= {"eos_probability": _curves(records), **each_document(records), **of_rounding(records)}
         except (TypeError, ValueError, IndexError) as error:
             raise UnusableError(f"a length record cannot be used: {type(error).__name__} {error}") from error
     return pd.DataFrame({name: _filled(values, len(firsts)) for name, values in columns.items()})

@@ -87,6 +87,19 @@ BOUND_COLUMNS = (
         share=True,
     ),
     Column(
+        "rounding_coverage",
+        "by rounding %",
+        "Part of the coverage that only rounding brings, after calibration: documents that the calibrated bound misses and the "
+        "rounded one covers. 0 with rounding=none.",
+        percent=True,
+        share=True,
+    ),
+    Column(
+        "rounding_overshoot",
+        "tokens by rounding",
+        "Tokens that rounding adds to a bound, averaged over documents: the price of that part. 0 with rounding=none.",
+    ),
+    Column(
         "eos_top1",
         "EOS top-1 %",
         "How often the most likely token at the true end is the end-of-sequence token. Only for methods that read the model.",

@@ -46,6 +46,17 @@ def test_by_hand() -> None:
     assert metrics.censored(LENGTH, CANVAS) == 1
 
 
+def test_what_rounding_brings_by_hand() -> None:
+    """Canvas 16: L = 7 is missed at 6.2 (a bound of 7 covers it, so not by rounding), 5 < 6.5 by none, 8 at 6.9 by rounding."""
+    found = metrics.of_rounding([
+        record(calibrated=6.2, bound=8, length=7), record(calibrated=6.5, bound=8, length=5),
+        record(calibrated=6.9, bound=8, length=8), record(calibrated=8.00001, bound=8, length=9),
+        record(calibrated=20.0, bound=16, length=16), record(calibrated=6.9, bound=8, length=17),
+    ])  # fmt: skip
+    np.testing.assert_array_equal(found["rounding_coverage"], [0, 0, 1, 0, 0, np.nan])
+    np.testing.assert_array_equal(found["rounding_overshoot"], [1, 1, 1, 0, 0, np.nan])
+
+
 def test_a_censored_document_counts_where_no_canvas_is_given() -> None:
     assert metrics.coverage(BOUND, LENGTH) == pytest.approx(0.5)
     assert metrics.saved(BOUND, CANVAS) == pytest.approx((8 + 12 + 10 + 0) / 4)
