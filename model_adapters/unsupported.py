@@ -47,6 +47,12 @@ UNSUPPORTED = (
         r"diffusion[-_]?gemma",
         "it has no mask token: its canvas of 256 starts as uniform noise, where a masked diffusion model's starts as masks",
     ),
+    Unsupported(
+        "a mixture of experts",
+        r"moe|mixtral",
+        "only dense models are known here; if it brings code of its own, trust_remote_code=True runs that",
+        own_code_fits=True,
+    ),
 )
 BLOCK_SETTINGS = ("block_size", "bd_size", "block_length")  # more than one token a block, in a config of a stock architecture
 

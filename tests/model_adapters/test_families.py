@@ -277,6 +277,10 @@ def test_placements_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"model_type": "Fast_dLLM_Qwen", "architectures": ["Fast_dLLM_QwenForCausalLM"]}, r"is Fast-dLLM v2 .*denoises blocks"),
         ({"model_type": "a2d-qwen3", "architectures": ["A2DQwen3LMHeadModel"], "block_size": 32}, r"block_size=32"),
         ({"model_type": "diffusion_gemma", "architectures": ["DiffusionGemmaForBlockDiffusion"]}, r"no mask token.*noise"),
+        (
+            {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"]},
+            r"is a mixture of experts .*qwen3_moe.*only dense",
+        ),
         ({"model_type": "mamba", "architectures": ["MambaForCausalLM"]}, r"no supported family: .*mamba.*trust_remote_code=True"),
     ],
     ids=lambda value: value["model_type"] if isinstance(value, dict) else "",
