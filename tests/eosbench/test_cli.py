@@ -148,6 +148,34 @@ def test_fit_one_method_with_options_and_calibration_data(data: Path, tmp_path: 
     assert "Next: lm_eval --model varlen_dlm" in done.output
 
 
+def test_fit_refuses_before_it_runs_anything(data: Path, tmp_path: Path) -> None:
+    def refused(*given: str, method: str = "logit") -> str:
+        done = fit(data, tmp_path / "x", *given, method=method)
+        assert isinstance(done.exception, ConfigurationError) and not (tmp_path / "x").exists()
+        return str(done.exception)
+
+    assert "--push_to_hub uploads one predictor, these are 2" in refused("--push_to_hub", "a/b", method="logit,mean")
+    assert "--push_to_hub uploads one predictor, these are 2" in refused("--push_to_hub", "a/b", "--seed", "0,1")
+    assert "--seed one: expected whole numbers with commas" in refused("--seed", "one")
+    assert "no text in column prompt, the columns are question, answer" in refused("--prompt_column", "prompt")
+
+
+def test_fit_several_seeds(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
+    asked: list[tuple[str, int, str]] = []
+
+    def stop(jobs: Any, **_: Any) -> Any:
+        asked.extend((job.method, job.seed, job.output.relative_to(tmp_path).as_posix()) for job in jobs)
+        raise ConfigurationError("far enough")
+
+    monkeypatch.setattr("eosbench.fitting.fit.fit_all", stop)
+    fit(data, tmp_path, "--seed", "0,7", method="logit,mean")
+    fit(data, tmp_path, "--seed", "3", method="mean")
+    assert asked == [
+        ("logit", 0, "seed-0/logit"), ("mean", 0, "seed-0/mean"), ("logit", 7, "seed-7/logit"), ("mean", 7, "seed-7/mean"),
+        ("mean", 3, "."),
+    ]  # fmt: skip
+
+
 def test_fit_all_is_all_that_can_be_fitted(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
     asked: list[str] = []
 

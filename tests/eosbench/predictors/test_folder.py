@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from eosbench.calibration import Calibration
-from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.errors import CalibrationError, ConfigurationError, PredictorError
 from eosbench.fitting.features import Sample, to_prompt
 from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor
 from eosbench.predictors.folder import save_folder
 from eosbench.step_zero import step_zero
 from tests.eosbench.toy import CANVAS, MASK, toy_backbone, toy_examples
+from tests.fakes import ByteTokenizer
 
 OPTIONS: dict[str, dict[str, object]] = {
     "logit": {"variant": "threshold", "tau": 0.25}, "concat_regression": {"grid": 4, "project": 3, "hidden": 5},
@@ -67,6 +69,32 @@ def test_another_backbone(tmp_path: Path) -> None:
     message = r"was fitted for backbone 0123456789abcdef, this one is 91bc: fit it again with .*--pretrained other-model"
     with pytest.raises(PredictorError, match=message):
         load_predictor("classification", tmp_path / "p", backbone=other, canvas=CANVAS)
+
+
+def test_another_tokenizer(tmp_path: Path) -> None:
+    """The same weights with a tokenizer that cuts text otherwise: lengths would be counted in other tokens."""
+    saved(tmp_path)
+    other = toy_backbone()
+    other.tokenizer = ByteTokenizer()
+    with pytest.raises(PredictorError, match=r"was fitted with another tokenizer \(\w+, this one is \w+\): fit it again with"):
+        load_predictor("classification", tmp_path, backbone=other, canvas=CANVAS)
+
+
+def test_a_folder_of_before_loads(tmp_path: Path) -> None:
+    """Without tokenizer, dtype, edges and calibration documents, as at first: alpha is free, groups are refused."""
+    saved(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    for name in ("tokenizer", "dtype"):
+        del config["backbone"][name]
+    config["calibration"] = {"scale": config["calibration"]["scale"]}
+    del config["features"]
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    weights = tmp_path / "model.safetensors"
+    save_file({name: t for name, t in load_file(weights).items() if not name.startswith("calibration_documents.")}, weights)
+    table = load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS).calibration
+    assert table is not None and table.quantile(0.0, 0.5) < table.quantile(0.0, 0.05)
+    with pytest.raises(CalibrationError, match="fit it again"):
+        table.members("prompt", 0.0, prompt_length=3, prediction=5.0)
 
 
 def test_another_canvas_or_method(tmp_path: Path) -> None:
