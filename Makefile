@@ -4,6 +4,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 LIMIT ?= 40
+SNAPSHOT := build/embedded-snapshot.safetensors
 METHODS ?= logit concat_regression average_regression classification distilbert
 
 BIN := .venv/bin
@@ -49,7 +50,9 @@ bench: venv  ## speed, as ratios against a plain reference loop
 	$(BIN)/python -m benchmarks.report
 
 embedded-model: venv  ## trains the embedded model and fits its predictors again (about two hours on two cores)
-	$(BIN)/python -m eosbench.embedded.make
+	$(BIN)/python -m eosbench.embedded.make model
+	$(BIN)/python -m eosbench.embedded.make model --start $(SNAPSHOT) --steps 4000 --decay-share 1.0 --seed 1
+	$(BIN)/python -m eosbench.embedded.make predictors
 
 clean:  ## what the targets above left behind, but not .venv
 	rm -rf build dist results/demo reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
