@@ -44,6 +44,9 @@ def fit(
         int, typer.Option(min=1, help="Tokens an answer may have: max_gen_toks of the evaluation. Longer ones are left out.")
     ] = 256,
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first documents of --data only.")] = None,
+    calibration_limit: Annotated[
+        int | None, typer.Option("--calibration_limit", min=1, help="Use the first documents of --calibration only.")
+    ] = None,
     option: Annotated[list[str] | None, typer.Option(help="Of the method, name=value. May be repeated.")] = None,
     seed: Annotated[str, typer.Option(help="Of weights and training; several with commas fit a predictor for each.")] = "0",
     epochs: Annotated[int, typer.Option(min=1, help="At most so many; early stopping usually ends it before.")] = 60,
@@ -103,9 +106,11 @@ def fit(
     )  # fmt: skip
     train = load(data, limit=limit, split=split)
     if calibration is None:
+        if calibration_limit is not None:
+            raise ConfigurationError("--calibration_limit needs --calibration: without it a fifth of --data calibrates")
         train, held_out = split_calibration(train)
     else:
-        held_out = load(calibration, split=calibration_split or split)
+        held_out = load(calibration, limit=calibration_limit, split=calibration_split or split)
         train = apart(train, held_out)
     source = Path(data).name if Path(data).exists() else data
     reports = fit_all(

@@ -139,12 +139,12 @@ def test_fit_one_method_with_options_and_calibration_data(data: Path, tmp_path: 
     held_out = write_documents(tmp_path / "calibration.jsonl", "calibration", 10)
     done = fit(
         data, tmp_path / "head", "--option", "variant=threshold", "--option", "tau=2e-1", "--calibration", held_out,
-        "--limit", "4", method="logit",
+        "--limit", "4", "--calibration_limit", "8", method="logit",
     )  # fmt: skip
     assert done.exit_code == 0, (done.output, done.exception)
     config = json.loads((tmp_path / "head" / "config.json").read_text(encoding="utf-8"))
     assert (config["options"]["variant"], config["options"]["tau"]) == ("threshold", 0.2)
-    assert config["data"]["train"]["documents"] <= 4 < config["data"]["calibration"]["documents"] <= 10
+    assert config["data"]["train"]["documents"] <= 4 < config["data"]["calibration"]["documents"] <= 8
     assert "Next: lm_eval --model varlen_dlm" in done.output
 
 
@@ -156,6 +156,7 @@ def test_fit_refuses_before_it_runs_anything(data: Path, tmp_path: Path) -> None
 
     assert "--push_to_hub uploads one predictor, these are 2" in refused("--push_to_hub", "a/b", method="logit,mean")
     assert "--push_to_hub uploads one predictor, these are 2" in refused("--push_to_hub", "a/b", "--seed", "0,1")
+    assert "--calibration_limit needs --calibration" in refused("--calibration_limit", "5")
     assert "--seed one: expected whole numbers with commas" in refused("--seed", "one")
     assert "no text in column prompt, the columns are question, answer" in refused("--prompt_column", "prompt")
 
