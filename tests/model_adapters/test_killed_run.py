@@ -100,6 +100,7 @@ def run(output, cache, tasks, arguments):
         for task, logged in results["samples"].items()
     }
     facts = {"results": results["results"], "samples": samples, "costs": results["config"]["eosbench"]["costs"]}
+    facts["processes"] = int(os.environ.get("WORLD_SIZE", "1"))
     with open(output, "w") as file:
         json.dump(facts, file, default=str)
 
@@ -120,6 +121,20 @@ for line in sys.stdin:
     print(os.waitpid(child, 0)[1], flush=True)
 """
 MODEL = {"pretrained": str(GOLDEN / "llada-trained"), "device": "cpu", "max_gen_toks": 64, "batch_size": 1, "mc_num": 8}
+
+# Under --cpu accelerate starts one process, however many are asked for; --multi_gpu starts them, and --device cpu needs no GPU.
+TWO = [
+    "-m",
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--mixed_precision",
+    "no",
+]
+TWO += ["--dynamo_backend", "no", "--main_process_port", "0"]
 
 
 @pytest.fixture
@@ -235,17 +250,16 @@ def test_ten_kills_at_random_moments_change_nothing(tasks: Path, tmp_path: Path)
 
 
 def test_two_processes_give_what_one_gives(tasks: Path, tmp_path: Path) -> None:
-    two = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    two += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     found = []
-    for launcher in ([sys.executable], two):
+    for launcher in ([sys.executable], [sys.executable, *TWO]):
         output = tmp_path / f"{len(launcher)}.json"
         run = plan(output, "tiny_spelling,tiny_bounds,tiny_choice", method="logit", variant="top1")
         with start(tasks, launcher, run) as process:
             assert process.wait(timeout=600) == 0
         found.append(facts(output))
     one, other = found
-    assert one["results"] == other["results"]
+    assert (one["processes"], other["processes"]) == (1, 2)
+    assert other["results"] == {task: pytest.approx(values, nan_ok=True) for task, values in one["results"].items()}
     assert one["samples"] == other["samples"]
     for task, costs in one["costs"].items():
         for name, value in costs.items():
@@ -257,34 +271,49 @@ def test_two_processes_give_what_one_gives(tasks: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_accelerate_launch_lm_eval_writes_the_results_of_one_process(tasks: Path, tmp_path: Path) -> None:
     """The real command, the real files: results, samples, and the costs of both processes together."""
-    two = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
-    two += ["--dynamo_backend", "no", "--main_process_port", "0"]
     given = MODEL | {"method": "logit", "variant": "top1", "telemetry": str(tmp_path / "costs.jsonl")}
     arguments = ",".join(f"{name}={value}" for name, value in given.items() if name not in ("batch_size", "device"))
     found = []
-    for number, launcher in enumerate(([], two), start=1):
+    for number, launcher in enumerate(([], TWO), start=1):
         output = tmp_path / f"{number}"
         command = [sys.executable, *launcher, "-m", "lm_eval", "--model", "varlen_dlm", "--model_args", arguments]
         command += ["--tasks", "tiny_spelling,tiny_bounds,tiny_choice", "--include_path", str(tasks), "--log_samples"]
         done = subprocess.run(
-            [*command, "--output_path", str(output), "--batch_size", "4", "--device", "cpu"],
+            [*command, "--output_path", str(output), "--batch_size", "1", "--device", "cpu"],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stderr
+        assert ("on rank 1" in done.stderr) == bool(launcher)
         (results,) = output.rglob("results_*.json")
-        samples = {
-            path.name.rpartition("_2")[0]: sorted(path.read_text().splitlines()) for path in output.rglob("samples_*.jsonl")
-        }
+        samples = {}
+        for path in output.rglob("samples_*.jsonl"):
+            logged = [json.loads(line) for line in path.read_text().splitlines()]
+            for sample in logged:
+                del sample["resps"]  # where lm-eval fills up shares of unequal length it logs the last answer once more
+            samples[path.name.rpartition("_2")[0]] = sorted(json.dumps(sample) for sample in logged)
         data = json.loads(results.read_text())
         block = data["config"]["eosbench"]
         block["costs"] = {task: {n: v for n, v in cost.items() if "seconds" not in n} for task, cost in block["costs"].items()}
-        kept = ("results", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes")
+        kept = (
+            "results",
+            "group_subtasks",
+            "configs",
+            "versions",
+            "n-shot",
+            "higher_is_better",
+            "n-samples",
+        )  # task_hashes follow the order of ranks
         found.append({"samples": samples, "eosbench": block, **{name: data[name] for name in kept}})
     one, other = found
-    for part in one:
+    for task, values in other["results"].items():  # means of two parts are summed up in another order
+        assert values == pytest.approx(one["results"][task], nan_ok=True), task
+    for part in one.keys() - {"results", "eosbench"}:
         assert one[part] == other[part], part
+    costs = one["eosbench"].pop("costs")
+    assert other["eosbench"].pop("costs") == {task: pytest.approx(cost) for task, cost in costs.items()}
+    assert one["eosbench"] == other["eosbench"]
     assert set(one["samples"]) == {"samples_tiny_spelling", "samples_tiny_bounds", "samples_tiny_choice"}
     lines_of_both_runs = lines(tmp_path / "costs.jsonl")
     per_run = 2 * DOCUMENTS + 2 * DOCUMENTS  # a text, a bound and two choices a document
