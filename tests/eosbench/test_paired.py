@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
@@ -14,7 +15,6 @@ from eosbench.paired import kept_values, significantly_worse
 from eosbench.regression import check_results
 from tests.fixtures.make_runs import make_run
 
-pd = pytest.importorskip("pandas")
 BOUND = "eos_upper_bound_u00"
 
 
