@@ -24,7 +24,8 @@ import numpy as np
 
 from eosbench.metrics import each_document, of_rounding
 from eosbench.records import LengthRecord
-from eosbench.runs import Run, Scan, Score, Skipped, TaskResult, UnusableError, read_runs, scan
+from eosbench.run_files import Run, Score, TaskResult, UnusableError
+from eosbench.runs import Scan, Skipped, read_runs, scan
 
 if TYPE_CHECKING:
     import pandas as pd

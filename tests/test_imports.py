@@ -29,7 +29,7 @@ ROOMS = (
         "eosbench.instruct",
         "eosbench.datasets",
         "eosbench.reveal",
-        "eosbench.runs",
+        "eosbench.runs eosbench.run_files",
         "eosbench.unmasking eosbench.dream_rules",
         "eosbench.memory",
         "eosbench.mask_patterns",

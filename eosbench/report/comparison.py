@@ -112,8 +112,10 @@ def reference_run(run: Run, task: str, runs: Sequence[Run], method: str) -> Run 
     """The run of `method` on the same backbone, canvas and task, rather one with the same decoding; None where there is none."""
     if run.settings is None:
         return None
-    same = [other for other in runs if other.method == method and task in other.tasks and _ground(other) == _ground(run)]
-    alike = [other for other in same if (other.settings or {}).get("decoding") == run.settings.get("decoding")]
+    same = [
+        other for other in runs if other.method == method and task in other.tasks and _ground(other, task) == _ground(run, task)
+    ]
+    alike = [other for other in same if _decoding(other) == _decoding(run)]
     return next(iter([*alike, *same]), None)
 
 
@@ -194,7 +196,7 @@ def _areas(runs: Sequence[Run], logged: dict[tuple[str, str], Any]) -> dict[tupl
             ):
                 continue
             compute = _per_answer(run.tasks[task], "token_positions") / _per_answer(fixed.tasks[task], "token_positions")
-            by_ground.setdefault(_ground(run), []).append((run, compute, _resampled(run, task, logged)))
+            by_ground.setdefault(_ground(run, task), []).append((run, compute, _resampled(run, task, logged)))
         for points in by_ground.values():
             made |= _areas_on(task, points)
     return made
@@ -228,8 +230,13 @@ def _resampled(run: Run, task: str, logged: dict[tuple[str, str], Any]) -> Any:
     return bootstrap(frame.sort_values("document")[[metric]].to_numpy(dtype=np.float64))[:, 0]
 
 
-def _ground(run: Run) -> tuple[str, int]:
-    """What two runs must share for their costs to be compared: the weights and the canvas."""
+def _ground(run: Run, task: str) -> tuple[Any, ...]:
+    """What two runs must share for their costs on a task to be compared: the weights, the canvas, and how prompts are made."""
     settings = run.settings or {}
     backbone = settings.get("backbone", {})
-    return str(backbone.get("fingerprint", backbone.get("name"))), int(settings.get("canvas", 0))
+    prompts = (run.asked.get("chat_template"), run.asked.get("system_instruction"), run.tasks[task].shots)
+    return str(backbone.get("fingerprint", backbone.get("name"))), int(settings.get("canvas", 0)), *prompts
+
+
+def _decoding(run: Run) -> tuple[Any, ...]:
+    return (run.settings or {}).get("decoding"), run.asked.get("gen_kwargs")

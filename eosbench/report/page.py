@@ -106,7 +106,7 @@ def _tip(row: Row, column: Column) -> str:
 def _settings(run: Run) -> list[tuple[str, str]]:
     """A run's settings as flat pairs of dotted name and text, the costs left to their own table."""
     pairs = [("model", run.model), ("results", ", ".join(sorted({task.path.name for task in run.tasks.values()})))]
-    for name, value in (run.settings or {}).items():
+    for name, value in ((run.settings or {}) | run.asked).items():
         if isinstance(value, dict) and name != "costs":
             pairs += [(f"{name}.{inner}", str(what)) for inner, what in value.items()]
         elif name != "costs":
