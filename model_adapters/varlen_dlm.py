@@ -20,7 +20,7 @@ import torch
 from jinja2 import TemplateError
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import CacheHook, TemplateLM
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window, simple_parse_args_string
 from tqdm import tqdm
 
 from eosbench.backbone import Backbone
@@ -34,6 +34,7 @@ from model_adapters import load_backbone
 from model_adapters.answers import Answers
 from model_adapters.arguments import Arguments, parse_arguments
 from model_adapters.fingerprint import predictor_digest, settings_fingerprint
+from model_adapters.flags import with_flags
 from model_adapters.model_info import model_info
 from model_adapters.plain_errors import report_errors_plainly
 from model_adapters.processes import Processes
@@ -72,6 +73,16 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
                 options=arguments.options,
             )
         self._set_up(arguments, processes, backbone, LengthReader(backbone, predictors), arguments.method)
+
+    @classmethod
+    def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> VarLenDLM:
+        """What lm-eval calls with `--model_args` and its own flags, which may say the same thing."""
+        report_errors_plainly()
+        return cls(**with_flags(arg_dict, additional_config or {}))
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> VarLenDLM:
+        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
     @classmethod
     def sharing(cls, arguments: Arguments, backbone: Backbone, reader: LengthReader, rule: str = "") -> VarLenDLM:
