@@ -19,6 +19,7 @@ and where there is none it is an error. Legend: N calibration documents; length 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eosbench.errors import CalibrationError, ConfigurationError
+
+logger = logging.getLogger(__name__)
 
 Scale = Literal["log", "linear"]
 GROUPINGS = ("prompt", "prediction")
@@ -86,7 +89,7 @@ class Calibration:
         """
         needed = fewest_scores(alpha)
         scores = _chosen(self._table(fraction), members_N)
-        _enough(len(scores), needed, f"alpha={alpha:g}", "raise alpha", members_N)
+        _enough(len(scores), needed, f"alpha={alpha:g}", "raise alpha", _where(members_N))
         order = math.ceil((len(scores) + 1) * (1.0 - alpha) - 1e-9)  # safe from 19.000000000000004
         return float(np.partition(scores, order - 1)[order - 1])
 
@@ -110,7 +113,7 @@ class Calibration:
         needed = fewest_for_shortfall(level, canvas)
         scores = _chosen(self._table(fraction), members_N)
         length_N = _chosen(self._documents(self.length_N, "risk control"), members_N)
-        _enough(len(scores), needed, f"a mean shortfall of {level:g} tokens on a canvas of {canvas}", "raise it", members_N)
+        _enough(len(scores), needed, *_shortfall_in_words(level, canvas), _where(members_N))
         target = max(0.0, (len(scores) + 1) * level - canvas)
         order = np.argsort(-scores)
         if self.scale == "linear":
@@ -133,17 +136,60 @@ class Calibration:
             CalibrationError: the predictor's folder was written without what groups need.
             ConfigurationError: unknown grouping.
         """
+        group_N = self._groups(grouping, fraction)
+        value = float(prompt_length) if grouping == "prompt" else prediction
+        return np.asarray(group_N == np.searchsorted(self._edges(grouping), value))
+
+    def check(
+        self, *, alpha: float | None = None, shortfall: float | None = None, groups: str | None = None, canvas: int
+    ) -> None:
+        """Whether a promise can be kept, as far as it can be known before the first prompt.
+
+        Groups that are too small for it are a warning, since it may be that no prompt falls into them.
+
+        Args:
+            alpha, shortfall, groups: as in `eosbench.bounds.to_bound`.
+            canvas: C.
+
+        Raises:
+            CalibrationError: too few documents, in all or in every group, or none by group (the number needed is named).
+            ConfigurationError: alpha, shortfall or groups outside what there is.
+        """
+        if alpha is None and shortfall is None:
+            return
+        if shortfall is not None:
+            needed, promise = fewest_for_shortfall(shortfall, canvas), _shortfall_in_words(shortfall, canvas)
+        else:
+            assert alpha is not None
+            needed, promise = fewest_scores(alpha), (f"alpha={alpha:g}", "raise alpha")
+        _enough(min(map(len, self.scores.values())), needed, *promise)
+        for fraction in self.scores if groups is not None else ():
+            assert groups is not None
+            sizes = np.bincount(self._groups(groups, fraction), minlength=len(self._edges(groups)) + 1)
+            _enough(int(sizes.max()), needed, *promise, " in the largest group")
+            if sizes.min() < needed:
+                logger.warning(
+                    "groups=%s, unmasked fraction %g: the groups have %s calibration documents and %s takes %d; a prompt in a "
+                    "smaller group ends in an error", groups, fraction, ", ".join(map(str, sizes)), promise[0], needed
+                )  # fmt: skip
+
+    def _edges(self, grouping: str) -> NDArray[np.float64]:
+        return np.asarray(self.edges[grouping], dtype=np.float64)
+
+    def _groups(self, grouping: str, fraction: float) -> NDArray[np.int64]:
+        """[N]: the group of each calibration document, counted from 0."""
         if grouping not in GROUPINGS:
             raise ConfigurationError(f"groups={grouping!r}: expected one of {', '.join(GROUPINGS)}")
         length_N = self._documents(self.length_N, "groups")
+        if not len(self.edges.get(grouping, ())):
+            raise CalibrationError(f"this predictor's folder has no edges between groups of {grouping} lengths: fit it again")
         if grouping == "prompt":
-            value, value_N = float(prompt_length), self._documents(self.prompt_length_N, "groups")
+            value_N = self._documents(self.prompt_length_N, "groups")
         elif self.scale == "linear":
-            value, value_N = prediction, length_N - self._table(fraction)
+            value_N = length_N - self._table(fraction)
         else:
-            value, value_N = prediction, np.expm1(np.log1p(length_N) - self._table(fraction))
-        edges = np.asarray(self.edges.get(grouping, ()), dtype=np.float64)
-        return np.asarray(np.searchsorted(edges, value_N) == np.searchsorted(edges, value))
+            value_N = np.expm1(np.log1p(length_N) - self._table(fraction))
+        return np.searchsorted(self._edges(grouping), value_N).astype(np.int64)
 
     def _table(self, fraction: float) -> NDArray[np.float64]:
         tables = [known for known in self.scores if known <= fraction]
@@ -198,16 +244,24 @@ def fewest_for_shortfall(level: float, canvas: int) -> int:
     return max(1, math.ceil(canvas / level - 1 - 1e-9))
 
 
+def _shortfall_in_words(level: float, canvas: int) -> tuple[str, str]:
+    """What it is called, and what else helps where documents are too few for it."""
+    return f"a mean shortfall of {level:g} tokens on a canvas of {canvas}", "raise it"
+
+
 def _chosen(value_N: NDArray[np.float64], members_N: NDArray[np.bool_] | None) -> NDArray[np.float64]:
     return value_N if members_N is None else value_N[members_N]
 
 
-def _enough(count: int, needed: int, purpose: str, otherwise: str, members_N: NDArray[np.bool_] | None) -> None:
+def _where(members_N: NDArray[np.bool_] | None) -> str:
+    return "" if members_N is None else " in this document's group"
+
+
+def _enough(count: int, needed: int, purpose: str, otherwise: str, where: str = "") -> None:
     if count < needed:
-        where = "" if members_N is None else " in this document's group"
         raise CalibrationError(
             f"{count} calibration documents{where} are too few for {purpose}: it takes at least {needed}; "
-            f"add documents{'' if members_N is None else ', leave out groups,'} or {otherwise}"
+            f"add documents{', leave out groups,' if where else ''} or {otherwise}"
         )
 
 

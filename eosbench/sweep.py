@@ -127,6 +127,9 @@ def sweep(
         for rule, run in {_rule(label): run for label, run in runs.items()}.items()
         if not run.decides_while_decoding
     }
+    for label, run in runs.items():
+        if not run.decides_while_decoding:  # known now, not when the methods before it have run
+            fitted[_rule(label)].check_promises(alpha=run.alpha, canvas=run.max_gen_toks, **run.promises)
     reader = LengthReader(backbone, fitted, keep=True)
     results = {}
     environment = _EnvironmentDescribedOnce()
@@ -234,26 +237,33 @@ def _refuse(given: Mapping[str, Any], names: Iterable[str], message: str) -> Non
 def _arguments(
     given: Mapping[str, Any], method: str, predictors: Path | None, variant: Mapping[str, str | float]
 ) -> dict[str, Any]:
-    """The model arguments of one run: what was given, the method, and its folder among the fitted predictors."""
+    """The model arguments of one run: what was given, the method, and its folder among the fitted predictors.
+
+    What only some methods can use is left out for the others: settings of bounds for those that predict none, promises beyond a
+    coverage for those that are not calibrated.
+    """
+    from model_adapters.arguments import OF_BOUNDS, OTHER_PROMISES
+
     given = {**given, **variant}
     if predictors is not None and not predictors.is_dir():
         raise ConfigurationError(
             f"no folder {predictors}: expected one with a fitted predictor per method, as eosbench fit makes it"
         )
     if method in STRATEGIES:  # what the other methods are told of bounds has no meaning for it
-        from model_adapters.arguments import OF_BOUNDS
-
         return {name: value for name, value in given.items() if name not in OF_BOUNDS} | {"method": method}
-    if {"tau", "q"} & set(variant) and method_class(method).fitting == "calibration":  # a rule of its own, not the folder's
-        return {**given, "method": method}
+    fitting, own_rule = method_class(method).fitting, bool({"tau", "q"} & set(variant))
+    unpromised = {name: value for name, value in given.items() if name not in OTHER_PROMISES}
+    if fitting == "none" or (fitting == "calibration" and own_rule):  # a rule of its own, not the folder's
+        return {**unpromised, "method": method}
     folder = None if predictors is None else predictors / method
     if folder is not None and folder.is_dir():
-        return {**given, "method": method, "predictor": str(folder)}
+        return {**(unpromised if own_rule else given), "method": method, "predictor": str(folder)}
     pretrained = given.get("pretrained", embedded.NAME)
-    if method_class(method).fitting in ("weights", "lengths") and pretrained != embedded.NAME:
+    if fitting in ("weights", "lengths") and pretrained != embedded.NAME:
         there = "--predictors names none" if folder is None else f"there is none at {folder}"
         raise PredictorError(
             f"method {method!r} needs a fitted predictor and {there}: make it with "
             f"eosbench fit --method {method} --pretrained {pretrained} --data ... --output {folder or f'FOLDER/{method}'}"
         )
-    return {**given, "method": method}
+    calibrated = pretrained == embedded.NAME and not own_rule
+    return {**(given if calibrated else unpromised), "method": method}

@@ -21,6 +21,7 @@ from eosbench.errors import ConfigurationError
 from eosbench.generation import OVERFLOWS
 from eosbench.predictors import method_class
 from eosbench.predictors.hub import local_folder
+from eosbench.predictors.protocol import refuse_promises
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 
 METHOD_OPTIONS = (  # of methods that work without a fitted folder
@@ -156,6 +157,11 @@ class Arguments:
         settings = self.decode_config(self.max_gen_toks)
         if self.decides_while_decoding:
             self._check_strategy(settings)
+            return
+        if self.groups is not None and self.alpha is None and self.shortfall is None:
+            raise ConfigurationError(f"groups={self.groups} keeps a promise in each group, and alpha=none promises nothing")
+        if self.predictor is None and self.predictor_folder() is None:
+            refuse_promises(self.method, **self.promises)
 
     @property
     def is_embedded(self) -> bool:
@@ -196,6 +202,11 @@ class Arguments:
         # A rule that is given is not the one that the folder was calibrated for.
         zero_shot = self.options and method_class(self.method).fitting == "calibration"
         return embedded.predictor_folder(self.method) if self.is_embedded and not zero_shot else None
+
+    @property
+    def promises(self) -> dict[str, Any]:
+        """What bounds are to keep beside a coverage; None where nothing is."""
+        return {name: getattr(self, name) for name in OTHER_PROMISES}
 
     @property
     def options(self) -> dict[str, Any]:

@@ -104,7 +104,12 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             self.method = load_strategy(arguments.method, arguments.options)
             self.answers = StrategyAnswers(arguments, backbone, self.method, self.ledger)
         else:
-            self.method = reader.predictors[rule]
+            self.method = fitted = reader.predictors[rule]
+            fitted.check_promises(alpha=arguments.alpha, canvas=arguments.max_gen_toks, **arguments.promises)
+            if fitted.calibration is None and arguments.alpha not in (None, Arguments.alpha):
+                logger.warning(
+                    "method %s has no calibration scores here: alpha=%g has no meaning", fitted.method, arguments.alpha
+                )
             self.answers = Answers(arguments, backbone, reader, self.ledger, rule)
         self.scores = Scores(arguments, backbone)
         self._spent_by_all: list[dict[str, dict[str, float]]] | None = None

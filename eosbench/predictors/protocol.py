@@ -129,6 +129,35 @@ class FittedPredictor:
             for prediction, at_least in zip(predictions, batch.at_least_B, strict=True)
         ]
 
+    def check_promises(
+        self, *, alpha: float | None, shortfall: float | None = None, groups: str | None = None, canvas: int
+    ) -> None:
+        """Whether bounds can keep these promises, as far as it can be known before the first prompt; an uncalibrated coverage
+        is none.
+
+        Raises:
+            CalibrationError: too few calibration documents, or none by group (the number needed is named).
+            ConfigurationError: a promise other than a coverage where there is no calibration, or one outside what there is.
+        """
+        if self.calibration is None:
+            refuse_promises(self.method, shortfall=shortfall, groups=groups)
+        else:
+            self.calibration.check(alpha=alpha, shortfall=shortfall, groups=groups, canvas=canvas)
+
+
+def refuse_promises(method: str, **asked: float | str | None) -> None:
+    """For a method that has no calibration scores here.
+
+    Raises:
+        ConfigurationError: something is promised, e.g. shortfall=2.0.
+    """
+    given = ", ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
+    if given:
+        raise ConfigurationError(
+            f"method {method!r} has no calibration scores here to keep {given} with: leave that out, or choose a method with a "
+            "fitted predictor (predictor=FOLDER, made by eosbench fit) and without a rule of your own"
+        )
+
 
 def check_share(name: str, value: float) -> float:
     """`value` as a float, if it is a share.

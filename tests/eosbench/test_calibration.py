@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -78,5 +82,53 @@ def test_what_groups_need() -> None:
         table.quantile(0.0, 0.01, few)
     with pytest.raises(ConfigurationError, match="groups='family': expected one of prompt, prediction"):
         table.members("family", 0.0, prompt_length=5, prediction=1.0)
+    with pytest.raises(CalibrationError, match="no edges between groups of prediction lengths: fit it again"):
+        replace(table, edges={"prompt": [10.0]}).members("prediction", 0.0, prompt_length=5, prediction=1.0)
     with pytest.raises(CalibrationError, match="no calibration documents for groups: fit it again"):
         Calibration({0.0: np.zeros(20)}).members("prompt", 0.0, prompt_length=5, prediction=1.0)
+
+
+@pytest.mark.parametrize(
+    ("promise", "message"),
+    [
+        (
+            {"alpha": 0.01},
+            r"40 calibration documents are too few for alpha=0\.01: it takes at least 99; add documents or raise alpha",
+        ),
+        (
+            {"shortfall": 2.0},
+            r"40 calibration documents are too few for a mean shortfall of 2 tokens .* 256: it takes at least 127",
+        ),
+        (
+            {"alpha": 0.04, "groups": "prompt"},
+            r"20 calibration documents in the largest group .*alpha=0\.04: it takes at least 24; .*groups",
+        ),
+    ],
+)
+def test_a_promise_that_no_prompt_could_have_is_known_before_the_first(promise: dict[str, Any], message: str) -> None:
+    with pytest.raises(CalibrationError, match=message):
+        of_two_kinds().check(canvas=C, **promise)
+
+
+@pytest.mark.parametrize("groups", ["prompt", "prediction"])
+def test_a_promise_by_groups_needs_groups_at_the_start(groups: str) -> None:
+    table = of_two_kinds()
+    with pytest.raises(CalibrationError, match=f"no edges between groups of {groups} lengths: fit it again"):
+        replace(table, edges={}).check(alpha=0.05, groups=groups, canvas=C)
+    with pytest.raises(CalibrationError, match="no calibration documents for groups: fit it again"):
+        replace(table, length_N=None).check(alpha=0.05, groups=groups, canvas=C)
+    with pytest.raises(ConfigurationError, match="groups='family'"):
+        table.check(alpha=0.05, groups="family", canvas=C)
+
+
+def test_what_can_be_kept_passes_and_a_group_that_is_too_small_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    table = of_two_kinds()
+    with caplog.at_level(logging.WARNING):
+        table.check(alpha=0.05, groups="prompt", canvas=C)  # 20 documents in each group, 19 needed
+        table.check(alpha=0.05, groups="prediction", canvas=C)
+        table.check(alpha=None, canvas=C)
+        Calibration({0.0: np.zeros(19)}).check(alpha=0.05, canvas=C)
+        assert not caplog.messages
+        replace(table, edges={"prompt": [4.0, 10.0]}).check(alpha=0.05, groups="prompt", canvas=C)
+    (message,) = caplog.messages
+    assert "have 0, 20, 20 calibration documents, and alpha=0.05 takes 19" in message

@@ -71,6 +71,26 @@ def test_auto_batch_size(batch_size: str) -> None:
         ({"alpha": "nan"}, r"alpha=nan: expected above 0"),
         ({"shortfall": 0}, r"shortfall=0.0: expected a number of tokens above 0"),
         ({"groups": "family"}, r"unknown groups 'family': expected one of prompt, prediction, or none"),
+        ({"groups": "prompt", "alpha": None}, r"groups=prompt keeps a promise in each group, and alpha=none promises nothing"),
+        *(
+            (
+                {**given, **promise},
+                rf"method '{method}' has no calibration scores here to keep {said} with: leave that out, or .*predictor=",
+            )
+            for method, given in (
+                ("fixed", {"method": "fixed"}),
+                ("fixed", {"pretrained": "some/model"}),
+                ("oracle", {"method": "oracle"}),
+                ("logit", {"pretrained": "some/model", "method": "logit"}),
+                ("logit", {"method": "logit", "variant": "top1"}),
+                ("smartcrop", {"method": "smartcrop", "tau": 0.5}),
+            )
+            for promise, said in (
+                ({"shortfall": 2}, "shortfall=2.0"),
+                ({"groups": "prompt"}, "groups=prompt"),
+                ({"shortfall": 2, "groups": "prediction"}, "shortfall=2.0, groups=prediction"),
+            )
+        ),
         ({"trust_remote_code": "maybe"}, r"trust_remote_code='maybe': expected True or False"),
         ({"max_gen_toks": 0}, r"max_gen_toks=0: expected at least 1"),
         ({"batch_size": 0}, r"batch_size=0: expected at least 1"),
@@ -104,8 +124,8 @@ def test_the_canvas_and_what_a_request_says() -> None:
 
 
 def test_settings_are_what_answers_depend_on() -> None:
-    base = parsed(pretrained="m").settings()
-    assert parsed(pretrained="m", batch_size=3, device="cpu", telemetry="x", revision="main").settings() == base
+    base = parsed(method="classification").settings()
+    assert parsed(method="classification", batch_size=3, device="cpu", telemetry="x", revision="main").settings() == base
     for changed in (
         {"steps": 64},
         {"alpha": 0.1},
@@ -115,4 +135,4 @@ def test_settings_are_what_answers_depend_on() -> None:
         {"seed": 1},
         {"method": "logit"},
     ):
-        assert parse_arguments({"pretrained": "m", **changed}).settings() != base
+        assert parse_arguments({"method": "classification", **changed}).settings() != base

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from lm_eval.api.instance import Instance
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from eosbench.calibration import Calibration
+from eosbench.predictors import load_predictor
 from eosbench.predictors.fixed import Fixed
+from eosbench.predictors.folder import save_folder
 from eosbench.records import LengthRecord, Prompt
 from model_adapters import load_backbone
 from model_adapters.varlen_dlm import VarLenDLM
@@ -429,13 +432,15 @@ def test_a_calibration_is_reported() -> None:
     assert model.get_model_info()["eosbench"]["calibration"] == {"kind": "split_conformal", "alpha": 0.1, "samples": 20}
 
 
-def test_a_mean_shortfall_within_groups_is_reported() -> None:
+def test_a_mean_shortfall_within_groups_is_reported(tmp_path: Path) -> None:
     """50 of the table's documents have prompts of 3 tokens, as "q?" has: of them only the margin is taken."""
     backbone = backbone_of({"q?": "abcde"})
-    model = model_of(backbone, method="logit", variant="top1", rounding="none", shortfall=1, groups="prompt")
     scores_N, prompts_N = np.repeat([4.0, 9.0], 50), np.repeat([3.0, 30.0], 50)
     table = Calibration({0.0: scores_N}, "linear", np.full(100, 9.0), prompts_N, {"prompt": [10.0]})
-    object.__setattr__(model.method, "calibration", table)
+    rule = load_predictor("logit", backbone=backbone, canvas=16, options={"variant": "top1"})
+    save_folder(tmp_path / "logit", replace(rule, calibration=table), backbone=backbone, canvas=16)
+    promised = {"predictor": str(tmp_path / "logit"), "shortfall": 1, "groups": "prompt"}
+    model = model_of(backbone, method="logit", rounding="none", **promised)
     found = record(model, benchmark("q?", "abcde"))
     assert found.calibrated == pytest.approx(5 + 4 - (51 - 16) / 50)
     said = model.get_model_info()["eosbench"]["calibration"]
