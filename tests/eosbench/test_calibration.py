@@ -131,4 +131,4 @@ def test_what_can_be_kept_passes_and_a_group_that_is_too_small_is_a_warning(capl
         assert not caplog.messages
         replace(table, edges={"prompt": [4.0, 10.0]}).check(alpha=0.05, groups="prompt", canvas=C)
     (message,) = caplog.messages
-    assert "have 0, 20, 20 calibration documents, and alpha=0.05 takes 19" in message
+    assert "have 0, 20, 20 calibration documents and alpha=0.05 takes 19" in message
