@@ -65,9 +65,9 @@ class Answers:
         """The prompt before an empty canvas: the predictor's own, or the request's for a method that was fitted for none."""
         canvas = self.arguments.max_gen_toks if self.arguments.predictor_folder() else request.canvas
         text = decode_prompt(self.backbone.tokenizer, request.ids)
-        return Prompt(text, request.ids, (self.backbone.spec.mask_id,) * canvas, reference_length=self._reference_length(request))
+        return Prompt(text, request.ids, (self.backbone.spec.mask_id,) * canvas, reference_length=self.told_length(request))
 
-    def _reference_length(self, request: Request) -> int | None:
+    def told_length(self, request: Request) -> int | None:
         """L for the oracle, and for nobody else."""
         reference = self._reference(request) if self.arguments.method == "oracle" else None
         return None if reference is None else reference.length
@@ -159,5 +159,5 @@ class Answers:
             asked.get("reveal", "random"),
         )
         text = decode_prompt(self.backbone.tokenizer, request.ids)
-        prompt = Prompt(text, request.ids, canvas, asked["fraction"], self._reference_length(request))
+        prompt = Prompt(text, request.ids, canvas, asked["fraction"], self.told_length(request))
         return prompt, positions, reference.length

@@ -1,16 +1,62 @@
-"""Guards lm-eval's response cache (`--use_cache`), whose keys know the request but not the model.
+"""lm-eval's response cache (`--use_cache`), whose keys know the request's arguments, but neither the model nor what rides beside.
 
 A cache filled by one method would serve its answers to the next. So the first run writes a fingerprint of everything an answer
 depends on into the database, and a run with another fingerprint is refused before it reads a row.
+
+The oracle's answer depends on the reference, which tasks that want a text send beside the arguments: documents with equal prompts
+and other references share lm-eval's key. Their answers are kept in rows of their own, and the row that lm-eval writes for them is
+set aside: taken out before the next run looks.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import CacheHook, hash_args
+
 from eosbench.errors import CacheError
 
 KEY = "eosbench_fingerprint"
+SET_ASIDE, BY_REFERENCE = "eosbench_set_aside ", "eosbench_reference "
+
+
+class ResponseCache:
+    """Where finished answers go at once, written through: a killed run must not compute them again.
+
+    Args:
+        hook: lm-eval's; one without a database keeps nothing.
+        fingerprint: of backbone, method, predictor and generation settings.
+
+    Raises:
+        CacheError: the cache was made under another fingerprint, or by another model.
+    """
+
+    def __init__(self, hook: CacheHook, fingerprint: str) -> None:
+        self._hook, self._database = hook, hook.dbdict
+        if self._database is not None:
+            guard(self._database, fingerprint)
+            for mark in [key for key in self._database if key.startswith(SET_ASIDE)]:
+                self._database.pop(mark.removeprefix(SET_ASIDE), None)
+
+    def find(self, request: Instance, length: int) -> str | None:
+        """The answer to a generate_until request whose reference has this many tokens, None where there is none or it samples."""
+        if self._database is None:
+            return None
+        key = hash_args("generate_until", request.args)
+        self._database[SET_ASIDE + key] = True
+        answer: str | None = self._database.get(f"{BY_REFERENCE}{length} {key}")
+        return None if request.args[1].get("do_sample") else answer  # lm-eval does not look then, either
+
+    def put(self, kind: str, request: Instance, answer: Any, length: int | None = None) -> None:
+        """Keeps an answer, under lm-eval's own key unless it depends on the reference's length."""
+        if self._database is None:
+            return
+        if length is None:
+            self._hook.add_partial(kind, request.args, answer)
+        else:
+            self._database[f"{BY_REFERENCE}{length} {hash_args(kind, request.args)}"] = answer
+        self._database.commit(blocking=True)
 
 
 def guard(database: Any, fingerprint: str) -> None:

@@ -38,8 +38,8 @@ from model_adapters.flags import with_flags
 from model_adapters.model_info import model_info
 from model_adapters.plain_errors import report_errors_plainly
 from model_adapters.processes import Processes
-from model_adapters.requests import own_requests, read_requests
-from model_adapters.response_cache import guard
+from model_adapters.requests import Request, own_requests, read_requests
+from model_adapters.response_cache import ResponseCache
 from model_adapters.scores import Scores
 from model_adapters.strategy_answers import StrategyAnswers
 
@@ -114,6 +114,7 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         self.scores = Scores(arguments, backbone)
         self._spent_by_all: list[dict[str, dict[str, float]]] | None = None
         self.fingerprint = settings_fingerprint(backbone.spec, arguments, predictor_digest(arguments.predictor_folder()))
+        self.cache = ResponseCache(self.cache_hook, self.fingerprint)
         self.tokenizer = backbone.tokenizer
         if self.tokenizer is None:
             raise ConfigurationError(
@@ -194,8 +195,7 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
 
     def set_cache_hook(self, cache_hook: CacheHook) -> None:
         """Takes lm-eval's response cache, unless it was filled under other settings (CacheError)."""
-        if cache_hook.dbdict is not None:
-            guard(cache_hook.dbdict, self.fingerprint)
+        self.cache = ResponseCache(cache_hook, self.fingerprint)
         super().set_cache_hook(cache_hook)
 
     def get_model_info(self) -> dict[str, Any]:
@@ -210,16 +210,26 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         own, answered_by = own_requests(requests)
         read = read_requests([requests[index] for index in own], self.tok_encode, self.arguments, self.backbone.spec.max_length)
-        self.answers.prepare(read, progress=not disable_tqdm and self.rank == 0)
-        answers = [""] * len(read)
-        with self._bar(f"varlen_dlm {self.arguments.method}", len(read), disable_tqdm) as bar:
-            for place, answer in self.answers.answer(read):
+        lengths = [self._told_beside(requests[index], one) for index, one in zip(own, read, strict=True)]
+        answers = [None if told is None else self.cache.find(requests[own[at]], told) for at, told in enumerate(lengths)]
+        left = [place for place, answer in enumerate(answers) if answer is None]
+        todo = [read[place] for place in left]
+        self.answers.prepare(todo, progress=not disable_tqdm and self.rank == 0)
+        with self._bar(f"varlen_dlm {self.arguments.method}", len(todo), disable_tqdm) as bar:
+            for at, answer in self.answers.answer(todo):
+                place, request = left[at], requests[own[left[at]]]
                 answers[place] = answer
                 # The cache has one place for a request. Of several draws lm-eval puts one there itself, when all are done.
-                if not read[place].is_random or requests[own[place]].repeats in (None, 1):
-                    self._remember("generate_until", requests[own[place]], answer)
+                if not read[place].is_random or request.repeats in (None, 1):
+                    self.cache.put("generate_until", request, answer, lengths[place])
                 bar.update()
-        return [answers[place] for place in answered_by]
+        return [answers[place] or "" for place in answered_by]
+
+    def _told_beside(self, instance: Instance, request: Request) -> int | None:
+        """L where the answer depends on it and the request's arguments, of which lm-eval makes its key, do not hold it."""
+        if isinstance(self.answers, StrategyAnswers) or self.answers.own is not None or "reference" in instance.args[1]:
+            return None
+        return self.answers.told_length(request)
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         own, answered_by = own_requests(requests)
@@ -229,7 +239,7 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             for place, likelihood, cost in self.scores.score(pairs, greedy=True):
                 scored[place] = likelihood.value, bool(likelihood.is_greedy)
                 self._charge("loglikelihood", requests[own[place]], cost, likelihood.standard_error)
-                self._remember("loglikelihood", requests[own[place]], scored[place])
+                self.cache.put("loglikelihood", requests[own[place]], scored[place])
                 bar.update()
         return [scored[place] for place in answered_by]
 
@@ -262,7 +272,7 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             def finish(place: int) -> None:
                 request = requests[own[place]]
                 self._charge("loglikelihood_rolling", request, costs[place], math.sqrt(variances[place]))
-                self._remember("loglikelihood_rolling", request, totals[place])
+                self.cache.put("loglikelihood_rolling", request, totals[place])
                 bar.update()
 
             for place in range(len(own)):
@@ -294,9 +304,3 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def _charge(self, kind: str, request: Instance, cost: Cost, standard_error: float) -> None:
         error = None if math.isnan(standard_error) else standard_error
         self.ledger.add(str(request.task_name), request.doc_id, kind, cost, standard_error=error)
-
-    def _remember(self, kind: str, request: Instance, answer: Any) -> None:
-        """Hands a finished answer to lm-eval's response cache, written through: a killed run must not compute it again."""
-        self.cache_hook.add_partial(kind, request.args, answer)
-        if self.cache_hook.dbdict is not None:
-            self.cache_hook.dbdict.commit(blocking=True)

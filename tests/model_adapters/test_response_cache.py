@@ -102,6 +102,64 @@ def test_a_sampled_request_that_is_asked_twice_keeps_no_single_answer(path: Path
     close(model)
 
 
+def referring(question: str, reference: str, document: int, **kwargs: Any) -> Instance:
+    """A request as the tasks that want a text send it: with the reference beside its arguments."""
+    request = asked(question, document, **kwargs)
+    request.reference = reference  # type: ignore[attr-defined]
+    return request
+
+
+def test_equal_prompts_with_other_references_keep_answers_of_their_own(path: Path) -> None:
+    """The oracle's window is as long as the reference, so its answers are cut at 2, 4 and 2 tokens."""
+    given = {"method": "oracle", "rounding": "none", "script": {"q?": "abcdef"}}
+    short, long, alike = (referring("q?", said, at) for at, said in enumerate(("no", "four", "ja")))
+    first = cached(path, **given)
+    assert first.generate_until([short]) == ["ab"]
+    close(first)
+    second = cached(path, **given)
+    assert second.generate_until([short, long]) == ["ab", "abcd"]
+    assert spent(second) == 1
+    close(second)
+    third = cached(path, **given)
+    assert third.generate_until([long, alike, short]) == ["abcd", "ab", "ab"]
+    assert spent(third) == 0
+    close(third)
+
+
+def test_what_a_killed_oracle_has_finished_is_there(path: Path) -> None:
+    requests = [referring(question, reply, n) for n, (question, reply) in enumerate(REPLIES.items())]
+    given = {"method": "oracle", "batch_size": 1}
+    first = cached(path, script=dies_at("q3?"), **given)
+    with pytest.raises(Killed):
+        first.generate_until(requests)
+    close(first)
+    second = cached(path, **given)
+    assert second.generate_until(requests) == list(REPLIES.values())
+    assert spent(second) == 2
+    close(second)
+
+
+def test_a_sampled_answer_of_the_oracle_is_drawn_again(path: Path) -> None:
+    request = referring("q?", "four", 0, temperature=1.0, do_sample=True)
+    for _ in range(2):
+        model = cached(path, method="oracle", script={"q?": "abcdef"})
+        model.generate_until([request])
+        assert spent(model) == 1
+        close(model)
+
+
+def test_the_oracles_bounds_are_kept_under_the_key_of_lm_eval(path: Path) -> None:
+    """Requests of bound tasks carry the reference among their arguments."""
+    requests = [benchmark("q0?", said, document=at) for at, said in enumerate(("no", "four"))]
+    runs = []
+    for expected in (2, 0):
+        model = cached(path, method="oracle")
+        runs.append(model.generate_until(requests))
+        assert spent(model) == expected
+        close(model)
+    assert runs[0] == runs[1] and runs[0][0] != runs[0][1]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
