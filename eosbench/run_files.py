@@ -23,13 +23,15 @@ _DATE_IN_NAME = re.compile(r"_(\d{4}-\d\d-\d\dT[\d.-]+)\.json$")
 
 @dataclass(frozen=True)
 class Score:
-    """One aggregated metric: NaN is "not defined here" (value) or "not known" (stderr, the ends of the 95 % interval)."""
+    """One aggregated metric: NaN is "not defined here" (value) or "not known" (stderr, the ends of the 95 % interval). Where runs
+    are joined across seeds `spread` is their standard deviation."""
 
     value: float
     stderr: float = nan
     count: int = 0
     low: float = nan
     high: float = nan
+    spread: float = nan
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,13 @@ class Run:
     @property
     def backbone(self) -> str:
         return self.model if self.settings is None else str(self.settings["backbone"]["name"])
+
+    @property
+    def predictor_seed(self) -> int | None:
+        """The seed that the predictor's weights were trained with; None for one without weights, or where it is not known."""
+        fit = (self.settings or {}).get("predictor_fit")
+        seed = fit.get("seed") if isinstance(fit, dict) else None
+        return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
 
     @property
     def promise(self) -> float | None:

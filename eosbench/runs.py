@@ -11,6 +11,7 @@ folder with nothing to read is a `ResultsError`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from eosbench.run_files import Run, UnusableError, load_run, with_asked
 logger = logging.getLogger(__name__)
 
 _NAMING = (  # which settings tell runs of one method apart, the first that do
-    "method_options", "predictor", "canvas", "rounding", "overflow", "calibration", "backbone", "decoding",
+    "method_options", "seed", "predictor", "canvas", "rounding", "overflow", "calibration", "backbone", "decoding",
     "chat_template", "system_instruction", "gen_kwargs", "num_fewshot", "fingerprint",
 )  # fmt: skip
 
@@ -75,7 +76,7 @@ def scan(folder: str | Path) -> Scan:
     used = {task.samples for run in loaded for task in run.tasks.values()}
     for path in sorted(set(folder.rglob("samples_*.jsonl")) - used):
         skipped.append(Skipped(path, "no readable results file of the same date and task lies beside it"))
-    runs = _named(_newest(_by_shots(loaded), skipped))
+    runs = named(_newest(_by_shots(loaded), skipped))
     for item in skipped:
         logger.warning("skipped %s: %s", item.path, item.reason)
     if not runs:
@@ -108,6 +109,7 @@ def _by_shots(runs: list[Run]) -> list[Run]:
 def _newest(runs: list[Run], skipped: list[Skipped]) -> list[Run]:
     """One run per fingerprint, its tasks each from the newest file that has them."""
     merged: dict[str, Run] = {}
+    repeated: dict[tuple[Path, Path, str], list[str]] = {}
     for run in sorted(runs, key=lambda run: (next(iter(run.tasks.values())).date, str(next(iter(run.tasks.values())).path))):
         older = merged.get(run.fingerprint)
         for task in run.tasks.values():
@@ -115,33 +117,39 @@ def _newest(runs: list[Run], skipped: list[Skipped]) -> list[Run]:
                 previous = older.tasks[task.task]
                 fewer = f", of {task.documents} documents instead of {previous.documents}"
                 fewer = fewer if task.documents < previous.documents else ""
-                reason = f"task {task.task}: {task.path} is newer and has the same settings{fewer}"
-                skipped.append(Skipped(previous.path, reason))
+                repeated.setdefault((previous.path, task.path, fewer), []).append(task.task)
         merged[run.fingerprint] = replace(run, tasks={**(older.tasks if older else {}), **run.tasks})
+    for (path, newer, fewer), tasks in repeated.items():
+        skipped.append(Skipped(path, f"{', '.join(tasks)}: {newer} is newer and has the same settings{fewer}"))
     return list(merged.values())
 
 
-def _named(runs: list[Run]) -> list[Run]:
-    """Names runs by method; where that is ambiguous, by the first settings that tell them apart."""
+def named(runs: Iterable[Run]) -> list[Run]:
+    """The runs, sorted by their names: the method, and where that is ambiguous the first settings that tell them apart."""
     by_method: dict[str, list[Run]] = {}
     for run in runs:
         by_method.setdefault(run.method or run.model, []).append(run)
-    named = []
+    made = []
     for base, group in by_method.items():
         settings = [_leaves(run) for run in group]
         names = [base] * len(group)
         for setting in dict.fromkeys(leaf for setting in _NAMING for leaves in settings for leaf in leaves if leaf[0] == setting):
             values = [leaves.get(setting) for leaves in settings]
-            if len(set(names)) < len(group) and len(set(values)) > 1:
-                label = ".".join(setting).removeprefix("method_options.")
-                names = [f"{name} {label}={value}" for name, value in zip(names, values, strict=True)]
-        named += [replace(run, name=name) for run, name in zip(group, names, strict=True)]
-    return sorted(named, key=lambda run: run.name)
+            label = ".".join(setting).removeprefix("method_options.")
+            longer = [f"{name} {label}={value}" for name, value in zip(names, values, strict=True)]
+            if label == "seed":
+                if len(set(values) - {None}) < 2:  # known of some runs only, it is nothing that they differ in
+                    continue
+                longer = [name if value is None else one for one, name, value in zip(longer, names, values, strict=True)]
+            if len(set(longer)) > len(set(names)):
+                names = longer
+        made += [replace(run, name=name) for run, name in zip(group, names, strict=True)]
+    return sorted(made, key=lambda run: run.name)
 
 
 def _leaves(run: Run) -> dict[tuple[str, ...], str]:
     """The settings as text, objects taken apart: {("canvas",): "256", ("calibration", "alpha"): "0.05", ...}."""
-    leaves: dict[tuple[str, ...], str] = {}
+    leaves: dict[tuple[str, ...], str] = {} if run.predictor_seed is None else {("seed",): str(run.predictor_seed)}
     for name, value in ((run.settings or {}) | run.asked | {"fingerprint": run.fingerprint}).items():
         inner = value if isinstance(value, dict) else {None: value}
         leaves |= {(name,) if key is None else (name, str(key)): str(what) for key, what in inner.items()}

@@ -41,6 +41,7 @@ def model_info(
         "method": arguments.method,
         "method_options": dict(options),
         "predictor": arguments.predictor or (embedded.NAME if arguments.predictor_folder() else None),
+        "predictor_fit": None if fitted is None else _fit(fitted),
         "calibration": None if fitted is None else _promise(arguments, fitted),
         "rounding": arguments.rounding if fitted else None,
         "overflow": arguments.overflow if fitted else None,
@@ -49,6 +50,16 @@ def model_info(
         "fingerprint": fingerprint,
         "costs": {task: dict(cost) for task, cost in costs.items()},
     }
+
+
+def _fit(fitted: FittedPredictor) -> dict[str, Any] | None:
+    """What the predictor's folder says of its fit: two predictors that differ in `seed` alone are repeats of one fit."""
+    said = {name: part if isinstance(part := fitted.info.get(name), Mapping) else {} for name in ("fit", "data", "calibration")}
+    if not said["fit"]:
+        return None
+    digests = {name: part.get("digest") for name, part in said["data"].items() if isinstance(part, Mapping)}
+    settings = said["fit"].get("settings") or {}
+    return {"seed": said["fit"].get("seed"), **digests, "scale": said["calibration"].get("scale"), **settings}
 
 
 def _promise(arguments: Arguments, fitted: FittedPredictor) -> dict[str, Any] | None:

@@ -160,13 +160,21 @@ def fit_all(
         reports.append(report)
         if workers.rank == 0:
             table = calibrate(predicted[key], kept_calibration, scale, kept_train)
-            training = None if report.training is None else asdict(report.training)
-            info = {"data": data, "fit": {"seed": job.seed, "training": training, "alpha": USUAL_ALPHA, "scores": scores}}
+            how = {"epochs": epochs, "batch_size": batch_size, "mixed_precision": mixed_precision, "fractions": list(fractions)}
+            info = {"data": data, "fit": {**_training_of(report, how), "alpha": USUAL_ALPHA, "scores": scores}}
             save_folder(job.output, FittedPredictor(job.method, predictors[key], table, info), backbone=backbone, canvas=canvas)
             logger.info("%s: written to %s, rmse at u=%g is %.1f tokens", job.method, job.output, fractions[0],
                         scores[f"{fractions[0]:g}"]["rmse"])  # fmt: skip
     workers.wait()
     return reports
+
+
+def _training_of(report: FitReport, how: Mapping[str, Any]) -> dict[str, Any]:
+    """For config.json: the seed, how training was asked for, and how it went; all null where a method trains nothing, so that
+    the folders of its seeds are equal and count as one predictor."""
+    if report.training is None:
+        return {"seed": None, "settings": None, "training": None}
+    return {"seed": report.job.seed, "settings": dict(how), "training": asdict(report.training)}
 
 
 def _check_jobs(jobs: Sequence[FitJob]) -> None:

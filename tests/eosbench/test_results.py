@@ -147,17 +147,19 @@ def test_runs_are_recognised_by_the_block_whatever_the_names(tmp_path: Path) -> 
 
 
 def test_the_newest_of_repeated_runs_is_used_and_the_other_named(tmp_path: Path) -> None:
-    old = make_run(tmp_path / "b", "logit", size=10, fractions=(0.0, 0.25))
-    new = make_run(tmp_path / "a", "logit", size=12, fractions=(0.0,), generation=False, date=LATER, started=1_800_000_000.0)
+    old = make_run(tmp_path / "b", "logit", size=10, fractions=(0.0, 0.25, 0.5))
+    new = make_run(tmp_path / "a", "logit", size=12, fractions=(0.0, 0.25), generation=False, date=LATER, started=1_800_000_000.0)
     found = scan(tmp_path)
     (run,) = found.runs
     assert {name: task.documents for name, task in run.tasks.items()} == {
         "eos_upper_bound_u00": 12,
-        "eos_upper_bound_u25": 10,
+        "eos_upper_bound_u25": 12,
+        "eos_upper_bound_u50": 10,
         "varlen_instruct": 10,
     }
     (skipped,) = found.skipped
-    assert skipped.path == old and "eos_upper_bound_u00" in skipped.reason and str(new) in skipped.reason
+    said = "eos_upper_bound_u00, eos_upper_bound_u25: "  # one line a file
+    assert skipped.path == old and skipped.reason.startswith(said) and str(new) in skipped.reason
 
 
 def test_runs_of_one_method_are_named_by_what_tells_them_apart(tmp_path: Path) -> None:
@@ -171,6 +173,20 @@ def test_runs_of_one_method_are_named_by_what_tells_them_apart(tmp_path: Path) -
         "distilbert head=classes", "distilbert head=regression", "fixed",
         "logit canvas=256 rounding=pow2", "logit canvas=512 rounding=none", "logit canvas=512 rounding=pow2",
     ]  # fmt: skip
+
+
+def test_predictors_of_several_seeds_are_named_by_them_before_anything_that_goes_with_them(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        make_run(tmp_path / f"{seed}", "logit", size=2, seed=seed)
+    assert [(run.name, run.predictor_seed) for run in read_runs(tmp_path)] == [("logit seed=0", 0), ("logit seed=1", 1)]
+    make_run(tmp_path / "old", "logit", size=2)  # a file of before says nothing of a seed
+    assert [run.name for run in read_runs(tmp_path)] == ["logit", "logit seed=0", "logit seed=1"]
+
+
+def test_a_seed_that_one_run_names_and_the_other_does_not_tells_them_apart_in_nothing(tmp_path: Path) -> None:
+    make_run(tmp_path / "old", "logit", size=2, canvas=512)
+    make_run(tmp_path / "new", "logit", size=2, seed=0, predictor="embedded/logit")
+    assert [run.name for run in read_runs(tmp_path)] == ["logit canvas=256", "logit canvas=512"]
 
 
 @pytest.mark.parametrize("field", ["method", "fingerprint", "canvas", "costs", "schema"])

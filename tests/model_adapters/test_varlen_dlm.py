@@ -447,6 +447,21 @@ def test_a_mean_shortfall_within_groups_is_reported(tmp_path: Path) -> None:
     assert said == {"kind": "risk_control", "shortfall": 1.0, "groups": "prompt", "samples": 100}
 
 
+def test_what_a_folder_says_of_its_fit_is_reported() -> None:
+    """What repeats of one fit share, and the seed in which they differ; folders of before name no settings, some nothing."""
+    model = model_of(backbone_of({"q?": "abcde"}), method="logit", variant="top1")
+    assert model.get_model_info()["eosbench"]["predictor_fit"] is None
+    data = {"source": "x", "train": {"documents": 9, "digest": "aa"}, "calibration": {"digest": "bb"}, "censored": 0}
+    info = {"fit": {"seed": 2, "training": {"epochs": 5}, "scores": {}}, "data": data, "calibration": {"scale": "log"}}
+    object.__setattr__(model.method, "info", info)
+    said = {"seed": 2, "train": "aa", "calibration": "bb", "scale": "log"}
+    assert model.get_model_info()["eosbench"]["predictor_fit"] == said
+    object.__setattr__(model.method, "info", {**info, "fit": {"seed": 2, "settings": {"epochs": 60}}})
+    assert model.get_model_info()["eosbench"]["predictor_fit"] == {**said, "epochs": 60}
+    object.__setattr__(model.method, "info", {"fit": {"seed": 1}, "calibration": None})
+    assert model.get_model_info()["eosbench"]["predictor_fit"] == {"seed": 1, "scale": None}
+
+
 def test_telemetry_has_a_line_per_request(tmp_path: Path) -> None:
     model = model_of(backbone_of({"q?": "abcde"}), telemetry=str(tmp_path / "costs.jsonl"), method="logit", variant="top1")
     texts(model, asked("q?", 5), benchmark("q?", "abcde", document=6))

@@ -19,6 +19,7 @@ from eosbench.fitting.train import train_weights
 from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor, method_class
 from eosbench.predictors.classification import Classification
 from eosbench.records import LengthPrediction
+from model_adapters.fingerprint import predictor_digest
 from tests.eosbench.toy import CANVAS, toy_backbone, toy_examples
 
 FRACTIONS = (0.0, 0.5)
@@ -114,6 +115,22 @@ def test_a_seed_fixes_the_fit(tmp_path: Path) -> None:
     assert torch.equal(state, torch.random.get_rng_state())  # the caller's random state is left alone
     assert first == weights("b", 0)
     assert first != weights("c", 1)
+
+
+def test_seeds_are_written_down_and_folders_of_a_method_that_trains_nothing_are_equal(tmp_path: Path) -> None:
+    jobs = [
+        FitJob(method, tmp_path / f"{seed}" / method, seed=seed) for seed in (3, 4) for method in ("mean", "average_regression")
+    ]
+    fit_all(
+        jobs, backbone=toy_backbone(), train=toy_examples(60, seed=0), calibration=toy_examples(20, seed=1), canvas=CANVAS,
+        fractions=FRACTIONS, epochs=2, batch_size=8,
+    )  # fmt: skip
+    fits = {job.output: json.loads((job.output / "config.json").read_text(encoding="utf-8"))["fit"] for job in jobs}
+    assert [fits[job.output]["seed"] for job in jobs] == [None, 3, None, 4]
+    settings = {"epochs": 2, "batch_size": 8, "mixed_precision": "no", "fractions": list(FRACTIONS)}
+    assert [fits[job.output]["settings"] for job in jobs] == [None, settings, None, settings]
+    digests = [predictor_digest(job.output) for job in jobs]
+    assert digests[0] == digests[2] and digests[1] != digests[3]
 
 
 def test_long_answers_are_left_out_and_counted(tmp_path: Path) -> None:
