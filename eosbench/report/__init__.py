@@ -3,8 +3,8 @@
     from eosbench.report import write_report
     write_report("results", "reports")  # reports/index.html, comparison.{md,csv,tex}, ..., figures/*.{svg,png}
 
-comparison.py and significance.py decide the numbers (statistics.py: what chance may have done; curves.py: areas), figures.py and
-page.py show them. Nothing here imports torch or lm_eval.
+comparison.py, significance.py and seeds.py decide the numbers (statistics.py: what chance may have done; curves.py: areas),
+figures.py and page.py show them. Nothing here imports torch or lm_eval.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def make_tables(runs: Sequence[Run], documents: pd.DataFrame) -> Tables:
     from eosbench.report.comparison import compare, costs, families
     from eosbench.report.curves import coverage_area
     from eosbench.report.exports import Tables
+    from eosbench.report.seeds import across_seeds
     from eosbench.report.significance import compare_pairs, rank_table
 
     if "coverage" in documents:  # some bound task logged its documents
@@ -105,4 +106,5 @@ def make_tables(runs: Sequence[Run], documents: pd.DataFrame) -> Tables:
         costs(runs, documents),
         rank_table(runs, pairs),
         pairs,
+        across_seeds(runs, comparison, documents),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eosbench.report.seeds import flat_seeds
 from eosbench.report.significance import Pair
 from eosbench.report.tables import BELOW, Table, flat, heads, texts
 
@@ -14,17 +15,19 @@ BOUND_NOTE = f"{BELOW} the whole 95 % interval of the coverage lies under the sh
 
 @dataclass(frozen=True)
 class Tables:
-    """Every table of a report. `families` is keyed by a benchmark's name."""
+    """Every table of a report. `families` is keyed by a benchmark's name; `seeds` is empty where no method has several."""
 
     comparison: Table
     families: dict[str, Table]
     generation: Table
     ranks: Table
     pairs: Sequence[Pair]
+    seeds: Table
 
 
 def write_tables(output: Path, tables: Tables) -> list[Path]:
-    """Writes comparison.{md,tex,csv} and, where there is something to tell, families.csv, generation.csv and pairs.csv."""
+    """Writes comparison.{md,tex,csv} and, where there is something to tell, families.csv, generation.csv, pairs.csv and
+    seeds.csv."""
     import pandas as pd
 
     sections = _sections(tables)
@@ -37,6 +40,7 @@ def write_tables(output: Path, tables: Tables) -> list[Path]:
         "families.csv": [line for table in tables.families.values() for line in flat(table)],
         "generation.csv": flat(tables.generation),
         "pairs.csv": [vars(pair) for pair in tables.pairs],
+        "seeds.csv": flat_seeds(tables.seeds),
     }
     files |= {name: pd.DataFrame(lines).to_csv(index=False, lineterminator="\n") for name, lines in extra.items() if lines}
     for name, content in files.items():
@@ -57,7 +61,7 @@ def latex(table: Table) -> str:
 
     frame = pd.DataFrame(texts(table), columns=heads(table))
     text = frame.to_latex(index=False, escape=True, column_format="l" + "r" * (len(frame.columns) - 1))
-    return text.replace(BELOW, r"\textsuperscript{\dag}").replace("–", "--").replace("[", "{[}")
+    return text.replace(BELOW, r"\textsuperscript{\dag}").replace("–", "--").replace("±", r"$\pm$").replace("[", "{[}")
 
 
 def _sections(tables: Tables) -> list[tuple[str, Table]]:
@@ -71,6 +75,8 @@ def _sections(tables: Tables) -> list[tuple[str, Table]]:
         sections.append((f"{benchmark}, every unmasked fraction", Table(bounds, every).used()))
         if benchmark in tables.families:
             sections.append((f"{benchmark}, by data family, {fractions[0]:.0%} unmasked", tables.families[benchmark]))
+    if tables.seeds.rows:
+        sections += [(f"{name}, across seeds".removeprefix(", "), table) for name, table in _by_benchmark(tables.seeds)]
     if len(comparison.benchmarks) > 1:
         least = {benchmark: comparison.fractions(benchmark)[0] for benchmark in comparison.benchmarks}
         rows = [row for row in comparison.rows if row.benchmark and row.fraction == least[row.benchmark]]
@@ -82,6 +88,12 @@ def _sections(tables: Tables) -> list[tuple[str, Table]]:
     if tables.ranks.rows:
         sections.append(("ranks, where differences are significant", tables.ranks))
     return sections
+
+
+def _by_benchmark(table: Table) -> list[tuple[str, Table]]:
+    """The headline columns of each benchmark's rows, with those of runs that predict no bound."""
+    chosen = {name: [row for row in table.rows if row.benchmark in (name, None)] for name in table.benchmarks}
+    return [(name, Table(table.columns, rows).headline().used()) for name, rows in (chosen or {"": table.rows}).items()]
 
 
 def _note(table: Table) -> str:

@@ -18,6 +18,8 @@ from eosbench.report.columns import Column
 from eosbench.report.exports import Tables
 from eosbench.report.figures import Drawing, themed_svg
 from eosbench.report.samples import SEPARATORS, sample_data
+from eosbench.report.seeds import seed_groups
+from eosbench.report.statistics import RESAMPLES
 from eosbench.report.tables import BELOW, Row, Table, places, text
 from eosbench.results import Run, Score, Skipped
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 SKIPPED_SHOWN = 100
 PAIRS_SHOWN = 300
 FAMILY_ROWS_SHOWN = 300  # a benchmark
+SEED_ROWS_SHOWN, SEED_ROW_BYTES = 300, 1000  # taken from the sample browser's budget
 
 
 def render_page(
@@ -53,6 +56,7 @@ def render_page(
     names = list(dict.fromkeys(row.run.name for row in tables.comparison.rows))
     tasks = [*tables.comparison.benchmarks, *sorted({row.task for row in tables.generation.rows if row.task})]
     pairs = sorted(tables.pairs, key=lambda pair: (not pair.significant, pair.task, pair.metric))
+    seeds = Table(tables.seeds.columns, tables.seeds.rows[:SEED_ROWS_SHOWN]).headline()
     return environment.get_template(
         "page.html.jinja"
     ).render(
@@ -67,6 +71,10 @@ def render_page(
             name: (Table(table.columns, table.rows[:FAMILY_ROWS_SHOWN]), len(table.rows))
             for name, table in tables.families.items()
         },
+        seeds=seeds,
+        seeds_unlisted=len(tables.seeds.rows) - len(seeds.rows),
+        resamples=RESAMPLES,
+        first_seeds={group.run.name: group.members[0].name for group in seed_groups(runs)} if tables.seeds.rows else {},
         ranks=tables.ranks,
         pairs=pairs[:PAIRS_SHOWN],
         pairs_unlisted=max(0, len(pairs) - PAIRS_SHOWN),
@@ -77,7 +85,7 @@ def render_page(
         skipped=skipped[:SKIPPED_SHOWN],
         unlisted=max(0, len(skipped) - SKIPPED_SHOWN),
         settings=[(run, _settings(run)) for run in runs],
-        samples=sample_data(documents, names),
+        samples=sample_data(documents, names, reserved=SEED_ROW_BYTES * len(seeds.rows)),
     )
 
 

@@ -17,11 +17,14 @@ SEPARATORS = (",", ":")  # of that JSON
 CLIP = 1500  # characters of a prompt or an answer
 
 
-def sample_data(documents: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
-    """As many documents as the budget holds, families in turn; bounds in the order of `names`, null where a run has none."""
+def sample_data(documents: pd.DataFrame, names: Sequence[str], reserved: int = 0) -> dict[str, Any]:
+    """As many documents as the budget holds, families in turn; bounds in the order of `names`, null where a run has none.
+
+    `reserved` bytes of the budget are spent on something else of the page.
+    """
     bounds = documents[documents["benchmark"].notna()].sort_values("fraction", kind="stable")
     places = bounds.groupby(["benchmark", "document"], sort=False).indices
-    shown, spent = [], 0
+    shown, spent = [], reserved
     for benchmark, document in _spread(bounds):
         sample = _sample(bounds.iloc[places[benchmark, document]], names)
         spent += len(json.dumps(sample, separators=SEPARATORS))

@@ -4,7 +4,7 @@ The documents are what was sampled, so they are what is resampled (Efron and Tib
 chapters 6 and 13). A resample is a row of counts, how often each document was drawn, and all means of all metrics under all
 resamples are one matrix product. Rows are seeded: the same results give the same report.
 
-Legend: N documents, M metrics or pairs, R resamples. NaN means that a document is not in a metric's denominator.
+Legend: N documents, M metrics or pairs, R resamples, S seeds. NaN means that a document is not in a metric's denominator.
 """
 
 from __future__ import annotations
@@ -44,6 +44,23 @@ def _counts(documents: int, resamples: int) -> Floats:
     """How often each resample draws each document [R, N]: rows sum to N."""
     rng = np.random.default_rng(0)
     return rng.multinomial(documents, np.full(documents, 1 / max(documents, 1)), size=resamples).astype(np.float64)
+
+
+def over_seeds(estimates_RSM: Floats) -> Floats:
+    """Means over S seeds that every resample draws anew, with replacement [R, M]: the second level of a two-level bootstrap.
+
+    A drawn seed whose estimate is NaN is left out; NaN where that leaves none.
+
+    >>> means = over_seeds(np.array([[[1.0], [3.0]]] * 50))
+    >>> sorted(set(means[:, 0].tolist()))
+    [1.0, 2.0, 3.0]
+    """
+    resamples, seeds, _ = estimates_RSM.shape
+    drawn_RS1 = np.random.default_rng(1).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)[:, :, None]
+    missing_RSM = np.isnan(estimates_RSM)
+    with np.errstate(invalid="ignore"):
+        sum_RM = np.sum(drawn_RS1 * np.where(missing_RSM, 0.0, estimates_RSM), axis=1)
+        return np.asarray(sum_RM / np.sum(drawn_RS1 * ~missing_RSM, axis=1))
 
 
 def percentiles(estimates_RM: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:

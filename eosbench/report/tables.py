@@ -44,7 +44,11 @@ class Table:
     def at(self, benchmark: str | None, fraction: float | None) -> Table:
         """The rows of one benchmark and fraction, with those of runs that predict no bound (baselines)."""
         chosen = [row for row in self.rows if row.benchmark is None or (row.benchmark, row.fraction) == (benchmark, fraction)]
-        return Table(tuple(column for column in self.columns if column.main), chosen)
+        return Table(self.columns, chosen).headline()
+
+    def headline(self) -> Table:
+        """With the main columns alone."""
+        return Table(tuple(column for column in self.columns if column.main), self.rows)
 
     def used(self) -> Table:
         """Without the columns that no row has."""
@@ -65,7 +69,8 @@ def in_order(runs: Iterable[Run]) -> list[Run]:
 
 
 def text(row: Row, column: Column) -> str:
-    """A cell in words: "95.3 [93.8, 96.4]"; "– (0/200)" where no document defines it; a bare dash where nothing was measured."""
+    """A cell in words: "95.3 [93.8, 96.4]", "95.3 ± 0.4 [93.8, 96.4]" across seeds; "– (0/200)" where no document defines it; a
+    bare dash where nothing was measured."""
     score = row.cells.get(column.key)
     if score is None:
         return "–"
@@ -75,6 +80,8 @@ def text(row: Row, column: Column) -> str:
     low, high = interval(score, column)
     mark = BELOW if below_promise(row, column) else ""
     value = f"{score.value * scale:.{column.digits}f}{mark}"
+    if not math.isnan(score.spread):
+        value += f" ± {score.spread * scale:.{column.digits}f}"
     return value if math.isnan(low) else f"{value} [{low * scale:.{column.digits}f}, {high * scale:.{column.digits}f}]"
 
 
