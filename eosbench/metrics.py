@@ -1,52 +1,28 @@
 """What a predicted bound is worth: pure functions, arrays in, a float out. No torch.
 
 Every metric averages one number per document: `overshoot(...)` is the mean, `overshoot.each(...)` the numbers themselves, NaN for
-a document that is not in the denominator (`per_document` is what a task logs, `each_document` the same for many at once). A
-document whose number is not defined, or that is censored (its length L exceeds the canvas C: no bound could have covered it),
-leaves the denominator; where nothing is left the answer is NaN, never 0. Whoever passes no canvas (or, where the canvas is part
-of the definition, no length) asks for no censoring.
+a document that is not in the denominator (metric.py; `per_document` is what a task logs, `each_document` the same for many at
+once). Whoever passes no canvas (or, where the canvas is part of the definition, no length) asks for no censoring.
 
 Legend: N documents; bound B, length L, canvas C, prompt P, all counted in tokens from the start of the response.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Generic, ParamSpec
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eosbench.metric import Floats, Metric, Terms, floats, uncensored
 from eosbench.records import LengthRecord
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Terms = tuple[ArrayLike, Bools]  # one number per document, and which documents are in the denominator
-P = ParamSpec("P")
-ROUNDING_TOLERANCE = 1e-4  # tokens: 64.00001 is 64 after a logarithm and back
+from eosbench.rounding_metrics import ROUNDING_TOLERANCE, of_rounding, rounding_coverage, rounding_overshoot
 
 __all__ = [
-    "accuracy", "bucket", "bucket_accuracy", "censored", "compute_ratio", "coverage", "each_document", "eos_mrr", "eos_prob",
-    "eos_top1", "exact", "of_rounding", "overshoot", "per_document", "rmse", "rounding_coverage", "rounding_overshoot", "saved",
-    "shortfall", "squared_error",
+    "ROUNDING_TOLERANCE", "Metric", "accuracy", "bucket", "bucket_accuracy", "censored", "compute_ratio", "coverage",
+    "each_document", "eos_mrr", "eos_prob", "eos_top1", "exact", "of_rounding", "overshoot", "per_document", "rmse",
+    "rounding_coverage", "rounding_overshoot", "saved", "shortfall", "squared_error",
 ]  # fmt: skip
-
-
-class Metric(Generic[P]):
-    """A mean over documents, made from the function that gives every document's number and the denominator."""
-
-    def __init__(self, terms: Callable[P, Terms]) -> None:
-        self.terms = terms
-        functools.update_wrapper(self, terms)
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> float:
-        return _mean(self.each(*args, **kwargs))
-
-    def each(self, *args: P.args, **kwargs: P.kwargs) -> Floats:
-        """One number per document [N], NaN where the document is not in the denominator."""
-        values, where = self.terms(*args, **kwargs)
-        return np.where(where, _floats(values), np.nan)
 
 
 @Metric
@@ -56,8 +32,8 @@ def coverage(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None
     >>> coverage([4, 8], [5, 8])
     0.5
     """
-    bound_N, length_N = _floats(bound_N), _floats(length_N)
-    return bound_N >= length_N, _uncensored(length_N, canvas_N)
+    bound_N, length_N = floats(bound_N), floats(length_N)
+    return bound_N >= length_N, uncensored(length_N, canvas_N)
 
 
 @Metric
@@ -67,8 +43,8 @@ def overshoot(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | Non
     >>> overshoot([4, 8, 16], [5, 8, 10])
     3.0
     """
-    bound_N, length_N = _floats(bound_N), _floats(length_N)
-    return bound_N - length_N, (bound_N >= length_N) & _uncensored(length_N, canvas_N)
+    bound_N, length_N = floats(bound_N), floats(length_N)
+    return bound_N - length_N, (bound_N >= length_N) & uncensored(length_N, canvas_N)
 
 
 @Metric
@@ -78,8 +54,8 @@ def shortfall(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | Non
     >>> shortfall([4, 8, 16], [5, 8, 10])
     1.0
     """
-    bound_N, length_N = _floats(bound_N), _floats(length_N)
-    return length_N - bound_N, (bound_N < length_N) & _uncensored(length_N, canvas_N)
+    bound_N, length_N = floats(bound_N), floats(length_N)
+    return length_N - bound_N, (bound_N < length_N) & uncensored(length_N, canvas_N)
 
 
 @Metric
@@ -89,8 +65,8 @@ def saved(bound_N: ArrayLike, canvas_N: ArrayLike, length_N: ArrayLike | None = 
     >>> saved([4, 8], [16, 16])
     10.0
     """
-    bound_N, canvas_N = _floats(bound_N), _floats(canvas_N)
-    return canvas_N - bound_N, _uncensored(length_N, canvas_N)
+    bound_N, canvas_N = floats(bound_N), floats(canvas_N)
+    return canvas_N - bound_N, uncensored(length_N, canvas_N)
 
 
 @Metric
@@ -100,8 +76,8 @@ def squared_error(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike |
     >>> squared_error([4, 8], [5, 5])
     5.0
     """
-    bound_N, length_N = _floats(bound_N), _floats(length_N)
-    return (bound_N - length_N) ** 2, _uncensored(length_N, canvas_N)
+    bound_N, length_N = floats(bound_N), floats(length_N)
+    return (bound_N - length_N) ** 2, uncensored(length_N, canvas_N)
 
 
 def rmse(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> float:
@@ -120,8 +96,8 @@ def exact(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = 
     >>> exact([4, 8], [5, 8])
     0.5
     """
-    bound_N, length_N = _floats(bound_N), _floats(length_N)
-    return bound_N == length_N, _uncensored(length_N, canvas_N)
+    bound_N, length_N = floats(bound_N), floats(length_N)
+    return bound_N == length_N, uncensored(length_N, canvas_N)
 
 
 def bucket(length_N: ArrayLike) -> NDArray[np.int64]:
@@ -141,7 +117,7 @@ def bucket_accuracy(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike
     >>> bucket_accuracy([8, 8], [5, 4])
     0.5
     """
-    return bucket(bound_N) == bucket(length_N), _uncensored(_floats(length_N), canvas_N)
+    return bucket(bound_N) == bucket(length_N), uncensored(floats(length_N), canvas_N)
 
 
 @Metric
@@ -175,7 +151,7 @@ def accuracy(
         wrong_N = wrong_N - np.bincount(owner_R[between_R], minlength=bound_N.size)
         masked_N = masked_N - np.bincount(owner_R, minlength=bound_N.size)
     share_N = (masked_N - wrong_N) / np.maximum(masked_N, 1)
-    return share_N, _uncensored(length_N, canvas_N) & (masked_N > 0)
+    return share_N, uncensored(length_N, canvas_N) & (masked_N > 0)
 
 
 @Metric
@@ -185,7 +161,7 @@ def eos_top1(eos_rank_N: ArrayLike) -> Terms:
     >>> eos_top1([1, 3, float("nan")])
     0.5
     """
-    rank_N = _floats(eos_rank_N)
+    rank_N = floats(eos_rank_N)
     return rank_N == 1, ~np.isnan(rank_N)
 
 
@@ -196,7 +172,7 @@ def eos_prob(eos_prob_N: ArrayLike) -> Terms:
     >>> eos_prob([0.25, 0.75, float("nan")])
     0.5
     """
-    prob_N = _floats(eos_prob_N)
+    prob_N = floats(eos_prob_N)
     return prob_N, ~np.isnan(prob_N)
 
 
@@ -207,7 +183,7 @@ def eos_mrr(eos_rank_N: ArrayLike) -> Terms:
     >>> eos_mrr([1, 2, float("nan")])
     0.75
     """
-    rank_N = _floats(eos_rank_N)
+    rank_N = floats(eos_rank_N)
     return 1.0 / rank_N, ~np.isnan(rank_N)
 
 
@@ -220,34 +196,9 @@ def compute_ratio(bound_N: ArrayLike, prompt_N: ArrayLike, canvas_N: ArrayLike, 
     >>> compute_ratio([4], [4], [8])  # 4 steps over 8 positions, instead of 8 over 12
     0.3333333333333333
     """
-    bound_N, prompt_N, canvas_N = _floats(bound_N), _floats(prompt_N), _floats(canvas_N)
+    bound_N, prompt_N, canvas_N = floats(bound_N), floats(prompt_N), floats(canvas_N)
     ratio_N = bound_N * (prompt_N + bound_N) / (canvas_N * (prompt_N + canvas_N))
-    return ratio_N, _uncensored(length_N, canvas_N)
-
-
-@Metric
-def rounding_coverage(
-    bound_N: ArrayLike, unrounded_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None
-) -> Terms:
-    """Share that only rounding covers, unrounded < L <= B: what comes on top of the calibrated coverage; denominator: uncensored.
-
-    >>> rounding_coverage([8, 8, 4], [6, 6, 3], [7, 5, 6])
-    0.3333333333333333
-    """
-    bound_N, unrounded_N, length_N = _floats(bound_N), _floats(unrounded_N), _floats(length_N)
-    return (unrounded_N < length_N) & (length_N <= bound_N), _uncensored(length_N, canvas_N)
-
-
-@Metric
-def rounding_overshoot(
-    bound_N: ArrayLike, unrounded_N: ArrayLike, length_N: ArrayLike | None = None, canvas_N: ArrayLike | None = None
-) -> Terms:
-    """Mean of B - unrounded: the tokens that rounding adds; denominator: uncensored documents.
-
-    >>> rounding_overshoot([8, 8, 4], [6, 5, 4])
-    1.6666666666666667
-    """
-    return _floats(bound_N) - _floats(unrounded_N), _uncensored(length_N, canvas_N)
+    return ratio_N, uncensored(length_N, canvas_N)
 
 
 def censored(length_N: ArrayLike, canvas_N: ArrayLike) -> int:
@@ -256,7 +207,7 @@ def censored(length_N: ArrayLike, canvas_N: ArrayLike) -> int:
     >>> censored([4, 9, 16], 8)
     2
     """
-    return int(np.count_nonzero(_floats(length_N) > _floats(canvas_N)))
+    return int(np.count_nonzero(floats(length_N) > floats(canvas_N)))
 
 
 def per_document(record: LengthRecord) -> dict[str, float]:
@@ -289,33 +240,3 @@ def each_document(records: Sequence[LengthRecord]) -> dict[str, Floats]:
         "compute_ratio": compute_ratio.each(bound_N, prompt_N, canvas_N, length_N),
         "censored": (length_N > canvas_N).astype(np.float64),
     }
-
-
-def of_rounding(records: Sequence[LengthRecord]) -> dict[str, Floats]:
-    """`rounding_coverage` and `rounding_overshoot` of many records: metric -> one number per document [N]."""
-    bound_N, calibrated_N, length_N, canvas_N = (
-        np.array([getattr(record, name) for record in records], dtype=np.float64)
-        for name in ("bound", "calibrated", "length", "canvas")
-    )
-    unrounded_N = np.clip(np.ceil(calibrated_N - ROUNDING_TOLERANCE), 1, canvas_N)
-    return {
-        "rounding_coverage": rounding_coverage.each(bound_N, unrounded_N, length_N, canvas_N),
-        "rounding_overshoot": rounding_overshoot.each(bound_N, unrounded_N, length_N, canvas_N),
-    }
-
-
-def _floats(values: ArrayLike) -> Floats:
-    return np.asarray(values, dtype=np.float64)
-
-
-def _uncensored(length_N: ArrayLike | None, canvas_N: ArrayLike | None) -> Bools:
-    """Where L <= C; everywhere when either is unknown."""
-    if length_N is None or canvas_N is None:
-        return np.ones((), dtype=np.bool_)
-    return np.asarray(_floats(length_N) <= _floats(canvas_N))
-
-
-def _mean(values: Floats) -> float:
-    """Mean of the values that are defined, NaN when none is."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else float("nan")

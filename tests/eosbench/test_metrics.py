@@ -146,3 +146,8 @@ def test_per_document_of_a_censored_document() -> None:
     row = metrics.per_document(record(length=20, bound=16, canvas=16))
     assert row.pop("censored") == 1.0
     assert all(math.isnan(value) for value in row.values())
+
+
+def test_every_public_name_can_be_imported_from_here() -> None:
+    assert {"Metric", "ROUNDING_TOLERANCE", "of_rounding", "rounding_coverage", "rounding_overshoot"} <= set(metrics.__all__)
+    assert all(hasattr(metrics, name) for name in metrics.__all__)
