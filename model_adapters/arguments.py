@@ -6,12 +6,10 @@ refused with a message that names it, what came and what is expected.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from eosbench import embedded
 from eosbench.bounds import ROUNDINGS
@@ -23,6 +21,7 @@ from eosbench.predictors import method_class
 from eosbench.predictors.hub import local_folder
 from eosbench.predictors.protocol import refuse_promises
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
+from model_adapters.conversion import convert, kinds_of
 
 METHOD_OPTIONS = (  # of methods that work without a fitted folder
     "variant", "q", "tau",
@@ -265,7 +264,7 @@ def _converted(given: Mapping[str, Any]) -> dict[str, Any]:
     """Each value in its argument's type; None, or the word, is a value where it has a meaning, else the default."""
     values: dict[str, Any] = {}
     for name, value in given.items():
-        kind, optional = _kinds()[name]
+        kind, optional = kinds_of(Arguments)[name]
         if name == "rounding" and value is None:  # lm-eval's command line reads the word none as None
             values[name] = "none"
         elif value is None or (optional and str(value).lower() == "none"):
@@ -273,46 +272,5 @@ def _converted(given: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "batch_size" and str(value).startswith("auto"):
             values[name] = AUTO_BATCH_SIZE
         else:
-            values[name] = _convert(name, value, kind)
+            values[name] = convert(name, value, kind)
     return values
-
-
-@cache
-def _kinds() -> dict[str, tuple[type, bool]]:
-    """Argument -> its type, and whether it may be None."""
-    hints = get_type_hints(Arguments)
-    unions = {field.name: set(get_args(hints[field.name])) or {hints[field.name]} for field in fields(Arguments)}
-    return {name: (next(iter(union - {NoneType})), NoneType in union) for name, union in unions.items()}
-
-
-def _convert(name: str, value: Any, kind: type) -> Any:
-    convert, expected = CONVERTERS[kind]
-    try:
-        return convert(value)
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise ConfigurationError(f"{name}={value!r}: expected {expected}") from error
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or float(value) != int(float(value)):
-        raise ValueError
-    return int(float(value))
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError
-    return float(value)
-
-
-def _truth(value: Any) -> bool:
-    return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
-
-
-CONVERTERS: dict[type, tuple[Callable[[Any], Any], str]] = {
-    int: (_whole, "a whole number"),
-    float: (_number, "a number"),
-    bool: (_truth, "True or False"),
-    str: (str, "text"),
-    Path: (lambda value: Path(value).expanduser(), "a path"),
-}

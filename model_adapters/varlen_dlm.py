@@ -17,7 +17,6 @@ from collections import Counter
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import CacheHook, TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window, simple_parse_args_string
@@ -33,6 +32,7 @@ from eosbench.strategies.protocol import Strategy
 from model_adapters import load_backbone
 from model_adapters.answers import Answers
 from model_adapters.arguments import Arguments, parse_arguments
+from model_adapters.chat import render_turns
 from model_adapters.fingerprint import predictor_digest, settings_fingerprint
 from model_adapters.flags import with_flags
 from model_adapters.model_info import model_info
@@ -166,25 +166,7 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         return f"{self.arguments.pretrained}__{self.backbone.spec.fingerprint}".replace("/", "__")
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        if not self.tokenizer.chat_template:
-            raise ConfigurationError(
-                f"checkpoint {self.arguments.pretrained} has no chat template: leave out --apply_chat_template"
-            )
-        try:
-            text = self.tokenizer.apply_chat_template(
-                chat_history,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-            )
-        except TemplateError as error:
-            roles = [turn["role"] for turn in chat_history]
-            system = "--system_instruction and a task's description, or " if "system" in roles else ""
-            raise ConfigurationError(
-                f"the chat template of {self.arguments.pretrained} refuses the turns {', '.join(roles)} ({error}): "
-                f"leave out {system}--apply_chat_template"
-            ) from error
-        return str(text)
+        return render_turns(self.tokenizer, self.arguments.pretrained, chat_history, add_generation_prompt)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
         """Ids; by default with special tokens, unless the text opens with one already because a chat template put it there."""
