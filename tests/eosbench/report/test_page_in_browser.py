@@ -64,6 +64,23 @@ def test_a_filter_changes_the_rows(page: browser.Browser) -> None:
     assert page.run(names) == [] and page.run(f"{FIRST}.closest('.scroll').nextElementSibling.checkVisibility()")
 
 
+def test_the_filters_reach_the_table_across_seeds(chromium: browser.Browser, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        make_run(tmp_path / "runs" / f"{seed}", "logit", size=6, fractions=(0.0, 0.5), seed=seed)
+    make_run(tmp_path / "runs" / "mean", "mean", size=6, fractions=(0.0, 0.5))
+    chromium.open(write_report(tmp_path / "runs", tmp_path / "out").page.as_uri())
+    rows = "[...document.querySelectorAll('section[aria-labelledby=seeds] tbody tr')].filter(row => row.checkVisibility())"
+    names = f"{rows}.map(row => row.cells[0].textContent + ' ' + row.cells[1].textContent)"
+    assert chromium.run(names) == ["logit 0", "mean 0"]
+    chromium.run("document.querySelector('input[name=fraction][value=\"0.5\"]').click()")
+    assert chromium.run(names) == ["logit 50", "mean 50"]
+    chromium.run("document.querySelector('input[name=run][value=\"logit seed=1\"]').click()")
+    assert chromium.run(names) == ["logit 50", "mean 50"]
+    chromium.run("document.querySelector('input[name=run][value=\"logit seed=0\"]').click()")
+    assert chromium.run(names) == ["mean 50"]
+    assert chromium.complaints == []
+
+
 def test_a_sort_sorts_and_undefined_goes_last(page: browser.Browser) -> None:
     place = page.run(f"[...{FIRST}.tHead.rows[0].cells].findIndex(cell => cell.textContent.startsWith('overshoot'))")
     click = f"{FIRST}.tHead.rows[0].cells[{place}].querySelector('button').click()"

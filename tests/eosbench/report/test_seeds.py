@@ -158,6 +158,8 @@ def test_the_values_are_those_of_the_comparison(tmp_path: Path) -> None:
     keys = {column.key for column in tables.seeds.columns}
     assert {"coverage", "overshoot", "accuracy", "rmse", "compute_ratio", "quality:varlen_instruct"} <= keys
     assert "seconds" not in keys
+    quality = tables.seeds.rows[0].cells["quality:varlen_instruct"]
+    assert quality.low < quality.value < quality.high
     alone = tables.seeds.rows[2].cells["coverage"]
     assert (alone.low, alone.high) == wilson(alone.value, alone.count) and math.isnan(alone.spread)
 
