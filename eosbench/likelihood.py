@@ -3,8 +3,9 @@
     log_likelihood(backbone, prompt_ids, target_ids, mc_num=128)     # nats
 
 eosbench/mask_patterns.py says what is computed: one pass for the single tokens of multiple choice, all sets of masked tokens up
-to 7 tokens within 128 passes, a sample of them beyond. What is drawn depends on prompt, target and seed alone. Masked copies
-of many requests share batches; equal copies are computed once, such as those of a question's choices of one length.
+to 7 tokens within 128 passes, a sample of them beyond, which eosbench/mask_estimate.py makes an estimate of. What is drawn
+depends on prompt, target and seed alone. Masked copies of many requests share batches; equal copies are computed once, such as
+those of a question's choices of one length.
 
 Legend: B rows, T columns, N masked positions, V vocabulary.
 """
@@ -21,6 +22,7 @@ import torch
 
 from eosbench.backbone import Backbone, scoring_rows
 from eosbench.errors import ConfigurationError
+from eosbench.mask_estimate import estimate
 from eosbench.mask_patterns import Pattern, Plan
 from eosbench.memory import BatchSize
 from eosbench.scoring import left_pad, logits_in_pieces, without_prompt
@@ -39,7 +41,7 @@ class Likelihood:
 
     Attributes:
         value: log-likelihood in nats.
-        standard_error: of `value`; 0 where it is exact, NaN where one pair of sets was all that `mc_num` allowed.
+        standard_error: of `value`; 0 where it is exact.
         forward_passes: masked copies it rests on, each one row of a pass, even where an equal copy of another pair served.
         scored_positions: positions of these copies (and of the greedy ones) that went through the output layer.
         is_greedy: whether filling in the most confident token, one by one, gives the target; None where nobody asked.
@@ -77,7 +79,8 @@ def log_likelihoods(
     Args:
         backbone: the model.
         pairs: token ids.
-        mc_num: masked copies per pair at most (three at least are taken where the target has more than one token).
+        mc_num: masked copies of a pair at most, and all there are where that suffices (or three); else a quarter of it (but 16
+            where it allows them), whose error is near that of `mc_num` independent ones where tokens differ much in difficulty.
         batch_size: rows of one pass; halved, with a warning, when they do not fit into memory.
         cfg_scale: weight of classifier-free guidance, as in decoding.
         seed: of the sets drawn for long targets.
@@ -100,7 +103,7 @@ def log_likelihoods(
         is_greedy = _greedy(copies, chunk) if greedy else {}
         for key, plan in plans.items():
             same, passes, scored = is_greedy.get(key, (None, 0, 0))
-            value, error = plan.estimate(scores[key])
+            value, error = estimate(plan, scores[key])
             done[key] = Likelihood(value, error, len(plan.patterns), plan.scored_positions + scored, same, passes)
         copies.choices.clear()
     return [done[key] for key in keys]
@@ -118,8 +121,11 @@ class _Copies:
         self.size = BatchSize(batch_size)
         self.choices: dict[_Copy, _Choice] = {}
 
-    def scores(self, plans: dict[_Key, Plan], *, greedy: bool) -> dict[_Key, dict[Pattern, float]]:
-        """f(S) of every pattern of every pair. Pairs that mask to the same ids (choices of one length) read them off one row."""
+    def scores(self, plans: dict[_Key, Plan], *, greedy: bool) -> dict[_Key, dict[Pattern, list[float]]]:
+        """Log-probabilities of the masked tokens, for every pattern of every pair.
+
+        Pairs that mask to the same ids (choices of one length) read them off one row.
+        """
         waiting: dict[_Copy, list[_Key]] = {}
         for key, plan in plans.items():
             for pattern in plan.patterns:
@@ -127,13 +133,12 @@ class _Copies:
                 for i in pattern:
                     masked[i] = self.backbone.spec.mask_id
                 waiting.setdefault(((*key[0], *masked), plan.length, pattern), []).append(key)
-        scores: dict[_Key, dict[Pattern, float]] = {key: {} for key in plans}
+        scores: dict[_Key, dict[Pattern, list[float]]] = {key: {} for key in plans}
         for copies, hidden in self._batches(list(waiting)):
             reads = [(n, key) for n, copy in enumerate(copies) for key in waiting[copy]]
-            sums, choices = self._read(copies, hidden, reads, [greedy and len(copy[2]) == copy[1] for copy in copies])
-            for (n, key), total in zip(reads, sums, strict=True):
-                _, length, pattern = copies[n]
-                scores[key][pattern] = total * length / len(pattern)
+            log_p, choices = self._read(copies, hidden, reads, [greedy and len(copy[2]) == copy[1] for copy in copies])
+            for (n, key), values in zip(reads, log_p, strict=True):
+                scores[key][copies[n][2]] = values
             self.choices |= choices
         return scores
 
@@ -172,8 +177,8 @@ class _Copies:
 
     def _read(
         self, copies: list[_Copy], hidden: list[torch.Tensor], reads: list[tuple[int, _Key]], chooses: list[bool]
-    ) -> tuple[list[float], dict[_Copy, _Choice]]:
-        """Sums of log-probabilities of each read pair's own tokens in its copy, and the choices of the copies that want one."""
+    ) -> tuple[list[list[float]], dict[_Copy, _Choice]]:
+        """Log-probabilities of each read pair's own tokens in its copy, and the choices of the copies that want one."""
         counts = [len(pattern) for _, _, pattern in copies]
         starts = [0, *accumulate(counts)]
         at_M = np.concatenate([np.arange(starts[n], starts[n + 1]) for n, _ in reads] or [np.empty(0, int)])
@@ -190,15 +195,15 @@ class _Copies:
                 chosen.append(choose_tokens(exact_NV[wanted], mask_id=self.backbone.spec.mask_id))
             offset += len(exact_NV)
         ends = np.cumsum([0, *(counts[n] for n, _ in reads)])
-        sums = [float(value_M[first:end].sum()) for first, end in pairwise(ends)]
+        log_p = [value_M[first:end].tolist() for first, end in pairwise(ends)]
         choosers = [copy for copy, wants in zip(copies, chooses, strict=True) if wants and copy[2]]
         if not choosers:
-            return sums, {}
+            return log_p, {}
         tokens_N, confidence_N = (
             torch.cat(parts).cpu().split([len(copy[2]) for copy in choosers]) for parts in zip(*chosen, strict=True)
         )
         best = [int(confidence_n.argmax()) for confidence_n in confidence_N]
-        return sums, {copy: (copy[2][n], int(tokens_n[n])) for copy, n, tokens_n in zip(choosers, best, tokens_N, strict=True)}
+        return log_p, {copy: (copy[2][n], int(tokens_n[n])) for copy, n, tokens_n in zip(choosers, best, tokens_N, strict=True)}
 
 
 def _greedy(copies: _Copies, keys: Sequence[_Key]) -> dict[_Key, tuple[bool, int, int]]:

@@ -1,13 +1,19 @@
-"""Which tokens of a target are masked in the passes that its likelihood rests on, and how their scores become an estimate.
+"""Which tokens of a target are masked in the passes that its likelihood rests on; eosbench/mask_estimate.py does the sums.
 
 The model's bound on log p(target | prompt) averages over how many of the target's L tokens are masked and which (LLaDA,
 https://arxiv.org/abs/2502.09992, section 2.3 and appendix A.2):
 
     E over l uniform in 1..L, S uniform among the sets of l positions, of  f(S) = (L / l) * sum over i in S of log p(x_i | rest)
 
-Short targets are exact: all 2^L - 1 sets are enumerated where the passes allow it. Longer ones are estimated without bias and
-with little noise: S = everything is computed once, since l = L has no other set; every other set comes with its complement, so
-that each token is masked in exactly one of the two; and l is stratified.
+Short targets are exact: all 2^L - 1 sets are enumerated where that is at most `mc_num` passes. Longer ones are estimated from a
+quarter of `mc_num` sets or less, which are chosen so that they do the work of more:
+
+- S = everything is computed once, since l = L has no other set.
+- Sizes l of the other sets are drawn systematically, in proportion to l^-1/5: f is noisier the fewer tokens stand for all.
+- Sets are dealt like cards: no token is masked again in a small set, or left out again of a large one, before all others were.
+- This is done twice, independently: each half corrects the other (eosbench/mask_estimate.py), and their difference is the error.
+
+No step looks at which token is which, so every set is uniform among those of its size, which is what unbiased estimates need.
 
 Legend: L target length.
 """
@@ -21,54 +27,82 @@ import numpy as np
 
 Pattern = tuple[int, ...]  # masked positions of the target, ascending
 
+SHARE, SHARE_FROM = 0.25, 22  # of `mc_num`, what a sample takes from this length on; proportionally to L + 10 below it
+FEWEST = 16  # passes of a sample where `mc_num` allows them: halves of fewer are too small to learn from
+SIZES_FALL = 1 / 5
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Which sets of positions are masked, and how their f(S) become an estimate; `draws` is empty where all sets are there."""
+    """Which sets of positions are masked.
+
+    Attributes:
+        length: L.
+        patterns: every set that a pass is needed for, each once.
+        halves: two independent samples of sets smaller than L; empty where all sets are in `patterns`.
+    """
 
     length: int
     patterns: tuple[Pattern, ...]
-    draws: tuple[tuple[Pattern, Pattern], ...] = ()
+    halves: tuple[tuple[Pattern, ...], ...] = ()
 
     @classmethod
-    def of(cls, length: int, passes: int, generator: np.random.Generator) -> Plan:
-        """All sets of `length` positions where there are no more of them than `passes` (or three), else a sample of them.
+    def of(cls, length: int, mc_num: int, generator: np.random.Generator) -> Plan:
+        """All sets of `length` positions where they are no more than `mc_num` (or three), else a sample of them.
 
         Example:
             >>> Plan.of(2, 128, np.random.default_rng(0)).patterns
             ((0,), (1,), (0, 1))
+            >>> len(Plan.of(40, 128, np.random.default_rng(0)).patterns)
+            32
         """
         everything = tuple(range(length))
-        if 2**length - 1 <= max(passes, 3):
+        if 2**length - 1 <= max(mc_num, 3):
             return cls(length, tuple(_subset(everything, bits) for bits in range(1, 2**length)))
-        count = max(1, (passes - 1) // 2)
-        sizes = 1 + ((length - 1) * (np.arange(count) + generator.random(count)) / count).astype(int)
-        draws = []
-        for size in sizes:
-            inside = set(generator.permutation(length)[:size].tolist())
-            draws.append((tuple(sorted(inside)), tuple(i for i in everything if i not in inside)))
-        return cls(length, tuple({pattern: None for pattern in [everything, *(p for draw in draws for p in draw)]}), tuple(draws))
+        share = SHARE * min(1, (length + 10) / (SHARE_FROM + 10))
+        count = max(2, min(mc_num, max(FEWEST, math.ceil(share * mc_num))) - 1)
+        halves = tuple(_half(length, sets, generator) for sets in (count // 2, count - count // 2))
+        return cls(length, tuple(dict.fromkeys([everything, *halves[0], *halves[1]])), halves)
 
     @property
     def scored_positions(self) -> int:
         """Positions that the output layer scores, over all patterns."""
         return sum(map(len, self.patterns))
 
-    def estimate(self, scores: dict[Pattern, float]) -> tuple[float, float]:
-        """From f(S) of every pattern: (value, standard error), in nats.
 
-        The error is that of neighbouring strata, whose expectations differ little; 0 where the value is exact, NaN where a
-        single pair of sets was all that the passes allowed.
-        """
-        length = self.length
-        if not self.draws:
-            return math.fsum(score / (length * math.comb(length, len(pattern))) for pattern, score in scores.items()), 0.0
-        halves = np.array([(scores[inside] + scores[outside]) / 2 for inside, outside in self.draws])
-        value = scores[tuple(range(length))] / length + (length - 1) / length * halves.mean()
-        if len(halves) < 2:
-            return float(value), math.nan
-        variance = (np.diff(halves) ** 2).sum() / (2 * (len(halves) - 1) * len(halves))
-        return float(value), float((length - 1) / length * math.sqrt(variance))
+def size_probabilities(length: int) -> np.ndarray:
+    """[L - 1]: how often a set of a sample has 1, 2, ..., L - 1 tokens."""
+    weights: np.ndarray = np.arange(1, length) ** -SIZES_FALL
+    return np.asarray(weights / weights.sum())
+
+
+def _half(length: int, count: int, generator: np.random.Generator) -> tuple[Pattern, ...]:
+    """`count` sets of 1..L - 1 tokens, the small ones dealt by what they mask, the large ones by what they leave."""
+    at = (np.arange(count) + generator.random()) / count
+    sizes = 1 + np.searchsorted(np.cumsum(size_probabilities(length))[:-1], at, side="right")
+    masked, known = _Deck(length, generator), _Deck(length, generator)
+    small = [masked.deal(int(size)) for size in sizes if 2 * size <= length]
+    large = [set(range(length)) - known.deal(int(length - size)) for size in sizes[::-1] if 2 * size > length]
+    return tuple(tuple(sorted(pattern)) for pattern in [*small, *large])
+
+
+class _Deck:
+    """Positions 0..L - 1 in random order, shuffled again as often as they run out."""
+
+    def __init__(self, length: int, generator: np.random.Generator) -> None:
+        self.length, self.generator = length, generator
+        self.left: list[int] = []
+
+    def deal(self, count: int) -> set[int]:
+        """`count` different positions; none comes again before all others have."""
+        hand, self.left = self.left[:count], self.left[count:]
+        if len(hand) < count:
+            shuffled = self.generator.permutation(self.length).tolist()
+            fresh = [position for position in shuffled if position not in hand]
+            missing = count - len(hand)
+            self.left = self.generator.permutation(fresh[missing:] + hand).tolist()
+            hand = hand + fresh[:missing]
+        return set(hand)
 
 
 def _subset(positions: Pattern, bits: int) -> Pattern:

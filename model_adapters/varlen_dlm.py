@@ -284,5 +284,4 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         return tqdm(total=total, desc=text, disable=hidden or self.rank != 0)
 
     def _charge(self, kind: str, request: Instance, cost: Cost, standard_error: float) -> None:
-        error = None if math.isnan(standard_error) else standard_error
-        self.ledger.add(str(request.task_name), request.doc_id, kind, cost, standard_error=error)
+        self.ledger.add(str(request.task_name), request.doc_id, kind, cost, standard_error=standard_error)
