@@ -8,9 +8,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 
+from eosbench.likelihood import log_likelihood
 from eosbench.mask_estimate import Scores, estimate
 from eosbench.mask_patterns import Pattern, Plan, size_probabilities
+from tests.golden_files import load_golden
 
 
 class Crowd:
@@ -80,6 +83,32 @@ def test_a_quarter_of_the_passes_is_as_exact_as_independent_sets(length: int) ->
     values, _ = crowd.estimates(128, 300)
     assert len(Plan.of(length, 128, np.random.default_rng(0)).patterns) <= 32
     assert values.var() < crowd.plain_variance() / 128
+
+
+@pytest.mark.parametrize("case", [1, 3, 4])
+def test_on_a_trained_model_no_worse_than_as_many_independent_sets(case: int) -> None:
+    """All 255 sets of eight tokens are scored once; estimates of 200 seeds then read what they need off them."""
+    golden = load_golden("llada-trained")
+    ids = golden.tensors[f"generate.{case}.output"][0]
+    start = golden.tensors[f"generate.{case}.prompt"].shape[1]
+    target = ids[start : start + 8]
+    patterns = Plan.of(8, 255, np.random.default_rng(0)).patterns
+    masked = torch.tensor([[i in pattern for i in range(8)] for pattern in patterns])
+    copies = ids[: start + 8].repeat(255, 1)
+    copies[:, start:][masked] = golden.backbone.spec.mask_id
+    with torch.no_grad():
+        log_p = golden.backbone.logits(copies)[:, start:].double().log_softmax(dim=-1)[:, range(8), target].numpy()
+    scores = {pattern: log_p[row, list(pattern)].tolist() for row, pattern in enumerate(patterns)}
+    exact = log_likelihood(golden.backbone, ids[:start], target, 255)
+    assert estimate(Plan(8, patterns), scores) == pytest.approx((exact, 0), abs=1e-4)
+
+    f_S = np.array([8 / len(pattern) * sum(scores[pattern]) for pattern in patterns])
+    share_S = np.array([1 / (8 * math.comb(8, len(pattern))) for pattern in patterns])
+    plans = [Plan.of(8, 128, np.random.default_rng(seed)) for seed in range(200)]
+    values = np.array([estimate(plan, scores)[0] for plan in plans])
+    passes = max(len(plan.patterns) for plan in plans)
+    assert values.mean() == pytest.approx(exact, abs=4 * values.std() / math.sqrt(200))
+    assert values.var() < share_S @ (f_S - share_S @ f_S) ** 2 / passes
 
 
 @pytest.mark.parametrize(("length", "mc_num"), [(9, 24), (9, 128), (24, 128), (60, 128)])
