@@ -79,8 +79,8 @@ def log_likelihoods(
     Args:
         backbone: the model.
         pairs: token ids.
-        mc_num: masked copies of a pair at most, and all there are where that suffices (or three); else a quarter of it (but 16
-            where it allows them), whose error is near that of `mc_num` independent ones where tokens differ much in difficulty.
+        mc_num: masked copies of a pair at most, and all there are where that suffices (or three); else a share of it that grows
+            with the target, whose error is near that of `mc_num` independent ones where tokens differ much in difficulty.
         batch_size: rows of one pass; halved, with a warning, when they do not fit into memory.
         cfg_scale: weight of classifier-free guidance, as in decoding.
         seed: of the sets drawn for long targets.

@@ -5,8 +5,8 @@ https://arxiv.org/abs/2502.09992, section 2.3 and appendix A.2):
 
     E over l uniform in 1..L, S uniform among the sets of l positions, of  f(S) = (L / l) * sum over i in S of log p(x_i | rest)
 
-Short targets are exact: all 2^L - 1 sets are enumerated where that is at most `mc_num` passes. Longer ones are estimated from a
-quarter of `mc_num` sets or less, which are chosen so that they do the work of more:
+Short targets are exact: all 2^L - 1 sets are enumerated where that is at most `mc_num` passes. Longer ones are estimated from
+fewer than `mc_num` sets, a quarter at 49 tokens, which are chosen so that they do the work of more:
 
 - S = everything is computed once, since l = L has no other set.
 - Sizes l of the other sets are drawn systematically, in proportion to l^-1/5: f is noisier the fewer tokens stand for all.
@@ -27,7 +27,7 @@ import numpy as np
 
 Pattern = tuple[int, ...]  # masked positions of the target, ascending
 
-SHARE, SHARE_FROM = 0.25, 22  # of `mc_num`, what a sample takes from this length on; proportionally to L + 10 below it
+SHARE, MOST = 1 / 28, 1 / 2  # of `mc_num`, what a sample takes: times the root of L, as errors grow faster than costs
 FEWEST = 16  # passes of a sample where `mc_num` allows them: halves of fewer are too small to learn from
 SIZES_FALL = 1 / 5
 
@@ -53,13 +53,13 @@ class Plan:
         Example:
             >>> Plan.of(2, 128, np.random.default_rng(0)).patterns
             ((0,), (1,), (0, 1))
-            >>> len(Plan.of(40, 128, np.random.default_rng(0)).patterns)
+            >>> len(Plan.of(49, 128, np.random.default_rng(0)).patterns)
             32
         """
         everything = tuple(range(length))
         if 2**length - 1 <= max(mc_num, 3):
             return cls(length, tuple(_subset(everything, bits) for bits in range(1, 2**length)))
-        share = SHARE * min(1, (length + 10) / (SHARE_FROM + 10))
+        share = min(MOST, SHARE * math.sqrt(length))
         count = max(2, min(mc_num, max(FEWEST, math.ceil(share * mc_num))) - 1)
         halves = tuple(_half(length, sets, generator) for sets in (count // 2, count - count // 2))
         return cls(length, tuple(dict.fromkeys([everything, *halves[0], *halves[1]])), halves)

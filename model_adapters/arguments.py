@@ -77,7 +77,7 @@ class Arguments:
         overflow: accept or retry a window without EOS.
         reference: whose answer a bound is compared with (and whose length `oracle` is told): the task's, or with "self" what the
             model itself says on the whole canvas (eosbench/own_answers.py).
-        mc_num: up to how many passes a likelihood enumerates all masks; where there are more, a quarter as many are drawn.
+        mc_num: up to how many passes a likelihood enumerates all masks; where there are more, fewer are drawn.
         seed: of sampling and of masks.
         telemetry: JSONL file for the cost of every request.
         batch_size, max_batch_size, device: lm-eval's own flags; auto is a batch of 32, and no batch size changes an answer.
