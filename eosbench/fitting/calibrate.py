@@ -86,21 +86,21 @@ def scores_of(
 ) -> dict[str, dict[str, float]]:
     """Fraction -> what a predictor is worth on calibration documents: `rmse` of the prediction itself, and of the bound (not
     rounded to powers of two) coverage, overshoot, shortfall and saved, calibrated on one half of the documents and measured on
-    the other, both ways; these four are
-    left out where half of the documents are too few for alpha."""
+    the other, both ways. The halves are drawn, since neighbours may be of a kind, as families in turn are. These four are left out
+    where half of the documents are too few for alpha."""
     length_N = np.array([example.length for example in examples])
-    even_N = np.arange(len(examples)) % 2 == 0
-    enough = min(even_N.sum(), (~even_N).sum()) >= fewest_scores(alpha)
+    half_N = np.random.default_rng(0).permutation(len(examples)) < len(examples) // 2
+    enough = len(examples) // 2 >= fewest_scores(alpha)
     found = {}
     for fraction, prediction_N in predicted.items():
         bound_N = np.full(len(examples), np.nan)
-        for half_N in (even_N, ~even_N) if enough else ():
-            half = Calibration({fraction: calibration_scores(prediction_N[half_N], length_N[half_N], scale)}, scale)
-            bound_N[~half_N] = [
+        for these_N in (half_N, ~half_N) if enough else ():
+            half = Calibration({fraction: calibration_scores(prediction_N[these_N], length_N[these_N], scale)}, scale)
+            bound_N[~these_N] = [
                 to_bound(
                     LengthPrediction(length), canvas=canvas, fraction=fraction, calibration=half, alpha=alpha, rounding="none"
                 ).bound
-                for length in prediction_N[~half_N]
+                for length in prediction_N[~these_N]
             ]
         found[f"{fraction:g}"] = {"rmse": rmse(prediction_N, length_N)} | (
             {

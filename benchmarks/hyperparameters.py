@@ -1,0 +1,124 @@
+"""`python -m benchmarks.hyperparameters`: what the options of the length predictors are worth, one at a time around the defaults.
+
+    python -m benchmarks.hyperparameters                                  # all methods, three seeds, Markdown on stdout
+    python -m benchmarks.hyperparameters --method classification --seeds 1
+
+Everything is fitted on the train split of the embedded benchmark and scored on its calibration split, which no test document and
+no training document is part of. A bound (alpha 0.05, not rounded) is calibrated on one half of the split and measured on the
+other, both ways, so that the columns compare options at equal coverage: the less overshoot, the better.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from eosbench import embedded
+from eosbench.fitting.data import load_examples
+from eosbench.fitting.fit import FitJob, FitReport, fit_all
+from eosbench.predictors import METHODS, method_class
+from model_adapters import load_backbone
+
+VARIED: dict[str, dict[str, tuple[Any, ...]]] = {
+    "concat_regression": {"hidden": (32, 64, 128), "grid": (8, 16, 32), "project": (8, 16, 32)},
+    "average_regression": {"hidden": (32, 64, 128, 256), "pooling": ("both", "canvas", "prompt")},
+    "classification": {
+        "hidden": (32, 64, 128), "tau": (0.3, 0.5, 0.7, 0.9), "positive_weight": (0.5, 1.0, 2.0), "positions": (32, 64, 128),
+    },
+    "distilbert": {"head": ("classes", "regression")},
+    "smartcrop": {"tau": (0.5, 0.8, 0.95, 0.99)},
+}  # fmt: skip
+TOGETHER: dict[str, tuple[dict[str, Any], ...]] = {
+    "logit": (
+        {"variant": "top1"},
+        *({"variant": "quantile", "q": q} for q in (0.25, 0.5, 0.75)),
+        *({"variant": "threshold", "tau": tau} for tau in (0.1, 0.5, 0.9)),
+    ),
+    **dict.fromkeys(
+        ("concat_regression", "average_regression"), tuple({"loss": "pinball", "quantile": level} for level in (0.5, 0.9, 0.95))
+    ),
+}  # options that mean nothing alone
+COLUMNS = ("method", "options", "overshoot u=0", "overshoot, mean over u", "coverage u=0", "rmse u=0")
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    method: Annotated[str, typer.Option(help="all, or names with commas")] = "all",
+    pretrained: Annotated[str, typer.Option(help="embedded, a folder or a hub id")] = embedded.NAME,
+    canvas: Annotated[int, typer.Option(min=1)] = embedded.CANVAS,
+    seeds: Annotated[int, typer.Option(min=1, help="of weights and training")] = 3,
+    documents: Annotated[int, typer.Option(min=20, help="of the train split")] = 4_000,
+    calibration: Annotated[int, typer.Option(min=40, help="documents of the calibration split")] = 1_000,
+    device: Annotated[str, typer.Option(help="as torch names it")] = "cpu",
+) -> None:
+    """Overshoot at a promised coverage of 95 % for every option, mean and standard deviation over the seeds."""
+    methods = list(dict.fromkeys([*VARIED, *TOGETHER])) if method == "all" else method.split(",")
+    backbone = load_backbone(str(embedded.MODEL) if pretrained == embedded.NAME else pretrained, device=device)
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [
+            FitJob(name, Path(folder) / f"{name}-{number}-{seed}", options, seed)
+            for name in methods
+            for number, options in enumerate(choices(name))
+            for seed in range(seeds if method_class(name).fitting == "weights" else 1)
+        ]
+        reports = fit_all(
+            jobs,
+            backbone=backbone,
+            train=load_examples("instruct:train", backbone, limit=documents),
+            calibration=load_examples("instruct:calibration", backbone, limit=calibration),
+            canvas=canvas,
+        )
+    rows = [COLUMNS, ("---", "---", *["---:"] * 4)]
+    for name in methods:
+        for options in choices(name):
+            rows.append(row(name, options, [one for one in reports if one.job.method == name and one.job.options == options]))
+    Console(soft_wrap=True, highlight=False, markup=False).print("\n".join(f"| {' | '.join(cells)} |" for cells in rows))
+
+
+def choices(method: str) -> list[dict[str, Any]]:
+    """Options of one method that are tried: the defaults first, then each with one of them changed.
+
+    >>> choices("distilbert")
+    [{}, {'head': 'regression'}]
+    """
+    if method not in VARIED and method not in TOGETHER:
+        known = ", ".join(name for name in METHODS if name in VARIED or name in TOGETHER)
+        raise typer.BadParameter(f"{method!r} has no options to compare: expected all or some of {known}")
+    alone = [
+        {name: value}
+        for name, values in VARIED.get(method, {}).items()
+        for value in values
+        if value != method_class(method).__init__.__kwdefaults__[name]
+    ]
+    return [*([{}] if alone else []), *alone, *TOGETHER.get(method, ())]
+
+
+def row(method: str, options: Mapping[str, Any], reports: list[FitReport]) -> tuple[str, ...]:
+    """Cells of one line; after a plus-minus the standard deviation over the seeds."""
+
+    def spread(values: list[float]) -> str:
+        deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+        return f"{statistics.fmean(values):.1f}{deviation}"
+
+    scores = [list(report.scores.values()) for report in reports]
+    text = ", ".join(f"`{name}={value}`" for name, value in options.items()) or "defaults"
+    return (
+        f"`{method}`",
+        text,
+        spread([first["overshoot"] for first, *_ in scores]),
+        spread([statistics.fmean(one["overshoot"] for one in fractions) for fractions in scores]),
+        spread([100 * first["coverage"] for first, *_ in scores]),
+        spread([first["rmse"] for first, *_ in scores]),
+    )
+
+
+if __name__ == "__main__":
+    app()
