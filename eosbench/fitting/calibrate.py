@@ -86,8 +86,8 @@ def scores_of(
 ) -> dict[str, dict[str, float]]:
     """Fraction -> what a predictor is worth on calibration documents: `rmse` of the prediction itself, and of the bound (not
     rounded to powers of two) coverage, overshoot, shortfall and saved, calibrated on one half of the documents and measured on
-    the other, both ways. The halves are drawn, since neighbours may be of a kind, as families in turn are. These four are left out
-    where half of the documents are too few for alpha."""
+    the other, both ways. The halves are drawn, since families take turns. These four are left out where half of the documents are
+    too few for alpha."""
     length_N = np.array([example.length for example in examples])
     half_N = np.random.default_rng(0).permutation(len(examples)) < len(examples) // 2
     enough = len(examples) // 2 >= fewest_scores(alpha)
