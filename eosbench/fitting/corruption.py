@@ -21,69 +21,96 @@ Legend: B rows, T tokens of prompt and window.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import islice
 from typing import Any
 
 import torch
 
-from eosbench.instruct import NOT_EXACT, Instruction, stream
+from eosbench.instruct import NOT_EXACT, stream
 
-SHARES = {  # of a family's documents that are trained on; 1 where nothing is said
+SHARES = {  # of a family among the rows; 1 where nothing is said
     **dict.fromkeys(NOT_EXACT, 1 / 3),  # whose words no training can predict
-    **dict.fromkeys(("rows", "spell", "sums", "count"), 2),  # learnt last
+    **dict.fromkeys(("copy", "reverse"), 1 / 2),  # learnt first
+    **dict.fromkeys(("yes_no", "rows", "sums"), 3),  # learnt last
 }
-_SORTED_AT_ONCE = 4_096  # rows among which those of like length are looked for
+SHORTEST_LIMIT = 24  # tokens: a table of one record, one sum with its answer
+_SORTED_AT_ONCE = 2_048  # rows among which those of like length are looked for
 
 
 @dataclass(frozen=True)
 class Row:
-    """One tokenized document: prompt ids (special tokens included) and response ids."""
+    """One tokenized document: its family, prompt ids (special tokens included) and response ids."""
 
+    family: str
     prompt: list[int]
     response: list[int]
 
 
 def tokenize_train_split(tokenizer: Any, size: int) -> list[Row]:
-    """The first `size` documents of the train split, those of each family thinned or repeated as SHARES says."""
-    by_family: dict[str, list[Instruction]] = defaultdict(list)
-    for document in islice(stream("train"), size):
-        by_family[document.family].append(document)
-    documents = [d for family, drawn in by_family.items() for d in _share(drawn, SHARES.get(family, 1))]
+    """The first `size` documents of the train split."""
+    documents = list(islice(stream("train"), size))
     prompts = tokenizer([document.prompt for document in documents])["input_ids"]
     responses = tokenizer([document.response for document in documents], add_special_tokens=False)["input_ids"]
-    return [Row(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
-
-
-def _share(documents: list[Instruction], share: float) -> list[Instruction]:
-    """The first part of the documents, or all of them more than once."""
-    return list(islice(cycle(documents), int(share * len(documents))))
+    return [Row(d.family, prompt, response) for d, prompt, response in zip(documents, prompts, responses, strict=True)]
 
 
 def batches(
-    rows: Sequence[Row], *, tokens: int, canvas: int, eos_id: int, rng: torch.Generator
+    rows: Sequence[Row],
+    *,
+    tokens: int,
+    canvas: int,
+    eos_id: int,
+    rng: torch.Generator,
+    progress: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless batches of (input ids [B, T], prompt lengths [B]) of about `tokens` = B * T; EOS fills each row up to T."""
+    """Endless batches of (input ids [B, T], prompt lengths [B]) of about `tokens` = B * T; EOS fills each row up to T.
+
+    `progress` says which share of the training is done: see `longest_answer`.
+    """
+    families: dict[str, list[Row]] = defaultdict(list)
+    for one in sorted(rows, key=lambda one: len(one.response)):
+        families[one.family].append(one)
+    share_F = torch.tensor([SHARES.get(name, 1.0) for name in families])
     while True:
-        order = torch.randperm(len(rows), generator=rng).tolist()
-        for start in range(0, len(order), _SORTED_AT_ONCE):
-            chunk = [rows[index] for index in order[start : start + _SORTED_AT_ONCE]]
-            lengths = [len(r.prompt) + len(r.response) + _padding(rng, len(r.response), canvas) for r in chunk]
-            by_length = sorted(range(len(chunk)), key=lengths.__getitem__)
-            groups: list[list[int]] = [[]]
-            for index in by_length:
-                if groups[-1] and (len(groups[-1]) + 1) * lengths[index] > tokens:
-                    groups.append([])
-                groups[-1].append(index)
-            for group in torch.randperm(len(groups), generator=rng).tolist():
-                members = groups[group]
-                ids_BT = torch.full((len(members), lengths[members[-1]]), eos_id)
-                for row, index in enumerate(members):
-                    ids = chunk[index].prompt + chunk[index].response
-                    ids_BT[row, : len(ids)] = torch.tensor(ids)
-                yield ids_BT, torch.tensor([len(chunk[index].prompt) for index in members])
+        longest = longest_answer(progress(), canvas)
+        chunk = []
+        for family in torch.multinomial(share_F, _SORTED_AT_ONCE, replacement=True, generator=rng).tolist():
+            family_rows = list(families.values())[family]
+            allowed = bisect_right(family_rows, longest, key=lambda one: len(one.response))
+            any_length, place = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
+            chunk.append(family_rows[int(place * (len(family_rows) if any_length < 0.25 else max(1, allowed)))])
+        lengths = [len(r.prompt) + len(r.response) + _padding(rng, len(r.response), canvas) for r in chunk]
+        groups: list[list[int]] = [[]]
+        for index in sorted(range(len(chunk)), key=lengths.__getitem__):
+            if groups[-1] and (len(groups[-1]) + 1) * lengths[index] > tokens:
+                groups.append([])
+            groups[-1].append(index)
+        for group in torch.randperm(len(groups), generator=rng).tolist():
+            members = groups[group]
+            ids_BT = torch.full((len(members), lengths[members[-1]]), eos_id)
+            for row, index in enumerate(members):
+                ids = chunk[index].prompt + chunk[index].response
+                ids_BT[row, : len(ids)] = torch.tensor(ids)
+            yield ids_BT, torch.tensor([len(chunk[index].prompt) for index in members])
+
+
+def longest_answer(progress: float, canvas: int) -> int:
+    """The curriculum: tokens that an answer has at most, for three quarters of the rows, when this share of the training is done.
+
+    From a single record or one sum, for a tenth of the training, to the whole canvas after six tenths. Trained on all lengths
+    from the start, 11,500 steps long, this model never found out that names are copied.
+
+    Example:
+        >>> [longest_answer(progress, 256) for progress in (0.0, 0.1, 0.35, 0.6, 1.0)]
+        [24, 24, 78, 256, 256]
+    """
+    grown = min(1.0, max(0.0, 2 * progress - 0.2))
+    return int(SHORTEST_LIMIT * math.pow(canvas / SHORTEST_LIMIT, grown))
 
 
 def draw_masks(ids_BT: torch.Tensor, prompt_B: torch.Tensor, *, block_length: int, rng: torch.Generator) -> torch.Tensor:
@@ -105,10 +132,22 @@ def draw_masks(ids_BT: torch.Tensor, prompt_B: torch.Tensor, *, block_length: in
     return masked_BT
 
 
+def loss_weights(ids_BT: torch.Tensor, masked_BT: torch.Tensor, *, eos_id: int) -> torch.Tensor:
+    """What each masked position counts in the loss, [B, T] float32; zero elsewhere.
+
+    The mean over all masked positions would be one over the padding and the longest answers: a one-word answer would have no say.
+    So EOS behind the first counts a tenth, and a row whose positions weigh w together is divided by the square root of w.
+    """
+    eos_BT = ids_BT == eos_id
+    behind_BT = eos_BT & eos_BT.roll(1, dims=1)
+    weight_BT = masked_BT * torch.where(behind_BT, 0.1, 1.0)
+    return weight_BT / weight_BT.sum(dim=1, keepdim=True).clamp_min(0.1).sqrt()
+
+
 def _padding(rng: torch.Generator, length: int, canvas: int) -> int:
     """How many EOS follow the answer: none, a few, or anything up to the canvas."""
     kind, share = torch.rand(2, generator=rng).tolist()
-    if kind < 0.35:
+    if kind < 0.3:
         return 0
-    most = 8 if kind < 0.88 else canvas
+    most = 8 if kind < 0.7 else canvas
     return int(share * (min(most, max(canvas - length, 0)) + 1))

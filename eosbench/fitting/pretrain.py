@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from eosbench.fitting.corruption import batches, draw_masks, tokenize_train_split
+from eosbench.fitting.corruption import batches, draw_masks, loss_weights, tokenize_train_split
+from eosbench.fitting.warm_start import warm_start
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class PretrainConfig:
     documents: int = 300_000
     canvas: int = 256
     block_length: int = 32
-    matrix_learning_rate: float = 4e-3
-    learning_rate: float = 2e-3
+    matrix_learning_rate: float = 3e-3
+    learning_rate: float = 1.5e-3
     warmup: int = 100
-    decay_share: float = 0.6
+    decay_share: float = 0.7
     width: int = 192
     layers: int = 5
     heads: int = 4
@@ -67,30 +68,14 @@ def new_model(config: PretrainConfig, vocab_size: int) -> LlamaForCausalLM:
     return model
 
 
-def warm_start(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, teacher: Any) -> None:
-    """Takes over the blocks of a trained backbone of the same shape; its vocabulary may differ.
-
-    Tokens that both vocabularies have keep their rows of the embedding and of the output layer; a new token starts as the mean of
-    the rows of the pieces that the teacher's own tokenizer cuts it into.
-    """
-    known = teacher.tokenizer.get_vocab()
-    with torch.no_grad():
-        for index in range(len(tokenizer)):
-            token = str(tokenizer.convert_ids_to_tokens(index))
-            text = tokenizer.convert_tokens_to_string([token])
-            ids = [known[token]] if token in known else teacher.tokenizer(text, add_special_tokens=False)["input_ids"]
-            model.model.embed_tokens.weight[index] = teacher.model.embed_tokens.weight[ids].mean(dim=0)
-            model.lm_head.weight[index] = teacher.output.weight[ids].mean(dim=0)
-    blocks = {name: tensor for name, tensor in teacher.model.state_dict().items() if not name.startswith("embed_tokens")}
-    model.model.load_state_dict(blocks, strict=False)
-
-
-def denoising_loss(model: LlamaForCausalLM, ids_BT: torch.Tensor, masked_BT: torch.Tensor, mask_id: int) -> torch.Tensor:
-    """Mean cross-entropy at the masked positions; only they are unembedded."""
+def denoising_loss(model: LlamaForCausalLM, ids_BT: torch.Tensor, weight_BT: torch.Tensor, mask_id: int) -> torch.Tensor:
+    """Mean cross-entropy at the masked positions, those of a weight above zero, weighted so; only they are unembedded."""
+    masked_BT = weight_BT > 0
     noisy_BT = ids_BT.masked_fill(masked_BT, mask_id)
     hidden_BTD = model.model(input_ids=noisy_BT, is_causal=False).last_hidden_state
     logits_NV = model.lm_head(hidden_BTD[masked_BT]).float()
-    return functional.cross_entropy(logits_NV, ids_BT[masked_BT])
+    losses_N = functional.cross_entropy(logits_NV, ids_BT[masked_BT], reduction="none")
+    return (losses_N * weight_BT[masked_BT]).sum() / weight_BT.sum()
 
 
 def optimizers(model: LlamaForCausalLM, config: PretrainConfig) -> list[torch.optim.Optimizer]:
@@ -151,8 +136,11 @@ def pretrain(
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(stepper, lambda step: learning_rate_share(step, config)) for stepper in steppers
     ]
-    feed = batches(rows, tokens=config.tokens_per_batch, canvas=config.canvas, eos_id=tokenizer.eos_token_id, rng=rng)
-    running, started = 0.0, time.monotonic()
+    running, started, step = 0.0, time.monotonic(), 0
+    feed = batches(
+        rows, tokens=config.tokens_per_batch, canvas=config.canvas, eos_id=tokenizer.eos_token_id, rng=rng,
+        progress=lambda: step / config.steps,
+    )  # fmt: skip
     for path in filter(None, (log_path, snapshot)):
         path.parent.mkdir(parents=True, exist_ok=True)
     with Progress() as progress, log_path.open("w" if start is None else "a", encoding="utf-8") as log:
@@ -160,8 +148,9 @@ def pretrain(
         for step in range(1, config.steps + 1):
             ids_BT, prompt_B = next(feed)
             masked_BT = draw_masks(ids_BT, prompt_B, block_length=config.block_length, rng=rng)
+            weight_BT = loss_weights(ids_BT, masked_BT, eos_id=tokenizer.eos_token_id)
             with torch.autocast(device, dtype=torch.bfloat16, enabled=config.bfloat16):
-                loss = denoising_loss(model, ids_BT.to(device), masked_BT.to(device), tokenizer.mask_token_id)
+                loss = denoising_loss(model, ids_BT.to(device), weight_BT.to(device), tokenizer.mask_token_id)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for stepper, schedule in zip(steppers, schedules, strict=True):

@@ -13,7 +13,11 @@ from safetensors.torch import load_file
 
 from eosbench import embedded
 from eosbench.fitting.pretrain import PretrainConfig, new_model, optimizers, pretrain
+from eosbench.fitting.warm_start import warm_start
+from eosbench.wordlists import NAMES
+from model_adapters import load_backbone
 from model_adapters.checkpoint import open_checkpoint
+from tests.golden_files import GOLDEN
 
 TINY = dataclasses.replace(
     PretrainConfig(), steps=40, tokens_per_batch=512, documents=300, width=32, layers=1, heads=2, mlp_width=64, warmup=5,
@@ -56,3 +60,14 @@ def test_every_weight_has_one_optimizer() -> None:
     assert sorted(owned) == sorted(id(p) for p in model.parameters())
     muon = {p.shape for group in optimizers(model, TINY)[0].param_groups for p in group["params"]}
     assert (50, 32) not in muon  # neither embedding nor output layer
+
+
+def test_no_two_names_start_alike(tokenizer: object) -> None:
+    """The teacher knows none of them: as means of their letters they were the same, and a model never told them apart."""
+    config = dataclasses.replace(TINY, width=192, heads=4, layers=5, mlp_width=576)
+    model = new_model(config, len(tokenizer))  # type: ignore[arg-type]
+    warm_start(model, tokenizer, load_backbone(GOLDEN / "llada-trained"))  # type: ignore[arg-type]
+    for matrix in (model.model.embed_tokens.weight, model.lm_head.weight):
+        ids = [tokenizer(f" {name}", add_special_tokens=False)["input_ids"][0] for name in NAMES]  # type: ignore[operator]
+        similar_NN = torch.corrcoef(matrix[ids].detach()) - torch.eye(len(ids))
+        assert similar_NN.max() < 0.9
