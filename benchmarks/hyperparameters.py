@@ -29,19 +29,20 @@ VARIED: dict[str, dict[str, tuple[Any, ...]]] = {
     "concat_regression": {"hidden": (32, 64, 128), "grid": (8, 16, 32), "project": (8, 16, 32)},
     "average_regression": {"hidden": (32, 64, 128, 256), "pooling": ("both", "canvas", "prompt")},
     "classification": {
-        "hidden": (32, 64, 128), "tau": (0.3, 0.5, 0.7, 0.9), "positive_weight": (0.5, 1.0, 2.0), "positions": (32, 64, 128),
+        "hidden": (32, 64, 128), "tau": (0.5, 0.7, 0.8, 0.9), "positive_weight": (0.5, 1.0, 2.0), "positions": (32, 64, 128),
     },
     "distilbert": {"head": ("classes", "regression")},
-    "smartcrop": {"tau": (0.5, 0.8, 0.95, 0.99)},
+    "smartcrop": {"tau": (0.8, 0.95, 0.99, 0.999)},
 }  # fmt: skip
 TOGETHER: dict[str, tuple[dict[str, Any], ...]] = {
     "logit": (
         {"variant": "top1"},
         *({"variant": "quantile", "q": q} for q in (0.25, 0.5, 0.75)),
-        *({"variant": "threshold", "tau": tau} for tau in (0.1, 0.5, 0.9)),
+        *({"variant": "threshold", "tau": tau} for tau in (0.5, 0.9, 0.97)),
     ),
     **dict.fromkeys(
-        ("concat_regression", "average_regression"), tuple({"loss": "pinball", "quantile": level} for level in (0.5, 0.9, 0.95))
+        ("concat_regression", "average_regression"),
+        tuple({"loss": "pinball", "quantile": level} for level in (0.5, 0.8, 0.9, 0.95)),
     ),
 }  # options that mean nothing alone
 COLUMNS = ("method", "options", "overshoot u=0", "overshoot, mean over u", "coverage u=0", "rmse u=0")
@@ -87,7 +88,7 @@ def choices(method: str) -> list[dict[str, Any]]:
     """Options of one method that are tried: the defaults first, then each with one of them changed.
 
     >>> choices("distilbert")
-    [{}, {'head': 'regression'}]
+    [{}, {'head': 'classes'}]
     """
     if method not in VARIED and method not in TOGETHER:
         known = ", ".join(name for name in METHODS if name in VARIED or name in TOGETHER)

@@ -48,7 +48,7 @@ class AverageRegression:
         hidden: int = 64,
         pooling: str = "both",
         loss: str = "smooth_l1",
-        quantile: float = 0.95,
+        quantile: float = 0.9,
     ) -> None:
         if pooling not in POOLING:
             raise ConfigurationError(f"pooling {pooling!r}: expected one of {', '.join(POOLING)}")

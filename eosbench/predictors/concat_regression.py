@@ -72,7 +72,7 @@ class ConcatRegression:
         project: int = 16,
         hidden: int = 64,
         loss: str = "smooth_l1",
-        quantile: float = 0.95,
+        quantile: float = 0.9,
     ) -> None:
         if grid < 1:
             raise ConfigurationError(f"grid={grid!r}: expected at least 1 position")

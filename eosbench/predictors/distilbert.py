@@ -83,7 +83,7 @@ class DistilBert:
         *,
         backbone: Backbone,
         canvas: int,
-        head: str = "classes",
+        head: str = "regression",
         encoder: str = "scratch",
         encoder_config: Mapping[str, Any] | None = None,
         files: Mapping[str, str] | None = None,

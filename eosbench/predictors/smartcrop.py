@@ -4,7 +4,7 @@ Rossi et al., Diffusion Language Models Are Natively Length-Aware, arXiv 2603.06
 independent, p_i = P(EOS) at masked canvas position i of step zero says that no EOS has come up to i with probability
 (1 - p_0) ... (1 - p_i). The canvas is cropped at the first i where the complement of that product exceeds tau.
 
-We know the rule from descriptions of the paper and not its published tau: 0.95 is ours. As for every method, what follows is
+We know the rule from descriptions of the paper and not its published tau: 0.99 is ours. As for every method, what follows is
 `bounds.py`: `rounding=none` without a fitted folder is the bare crop. Revealed tokens stand before the EOS, so the product runs
 over the masked positions after the last of them. Where it never exceeds tau, the length is the whole canvas.
 """
@@ -36,7 +36,7 @@ class SmartCrop:
     needs: ClassVar[frozenset[Need]] = frozenset({"eos"})
     fitting: ClassVar[Fitting] = "calibration"
 
-    def __init__(self, *, tau: float = 0.95) -> None:
+    def __init__(self, *, tau: float = 0.99) -> None:
         self.tau = check_share("tau", tau)
         self.options: dict[str, Any] = {"tau": self.tau}
 

@@ -51,7 +51,7 @@ def test_what_is_revealed_stands_before_the_eos() -> None:
 
 def test_rows_and_padding_do_not_mix() -> None:
     backbone = backbone_of(0.1, 0.5, 0.5, 0.9, 0.9)
-    predictor = build("smartcrop", backbone=backbone, canvas=5)
+    predictor = build("smartcrop", backbone=backbone, canvas=5, options={"tau": 0.95})
     prompts = [Prompt("", (9,), (MASK,) * length) for length in (5, 2, 4)]
     predictions = predictor.predict(step_zero(backbone, prompts, {"eos"}))
     assert [prediction.length for prediction in predictions] == [3, 2, 3]
@@ -62,6 +62,6 @@ def test_rows_and_padding_do_not_mix() -> None:
 
 def test_it_needs_no_folder() -> None:
     fitted = load_predictor("smartcrop", backbone=backbone_of(0.5), canvas=1)
-    assert fitted.calibration is None and fitted.predictor.options == {"tau": 0.95}
+    assert fitted.calibration is None and fitted.predictor.options == {"tau": 0.99}
     with pytest.raises(ConfigurationError, match=r"tau=1\.5: expected a number from 0 to 1"):
         load_predictor("smartcrop", backbone=backbone_of(0.5), canvas=1, options={"tau": 1.5})
