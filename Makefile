@@ -5,6 +5,11 @@ PYTHON ?= python3
 WORKERS ?= 2
 LIMIT ?= 40
 SNAPSHOT := build/embedded-snapshot.safetensors
+DATA ?= instruct
+CANVAS_instruct := 256
+TASK_instruct := eos_upper_bound
+CANVAS_gsm8k := 512
+TASK_gsm8k := eos_upper_bound_gsm8k
 METHODS ?= logit concat_regression average_regression classification distilbert
 
 BIN := .venv/bin
@@ -13,7 +18,7 @@ INSTALLED := .venv/installed
 # The tests run in WORKERS processes of one thread each, which is faster than one process whose small tensors are spread over all cores.
 PYTEST := env OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help venv demo test slow check bench embedded-model clean
+.PHONY: help venv demo test slow check bench embedded-model measured clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -53,6 +58,17 @@ embedded-model: venv  ## trains the embedded model and fits its predictors again
 	$(BIN)/python -m eosbench.embedded.make model
 	$(BIN)/python -m eosbench.embedded.make model --start $(SNAPSHOT) --steps 4000 --decay-share 1.0 --seed 1
 	$(BIN)/python -m eosbench.embedded.make predictors
+
+FIT = $(BIN)/eosbench fit --data $(DATA):train --limit 4000 --calibration $(DATA):calibration --calibration_limit 1000 --canvas $(CANVAS_$(DATA))
+SWEEP = $(BIN)/eosbench sweep --model_args max_gen_toks=$(CANVAS_$(DATA)) --tasks $(TASK_$(DATA)) --batch_size 16
+measured: venv  ## results/$(DATA), three seeds of every method: DATA=instruct, or DATA=gsm8k, whose rows come from the hub
+	$(FIT) --method all --seed 0,1,2 --output build/heads/$(DATA)
+	$(FIT) --method logit --option variant=threshold --option tau=0.9 --output build/heads/$(DATA)/threshold/logit
+	for seed in 0 1 2; do \
+		$(SWEEP) --methods all --predictors build/heads/$(DATA)/seed-$$seed --output_path build/measured/$(DATA)/seed-$$seed || exit 1; \
+	done
+	$(SWEEP) --methods logit --predictors build/heads/$(DATA)/threshold --output_path build/measured/$(DATA)/threshold
+	$(BIN)/python -m benchmarks.publish build/measured/$(DATA) results/$(DATA)
 
 clean:  ## what the targets above left behind, but not .venv
 	rm -rf build dist results/demo reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
