@@ -46,7 +46,7 @@ class Classification:
     level = 0.5
 
     def __init__(
-        self, *, width: int, hidden: int = 64, tau: float = 0.8, positions: int = 64, positive_weight: float = 1.0
+        self, *, width: int, hidden: int = 64, tau: float = 0.9, positions: int = 64, positive_weight: float = 1.0
     ) -> None:
         if positions < 1:
             raise ConfigurationError(f"positions={positions!r}: expected at least 1")
