@@ -8,11 +8,13 @@ SNAPSHOT := build/embedded-snapshot.safetensors
 DATA ?= instruct
 CANVAS_instruct := 256
 TRAIN_instruct := 4000
-DOCUMENTS_instruct := 1000
+CALIBRATION_instruct := 1000
+TEST_instruct := 1000
 TASK_instruct := eos_upper_bound
 CANVAS_gsm8k := 512
 TRAIN_gsm8k := 1000
-DOCUMENTS_gsm8k := 600
+CALIBRATION_gsm8k := 600
+TEST_gsm8k := 300
 TASK_gsm8k := eos_upper_bound_gsm8k
 METHODS ?= logit concat_regression average_regression classification distilbert
 
@@ -63,8 +65,8 @@ embedded-model: venv  ## trains the embedded model and fits its predictors again
 	$(BIN)/python -m eosbench.embedded.make model --start $(SNAPSHOT) --steps 4000 --decay-share 1.0 --seed 1
 	$(BIN)/python -m eosbench.embedded.make predictors
 
-FIT = $(BIN)/eosbench fit --data $(DATA):train --limit $(TRAIN_$(DATA)) --calibration $(DATA):calibration --calibration_limit $(DOCUMENTS_$(DATA)) --canvas $(CANVAS_$(DATA))
-SWEEP = $(BIN)/eosbench sweep --model_args max_gen_toks=$(CANVAS_$(DATA)) --tasks $(TASK_$(DATA)) --limit $(DOCUMENTS_$(DATA)) --batch_size 16
+FIT = $(BIN)/eosbench fit --data $(DATA):train --limit $(TRAIN_$(DATA)) --calibration $(DATA):calibration --calibration_limit $(CALIBRATION_$(DATA)) --canvas $(CANVAS_$(DATA))
+SWEEP = $(BIN)/eosbench sweep --model_args max_gen_toks=$(CANVAS_$(DATA)) --tasks $(TASK_$(DATA)) --limit $(TEST_$(DATA)) --batch_size 16
 measured: venv  ## results/$(DATA), three seeds of every method: DATA=instruct, or DATA=gsm8k, whose rows come from the hub
 	$(FIT) --method all --seed 0,1,2 --output build/heads/$(DATA)
 	$(FIT) --method logit --option variant=threshold --option tau=0.9 --output build/heads/$(DATA)/threshold/logit
