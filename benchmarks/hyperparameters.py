@@ -29,7 +29,8 @@ VARIED: dict[str, dict[str, tuple[Any, ...]]] = {
     "concat_regression": {"hidden": (32, 64, 128), "grid": (8, 16, 32), "project": (8, 16, 32)},
     "average_regression": {"hidden": (32, 64, 128, 256), "pooling": ("both", "canvas", "prompt")},
     "classification": {
-        "hidden": (32, 64, 128), "tau": (0.5, 0.7, 0.8, 0.9, 0.95), "positive_weight": (0.5, 1.0, 2.0), "positions": (32, 64, 128),
+        "hidden": (32, 64, 128), "positions": (32, 64, 128),
+        "tau": (0.5, 0.7, 0.8, 0.9, 0.95), "positive_weight": (0.5, 1.0, 2.0),
     },
     "distilbert": {"head": ("classes", "regression")},
     "smartcrop": {"tau": (0.8, 0.95, 0.99, 0.999)},
