@@ -29,6 +29,7 @@ class BackboneSpec:
         width: D.
         logits_shifted: True where the raw row i scores token i + 1 (Dream, DiffuGPT).
         layers, block_parameters: number of transformer blocks and of weights in their matrices, for estimating FLOPs.
+        last_parameters: those of them that run only where a pass is read (`read` of `Backbone.hidden`).
         fingerprint: short hash of config and weights: what predictors and caches are bound to.
         name: the path or hub id it was loaded from.
     """
@@ -45,6 +46,7 @@ class BackboneSpec:
     name: str = ""
     layers: int = 0
     block_parameters: int = 0
+    last_parameters: int = 0
 
 
 class Backbone(Protocol):
@@ -57,8 +59,16 @@ class Backbone(Protocol):
     @property
     def dtype(self) -> torch.dtype: ...
 
-    def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """[B, T] ids -> [B, T, D]: last hidden state after the final norm, raw rows. attention_mask [B, T]: 1 = token."""
+    def hidden(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, *, read: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """[B, T] ids -> [B, T, D]: last hidden state after the final norm, raw rows.
+
+        Args:
+            input_ids: [B, T].
+            attention_mask: [B, T], 1 = token.
+            read: [B, T] bool, the raw rows that the caller reads; what the others hold is left to the backbone. None: all.
+        """
         ...
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -77,3 +87,34 @@ def scoring_rows(hidden_BTD: torch.Tensor, logits_shifted: bool) -> torch.Tensor
     import torch
 
     return torch.cat([hidden_BTD[:, :1], hidden_BTD[:, :-1]], dim=1)
+
+
+def states_of(
+    backbone: Backbone, input_ids: torch.Tensor, attention_mask: torch.Tensor, where_BT: torch.Tensor, **kept: Any
+) -> torch.Tensor:
+    """[N, D]: the hidden states that score the tokens at the N chosen positions, row after row, and no others.
+
+    Args:
+        backbone: the model.
+        input_ids, attention_mask: as for `Backbone.hidden`, and with a cache (eosbench/kv_cache.py) `kept`.
+        where_BT: the chosen positions.
+    """
+    shifted = backbone.spec.logits_shifted
+    hidden_BTD = backbone.hidden(input_ids, attention_mask, read=raw_rows(where_BT, shifted), **kept)
+    return scoring_rows(hidden_BTD, shifted)[where_BT]
+
+
+def raw_rows(where_BT: torch.Tensor, logits_shifted: bool) -> torch.Tensor:
+    """Which raw rows score the chosen tokens: `scoring_rows` the other way round.
+
+    Example:
+        >>> import torch
+        >>> raw_rows(torch.tensor([[False, False, True, True]]), logits_shifted=True).tolist()
+        [[False, True, True, False]]
+    """
+    if not logits_shifted:
+        return where_BT
+    read_BT = where_BT.roll(-1, dims=1)
+    read_BT[:, -1] = False
+    read_BT[:, 0] |= where_BT[:, 0]
+    return read_BT

@@ -2,7 +2,8 @@
 
 FLOPs are estimated, two for each multiply and add:
 
-- 2 * block_parameters per token-position, the matrices inside the transformer blocks;
+- 2 * block_parameters per token-position, the matrices inside the transformer blocks, less 2 * last_parameters of the last
+  block at positions that nobody reads;
 - 4 * layers * width * T per token-position, attention's two products with T positions in the row;
 - 2 * width * vocabulary per position that the output layer scores.
 
@@ -50,13 +51,30 @@ class Cost:
         return total
 
 
-def estimated_flops(spec: BackboneSpec, token_positions: int, forward_passes: int, scored_positions: float) -> float:
-    """FLOPs of `forward_passes` passes over `token_positions` positions in all, of which `scored_positions` were unembedded."""
+def estimated_flops(
+    spec: BackboneSpec,
+    token_positions: int,
+    forward_passes: int,
+    scored_positions: float,
+    *,
+    read_positions: float | None = None,
+) -> float:
+    """FLOPs of some passes.
+
+    Args:
+        spec: of the backbone that ran them.
+        token_positions: over all passes together.
+        forward_passes: how many.
+        scored_positions: those that went through the output layer.
+        read_positions: those whose hidden state was asked for (`read` of `Backbone.hidden`); None: all.
+    """
     if not forward_passes:
         return 0.0
+    unread = 0.0 if read_positions is None else token_positions - read_positions
     row_length = token_positions / forward_passes
     per_position = 2 * spec.block_parameters + 4 * spec.layers * spec.width * row_length
-    return per_position * token_positions + 2 * spec.width * spec.vocab_size * scored_positions
+    inside = per_position * token_positions - 2 * spec.last_parameters * unread
+    return inside + 2 * spec.width * spec.vocab_size * scored_positions
 
 
 class Ledger:

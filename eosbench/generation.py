@@ -126,6 +126,7 @@ def _row(backbone: Backbone, job: Job, index: int) -> Row:
 def row_cost(row: Row) -> Cost:
     """What a row of a batch has cost, its passes alone."""
     rows = row.passes * (2 if row.config.cfg_scale else 1)
-    flops = estimated_flops(row.spec, row.token_positions, rows, row.scored_positions)
+    scored = row.scored_positions
+    flops = estimated_flops(row.spec, row.token_positions, rows, scored, read_positions=scored)
     window, seconds = row.config.gen_length, row.seconds
     return Cost(window, row.passes, row.token_positions, flops, seconds, model_seconds=row.model_seconds)

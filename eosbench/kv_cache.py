@@ -15,27 +15,14 @@ Legend: R rows still denoised, T columns (prompt + canvas), L columns of the blo
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
 
-from eosbench.backbone import Backbone, scoring_rows
+from eosbench.backbone import Backbone, states_of
 from eosbench.errors import ConfigurationError
 
 CACHES = ("prefix", "dual")
-
-
-class CachingBackbone(Backbone, Protocol):
-    """A Backbone whose `hidden` can read and extend a transformers cache."""
-
-    def hidden(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        *,
-        position_ids: torch.Tensor | None = None,
-        past: Any = None,
-    ) -> torch.Tensor: ...
 
 
 def positions(attention_mask: torch.Tensor) -> torch.Tensor:
@@ -52,7 +39,7 @@ class BlockPasses:
     """The passes over one block: call it once per pass with what all columns hold at that moment.
 
     Args:
-        backbone: the model.
+        backbone: the model; for a cache its `hidden` takes `position_ids` [B, T] and `past`, a transformers Cache, as well.
         start, end: columns between which the block of every row lies.
         cache: None, "prefix" or "dual".
     """
@@ -60,7 +47,6 @@ class BlockPasses:
     def __init__(self, backbone: Backbone, start: int, end: int, cache: str | None = None) -> None:
         self.backbone = backbone
         self.start, self.end, self.cache = start, end, cache
-        self.shifted = backbone.spec.logits_shifted
         self.past: Any = None
 
     def __call__(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,13 +62,12 @@ class BlockPasses:
         """
         first, stop = 0, ids_RT.shape[1]
         if self.cache is None:
-            hidden_RTD = self.backbone.hidden(ids_RT, mask_RT)
+            hidden_ND = states_of(self.backbone, ids_RT, mask_RT, where_RT)
         elif self.past is None:
-            hidden_RTD = self._fill(ids_RT, mask_RT)
+            hidden_ND = self._fill(ids_RT, mask_RT, where_RT)
         else:
             first, stop = self._columns(stop)
-            hidden_RTD = self._run(ids_RT, mask_RT, first, stop)
-        hidden_ND = scoring_rows(hidden_RTD, self.shifted)[where_RT[:, first:stop]]
+            hidden_ND = self._run(ids_RT, mask_RT, where_RT, first, stop)
         return hidden_ND, mask_RT[:, first:stop].sum(dim=1)
 
     def keep_rows(self, rows: torch.Tensor) -> None:
@@ -91,15 +76,15 @@ class BlockPasses:
             self.past.batch_select_indices(rows)
 
     def _columns(self, length: int) -> tuple[int, int]:
-        first = max(self.start - 1, 0) if self.shifted else self.start  # a shifted family scores a token one column earlier
+        first = max(self.start - 1, 0) if self.backbone.spec.logits_shifted else self.start  # a shifted family scores a token one column earlier
         return first, length if self.cache == "prefix" else self.end
 
-    def _fill(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor) -> torch.Tensor:
+    def _fill(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor) -> torch.Tensor:
         from transformers import DynamicCache
 
         self.past = DynamicCache()
         try:
-            hidden_RTD = cast(CachingBackbone, self.backbone).hidden(ids_RT, mask_RT, past=self.past)
+            hidden_ND = states_of(self.backbone, ids_RT, mask_RT, where_RT, past=self.past)
         except TypeError as error:
             raise ConfigurationError(f"cache={self.cache!r}: family {self.backbone.spec.family!r} keeps no cache") from error
         first, stop = self._columns(ids_RT.shape[1])
@@ -107,12 +92,17 @@ class BlockPasses:
             layer.keys, layer.values = (
                 torch.cat([kv[:, :, :first], kv[:, :, stop:]], dim=2) for kv in (layer.keys, layer.values)
             )
-        return hidden_RTD
+        return hidden_ND
 
-    def _run(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, first: int, stop: int) -> torch.Tensor:
+    def _run(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor, first: int, stop: int) -> torch.Tensor:
         mask_RK = torch.cat([mask_RT[:, :first], mask_RT[:, stop:], mask_RT[:, first:stop]], dim=1)
-        hidden_RLD = cast(CachingBackbone, self.backbone).hidden(
-            ids_RT[:, first:stop], mask_RK, position_ids=positions(mask_RT)[:, first:stop], past=self.past
+        hidden_ND = states_of(
+            self.backbone,
+            ids_RT[:, first:stop],
+            mask_RK,
+            where_RT[:, first:stop],
+            position_ids=positions(mask_RT)[:, first:stop],
+            past=self.past,
         )
         self.past.crop(first - stop)  # what this pass appended goes again
-        return hidden_RLD
+        return hidden_ND

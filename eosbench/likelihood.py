@@ -20,7 +20,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 import torch
 
-from eosbench.backbone import Backbone, scoring_rows
+from eosbench.backbone import Backbone, states_of
 from eosbench.errors import ConfigurationError
 from eosbench.mask_estimate import estimate
 from eosbench.mask_patterns import Pattern, Plan
@@ -170,10 +170,7 @@ class _Copies:
         if self.cfg_scale:
             versions.append(without_prompt(ids_BT, torch.tensor([length for _, length, _ in copies]), spec.mask_id))
         mask_BT, where_BT = mask_BT.to(device), where_BT.to(device)
-        return [
-            scoring_rows(self.backbone.hidden(version_BT.to(device), mask_BT), spec.logits_shifted)[where_BT]
-            for version_BT in versions
-        ]
+        return [states_of(self.backbone, version_BT.to(device), mask_BT, where_BT) for version_BT in versions]
 
     def _read(
         self, copies: list[_Copy], hidden: list[torch.Tensor], reads: list[tuple[int, _Key]], chooses: list[bool]

@@ -17,6 +17,7 @@ from eosbench.errors import CheckpointError, ConfigurationError
 from model_adapters.blueprint import Blueprint
 from model_adapters.checkpoint import Checkpoint
 from model_adapters.full_canvas import FullCanvasBackbone, fingerprint
+from model_adapters.last_block import blocks, chosen_weights, matrix_weights
 from model_adapters.placement import Placement
 
 # Settings that change what is computed and are no weights; a family has some of them.
@@ -64,7 +65,6 @@ def assemble(
     settings = {name: getattr(config, name) for name in ESSENTIALS if getattr(config, name, None) is not None}
     settings |= {"family": family, "mask_id": mask_id}
     settings |= {"logits_shifted": True} if plan.logits_shifted else {}
-    blocks = max((m for m in body.modules() if isinstance(m, torch.nn.ModuleList)), key=_size)
     spec = BackboneSpec(
         family=family,
         mask_id=mask_id,
@@ -76,8 +76,9 @@ def assemble(
         logits_shifted=plan.logits_shifted,
         fingerprint=fingerprint(settings, weights),
         name=checkpoint.name,
-        layers=len(blocks),
-        block_parameters=_size(blocks),
+        layers=len(blocks(body)),
+        block_parameters=matrix_weights(blocks(body)),
+        last_parameters=chosen_weights(body),
     )
     return FullCanvasBackbone(
         body,
@@ -131,7 +132,3 @@ def _compute_buffers(model: PreTrainedModel, device_of: Any) -> None:
     left = [name for name, tensor in [*model.named_parameters(), *model.named_buffers()] if tensor.is_meta]
     if left:
         raise CheckpointError(f"nothing fills in {', '.join(left[:8])}: this version of transformers is not supported")
-
-
-def _size(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.ndim == 2)

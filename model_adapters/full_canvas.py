@@ -18,10 +18,11 @@ from transformers import Cache, PreTrainedModel
 from eosbench.backbone import BackboneSpec, scoring_rows
 from eosbench.errors import ConfigurationError
 from eosbench.kv_cache import positions
+from model_adapters.last_block import LastBlock
 
 
 class FullCanvasBackbone:
-    """A `Backbone` that can also keep keys and values from one pass to the next (`CachingBackbone` in eosbench/kv_cache.py)."""
+    """A `Backbone` that can also keep keys and values from one pass to the next (eosbench/kv_cache.py)."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class FullCanvasBackbone:
     ) -> None:
         see_everything(model)
         self.model = model
+        self.last_block = LastBlock(model)
         torch.nn.Module.eval(model)
         self.output = output
         torch.nn.Module.eval(output)
@@ -56,6 +58,7 @@ class FullCanvasBackbone:
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         *,
+        read: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         past: Cache | None = None,
     ) -> torch.Tensor:
@@ -64,6 +67,7 @@ class FullCanvasBackbone:
         Args:
             input_ids: [B, T], on any device.
             attention_mask: [B, K + T], 1 = token; padding may stand anywhere, and a row gives the same answer with or without it.
+            read: [B, T] bool, the rows that somebody reads: the others are left unfinished by the last block. None: all.
             position_ids: [B, T]; by default each row counts its own tokens from 0.
             past: keys and values of K earlier tokens; this pass's are appended to it.
 
@@ -77,12 +81,13 @@ class FullCanvasBackbone:
             position_ids = positions(mask)[:, -input_ids.shape[1] :]
         if position_ids is None and self.first_position:
             position_ids = torch.arange(input_ids.shape[1])[None].expand_as(input_ids)
-        output = self.model(
-            input_ids=input_ids.to(self.device),
-            attention_mask=mask,
-            position_ids=None if position_ids is None else position_ids.to(self.device) + self.first_position,
-            **({"past_key_values": past, "use_cache": past is not None} if self.keeps_cache else {}),
-        )
+        with self.last_block.at(read):
+            output = self.model(
+                input_ids=input_ids.to(self.device),
+                attention_mask=mask,
+                position_ids=None if position_ids is None else position_ids.to(self.device) + self.first_position,
+                **({"past_key_values": past, "use_cache": past is not None} if self.keeps_cache else {}),
+            )
         hidden_BTD: torch.Tensor = output.last_hidden_state.to(self.device)  # where device_map put the last layer elsewhere
         return hidden_BTD
 

@@ -77,4 +77,5 @@ class Scores:
         versions = 2 if self.arguments.cfg_scale else 1
         positions = versions * passes * (len(context) + len(target))
         scored = versions * likelihood.scored_positions
-        return Cost(0, passes, positions, estimated_flops(self.backbone.spec, positions, versions * passes, scored))
+        flops = estimated_flops(self.backbone.spec, positions, versions * passes, scored, read_positions=scored)
+        return Cost(0, passes, positions, flops)

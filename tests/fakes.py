@@ -104,7 +104,9 @@ class ScriptedBackbone:
     device = torch.device("cpu")
     dtype = torch.float32
 
-    def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    def hidden(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, *, read: torch.Tensor | None = None
+    ) -> torch.Tensor:
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         self.passes.append((input_ids.clone(), mask_BT.clone()))
         hidden_BTD = torch.full((*input_ids.shape, self.spec.width), GARBAGE)
@@ -128,10 +130,12 @@ class SmallMemory(ScriptedBackbone):
     most = 2
     error: Exception = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
-    def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    def hidden(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, *, read: torch.Tensor | None = None
+    ) -> torch.Tensor:
         if len(input_ids) > self.most:
             raise self.error
-        return super().hidden(input_ids, attention_mask)
+        return super().hidden(input_ids, attention_mask, read=read)
 
 
 def table(tokens: Sequence[int], confidences: Sequence[float], vocab_size: int) -> torch.Tensor:

@@ -27,7 +27,7 @@ from itertools import groupby
 
 import torch
 
-from eosbench.backbone import Backbone, scoring_rows
+from eosbench.backbone import Backbone, raw_rows, scoring_rows
 from eosbench.costs import Cost, estimated_flops
 from eosbench.decode_config import DecodeConfig, require
 from eosbench.generation import Answer, Job, answer_of
@@ -162,7 +162,7 @@ class _Underway:
 
     def go_on(self, seen: Seen) -> None:
         """Takes what a pass said, asks for more of it, and pays for the pass."""
-        positions, self.scored = len(self), len(self.look.positions_N)
+        positions, canvas, self.scored = len(self), len(self.look.canvas_C), len(self.look.positions_N)
         try:
             self.look = self._steps.send(seen)
         except StopIteration as finished:
@@ -170,7 +170,9 @@ class _Underway:
         rows = 2 if self.settings.cfg_scale else 1
         self.cost.forward_passes += 1
         self.cost.token_positions += rows * positions
-        self.cost.flops += estimated_flops(self.spec, rows * positions, rows, rows * self.scored)
+        self.cost.flops += estimated_flops(
+            self.spec, rows * positions, rows, rows * self.scored, read_positions=rows * canvas
+        )
 
     def answer(self) -> Answer:
         self.cost.window = len(self.look.canvas_C)
@@ -182,11 +184,13 @@ def _pass(backbone: Backbone, rows: Sequence[_Underway]) -> list[Seen]:
     """One forward pass of all rows, and what it says to each."""
     spec, settings, device = backbone.spec, rows[0].settings, backbone.device
     ids_RT, mask_RT = left_pad([torch.cat([row.prompt_P, row.look.canvas_C]) for row in rows], spec.pad_id)
+    canvas_R = torch.tensor([len(row.look.canvas_C) for row in rows])
+    is_canvas_RT = torch.arange(ids_RT.shape[1]) >= ids_RT.shape[1] - canvas_R[:, None]
     if settings.cfg_scale:
-        canvas_R = torch.tensor([len(row.look.canvas_C) for row in rows])
         ids_RT = torch.cat([ids_RT, without_prompt(ids_RT, canvas_R, spec.mask_id)])
-        mask_RT = torch.cat([mask_RT, mask_RT])
-    hidden_RTD = scoring_rows(backbone.hidden(ids_RT.to(device), mask_RT.to(device)), spec.logits_shifted)
+        mask_RT, is_canvas_RT = torch.cat([mask_RT, mask_RT]), torch.cat([is_canvas_RT, is_canvas_RT])
+    read_RT = raw_rows(is_canvas_RT, spec.logits_shifted)
+    hidden_RTD = scoring_rows(backbone.hidden(ids_RT.to(device), mask_RT.to(device), read=read_RT), spec.logits_shifted)
     hidden = hidden_RTD.chunk(2) if settings.cfg_scale else (hidden_RTD,)
 
     def select(place: int, positions_N: torch.Tensor) -> list[torch.Tensor]:

@@ -1,0 +1,87 @@
+"""The last transformer block, made to work at chosen positions alone where it works position by position.
+
+No token of a pass reads what stands behind the last block's attention at another token. So its output projection and its
+feed-forward network, three quarters of the block's matrix products in LLaMA, are needed only where somebody looks. Forward hooks
+take the chosen positions out before these parts and put the results back behind them; other positions keep their residual.
+
+Legend: B rows, T tokens, N chosen positions, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+# First and last submodule of each part that works position by position: in LLaMA and Qwen, GPT-2, ModernBERT, BERT and RoBERTa.
+PARTS = (
+    ("self_attn.o_proj", "self_attn.o_proj"),
+    ("attn.c_proj", "attn.c_proj"),
+    ("attn.Wo", "attn.Wo"),
+    ("mlp", "mlp"),
+    ("attention.output.dense", "attention.output.dense"),
+    ("intermediate", "output.dense"),
+)
+
+
+class LastBlock:
+    """Hooks on the last of a model's blocks; one that has none of the known parts computes everything, as before.
+
+    Args:
+        model: a base model of transformers.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._index_N: torch.Tensor | None = None
+        self._shape: tuple[int, ...] = ()
+        for first, last in _parts(model):
+            first.register_forward_pre_hook(self._take)
+            last.register_forward_hook(self._put_back)
+
+    @contextmanager
+    def at(self, where_BT: torch.Tensor | None) -> Iterator[None]:
+        """Within it a pass over [B, T] ids is right at `where_BT` alone; None: everywhere."""
+        if where_BT is not None:
+            self._index_N, self._shape = where_BT.flatten().nonzero()[:, 0], tuple(where_BT.shape)
+        try:
+            yield
+        finally:
+            self._index_N = None
+
+    def _take(self, _module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
+        """[B, T, D] -> [N, D]."""
+        if self._index_N is None:
+            return None
+        states_BTD, *others = inputs
+        return states_BTD.flatten(0, 1).index_select(0, self._index_N.to(states_BTD.device)), *others
+
+    def _put_back(self, _module: torch.nn.Module, _inputs: Any, states_ND: torch.Tensor) -> torch.Tensor | None:
+        """[N, D] -> [B, T, D], 0 elsewhere."""
+        if self._index_N is None:
+            return None
+        states_BTD = states_ND.new_zeros(*self._shape, states_ND.shape[-1])
+        states_BTD.flatten(0, 1).index_copy_(0, self._index_N.to(states_ND.device), states_ND)
+        return states_BTD
+
+
+def blocks(model: torch.nn.Module) -> torch.nn.ModuleList:
+    """A model's transformer blocks: the largest list of modules in it."""
+    return max((module for module in model.modules() if isinstance(module, torch.nn.ModuleList)), key=matrix_weights)
+
+
+def matrix_weights(*modules: torch.nn.Module) -> int:
+    """How many weights stand in matrices, without norms and biases."""
+    matrices = {id(weight): weight for module in modules for weight in module.parameters() if weight.ndim == 2}
+    return sum(weight.numel() for weight in matrices.values())
+
+
+def chosen_weights(model: torch.nn.Module) -> int:
+    """How many of a model's weights in matrices run at the chosen positions alone."""
+    return matrix_weights(*(module for part in _parts(model) for module in part))
+
+
+def _parts(model: torch.nn.Module) -> list[tuple[torch.nn.Module, torch.nn.Module]]:
+    modules = dict(blocks(model)[-1].named_modules())
+    return [(modules[first], modules[last]) for first, last in PARTS if first in modules and last in modules]
