@@ -76,7 +76,8 @@ class BlockPasses:
             self.past.batch_select_indices(rows)
 
     def _columns(self, length: int) -> tuple[int, int]:
-        first = max(self.start - 1, 0) if self.backbone.spec.logits_shifted else self.start  # a shifted family scores a token one column earlier
+        shifted = self.backbone.spec.logits_shifted  # a token is then scored one column earlier
+        first = max(self.start - 1, 0) if shifted else self.start
         return first, length if self.cache == "prefix" else self.end
 
     def _fill(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A batch that does not fit into memory is halved, not the end of a run that took all night.
+"""Memory: a batch that does not fit is halved, not the end of a run that took all night; what a pass frees the next one takes.
 
     rows = BatchSize(16)
     while waiting:
@@ -12,7 +12,9 @@ No batch size changes an answer, so that halving it changes nothing but the time
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 _SIGNS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
@@ -68,3 +71,15 @@ class BatchSize:
 def is_out_of_memory(error: BaseException) -> bool:
     """CUDA, cuBLAS and the CPU allocator each say it in words of their own."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in str(error) for sign in _SIGNS)
+
+
+def keep_freed_memory() -> bool:
+    """Lets passes on a CPU reuse each other's memory: whether the C library can be told to (glibc's can).
+
+    By default it gives large blocks back to the kernel as they are freed, which clears every page again for the next pass.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform != "win32" else None
+    if mallopt is None:
+        return False
+    most = 2**31 - 1
+    return bool(mallopt(_M_MMAP_THRESHOLD, most)) and bool(mallopt(_M_TRIM_THRESHOLD, most))

@@ -43,7 +43,7 @@ class RemoteCodeBackbone:
     def hidden(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, *, read: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """[B, T] ids -> [B, T, D]: the input of the output layer, or the logits where there is none (D = V); all rows, whatever `read`."""
+        """[B, T] ids -> [B, T, D]: the input of the output layer, or the logits where there is none (D = V); all of them."""
         mask = None if attention_mask is None else attention_mask.to(self.device)
         found, logits_BTV = run(self.model, input_ids.to(self.device), mask, self.head)
         return logits_BTV if found is None else found

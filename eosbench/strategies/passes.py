@@ -170,9 +170,7 @@ class _Underway:
         rows = 2 if self.settings.cfg_scale else 1
         self.cost.forward_passes += 1
         self.cost.token_positions += rows * positions
-        self.cost.flops += estimated_flops(
-            self.spec, rows * positions, rows, rows * self.scored, read_positions=rows * canvas
-        )
+        self.cost.flops += estimated_flops(self.spec, rows * positions, rows, rows * self.scored, read_positions=rows * canvas)
 
     def answer(self) -> Answer:
         self.cost.window = len(self.look.canvas_C)
