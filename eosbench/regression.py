@@ -147,6 +147,9 @@ def _compare_task(name: str, task: str, expected: dict[str, Any], run: Run) -> l
     if found.documents != expected["documents"]:
         message = f"{found.documents} documents, the baseline has {expected['documents']}: run with the same --limit"
         return [Comparison(name, task, "", UNCOMPARABLE, message)]
+    if None not in (shots := expected.get("shots"), found.shots) and shots != found.shots:
+        message = f"{found.shots} examples in the prompt, the baseline has {shots}: run with the same --num_fewshot"
+        return [Comparison(name, task, "", UNCOMPARABLE, message)]
     by_document = {metric: limits for metric, limits in expected["metrics"].items() if "paired" in limits}
     lines = [
         _compare_metric(name, task, metric, limits, found)
@@ -219,13 +222,14 @@ def _entry(run: Run, task: TaskResult, known: dict[str, Any] | None, paired: boo
             if paired and known is None and task.samples is not None:
                 kept = {"better": limits["better"], "paired": LEVEL}
             metrics[metric] = {"value": None if math.isnan(value) else value, **kept}
+    asked: dict[str, Any] = {"documents": task.documents, **({"shots": task.shots} if task.shots is not None else {})}
     by_document = [metric for metric, limits in metrics.items() if "paired" in limits]
     if not by_document:
-        return {"documents": task.documents, "metrics": metrics}
+        return {**asked, "metrics": metrics}
     frame, reason = logged_documents(run, task)
     if frame is None:
         raise ResultsError(f"{run.name}, {task.task}: a paired test needs every document's value, but {reason}")
-    return {"documents": task.documents, "metrics": metrics, "values": kept_values(frame, by_document)}
+    return {**asked, "metrics": metrics, "values": kept_values(frame, by_document)}
 
 
 def _text(baseline: dict[str, Any]) -> str:

@@ -57,6 +57,8 @@ def test_each_term_by_hand() -> None:
     assert (spec.layers, spec.width, spec.vocab_size) == (2, D, V)
     assert estimated_flops(spec, T, 1, 0) == blocks + attention
     assert estimated_flops(spec, T, 1, 1) == blocks + attention + output
+    unread = 2 * (D * D + 3 * D * M) * (T - 1)  # output projection and feed-forward network of the last layer
+    assert estimated_flops(spec, T, 1, 1, read_positions=1) == blocks + attention + output - unread
     assert estimated_flops(spec, 0, 0, 0) == 0
 
 

@@ -82,6 +82,7 @@ def test_direction_and_tolerance(baseline: Path, metric: str, value: float, stat
         (lambda data: data["runs"][0].update(fingerprint="f" * 16, method="logit"), "no run of method 'logit' in the results"),
         (lambda data: data["runs"][0]["tasks"].update(gone={"documents": 4, "metrics": {}}), "the task is missing"),
         (lambda data: data["runs"][0]["tasks"][BOUND].update(documents=1000), "4 documents, the baseline has 1000"),
+        (lambda data: data["runs"][0]["tasks"]["gsm8k"].update(shots="8"), "5 examples in the prompt, the baseline has 8"),
         (lambda data: metrics(data).update(saved=metrics(data)["coverage"]), "the metric is missing"),
         (lambda data: data.update(runs=[]), "names no metric"),
     ],
