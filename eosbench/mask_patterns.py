@@ -6,7 +6,7 @@ https://arxiv.org/abs/2502.09992, section 2.3 and appendix A.2):
     E over l uniform in 1..L, S uniform among the sets of l positions, of  f(S) = (L / l) * sum over i in S of log p(x_i | rest)
 
 Short targets are exact: all 2^L - 1 sets are enumerated where that is at most `mc_num` passes. Longer ones are estimated from
-fewer than `mc_num` sets, a third at 49 tokens, which are chosen so that they do the work of more:
+at most half of `mc_num` sets, which are chosen so that they do the work of more:
 
 - S = everything is computed once, since l = L has no other set.
 - Sizes l of the other sets are drawn systematically, in proportion to l^-1/5: f is noisier the fewer tokens stand for all.
@@ -27,7 +27,7 @@ import numpy as np
 
 Pattern = tuple[int, ...]  # masked positions of the target, ascending
 
-SHARE, MOST = 1 / 22, 1 / 2  # of `mc_num`, what a sample takes: times the root of L, as errors grow faster than costs
+SHARE, MOST = 1 / 26, 1 / 2  # of `mc_num`, what a sample takes: times the root of L, as errors grow faster than costs
 FEWEST = 16  # passes of a sample where `mc_num` allows them: halves of fewer are too small to learn from
 SIZES_FALL = 1 / 5
 
@@ -54,7 +54,7 @@ class Plan:
             >>> Plan.of(2, 128, np.random.default_rng(0)).patterns
             ((0,), (1,), (0, 1))
             >>> len(Plan.of(49, 128, np.random.default_rng(0)).patterns)
-            41
+            35
         """
         everything = tuple(range(length))
         if 2**length - 1 <= max(mc_num, 3):

@@ -69,7 +69,7 @@ class Row:
         self.start = self.end = self.prompt_length
         self._blocks = config.blocks()
         self._schedule: list[int] = []
-        self._step = 0
+        self._step = self._left = 0  # passes over the open block so far, masked positions in it
         self._settled = self.prompt_length  # no masked position before this column
         self._next_block()
 
@@ -102,21 +102,23 @@ class Row:
     def fill(self, columns_n: torch.Tensor, tokens_n: torch.Tensor) -> None:
         """Ends a pass: these tokens stay in these columns. Goes on to the next block, or is done."""
         self.ids[columns_n] = tokens_n
+        self._left -= len(columns_n)
         self.passes += 1
         self._step += 1
         if self.config.stop_at_eos and self._ended():
             self.done = True
         # The published dual-cache loop looks for what is left only after its second pass: run and counted alike.
-        elif not (self.config.cache == "dual" and self.config.threshold and self._step == 1) and not len(self.open()):
+        elif not (self.config.cache == "dual" and self.config.threshold and self._step == 1) and not self._left:
             self._next_block()
 
     def _next_block(self) -> None:
         """Opens the next block that has a masked position."""
         for start, end, steps in self._blocks:
             self.start, self.end = self.prompt_length + start, self.prompt_length + end
-            if masked := len(self.open()):
-                pace = -(-steps * masked // (end - start))  # a block that is partly filled already takes a part of its steps
-                self._schedule = SCHEDULES[self.config.schedule](torch.tensor([masked]), pace)[0].tolist()
+            self._left = len(self.open())
+            if self._left:
+                pace = -(-steps * self._left // (end - start))  # a block that is partly filled already takes a part of its steps
+                self._schedule = SCHEDULES[self.config.schedule](torch.tensor([self._left]), pace)[0].tolist()
                 self._step = 0
                 self.done = self.config.stop_at_eos and (self._ended() or self._stopped())
                 return

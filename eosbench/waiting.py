@@ -31,8 +31,10 @@ class WaitingRows:
 
     def take(self, rows: Sequence[Row]) -> Row | None:
         """The longest row that may join these, None where none may; with no rows, the longest of the kind that came first."""
-        kind = _kind(rows[0]) if rows else next(iter(self._queues), None)
-        queue = self._queues.get(kind, []) if kind is not None else []
+        if not self._queues:
+            return None
+        kind = _kind(rows[0]) if rows else next(iter(self._queues))
+        queue = self._queues.get(kind, [])
         longest, tokens = max(map(len, rows), default=0), sum(map(len, rows))
 
         def fits(row: Row) -> bool:
@@ -41,7 +43,7 @@ class WaitingRows:
 
         # Rows beyond the longest fit up to a length; of the others the longest leaves the least padding.
         place = bisect_left(queue, True, key=lambda row: len(row) > longest and not fits(row)) - 1
-        if kind is None or place < 0 or not fits(queue[place]):
+        if place < 0 or not fits(queue[place]):
             return None
         row = queue.pop(place)
         if not queue:

@@ -40,14 +40,11 @@ class FullCanvasBackbone:
         torch.nn.Module.eval(model)
         self.output = output
         torch.nn.Module.eval(output)
+        self.device = next(output.parameters()).device
         self.spec = spec
         self.tokenizer = tokenizer
         self.keeps_cache = keeps_cache
         self.first_position = first_position
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.output.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
