@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import math
 import statistics
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -15,23 +17,64 @@ from benchmarks.reference import log_likelihood
 from eosbench.backbone import Backbone
 from eosbench.likelihood import Likelihood, log_likelihoods
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "mc"  # rows are no part of the repository
+logger = logging.getLogger(__name__)
+
 BATCH, BATCHES = 32, 4  # 128 masks
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
+@dataclass(frozen=True)
+class Questions:
+    """Rows of the Hugging Face hub, of the split that lm-eval's task of this name asks."""
+
+    name: str
+    path: str
+    config: str
+    split: str
+
+    def first(self, count: int) -> list[tuple[str, list[str]]]:
+        """(question, choices) of the first rows.
+
+        Raises:
+            OSError, ValueError, RuntimeError: what `datasets` raises where neither the hub nor its cache has them.
+        """
+        import datasets
+
+        return [self._asked(row) for row in datasets.load_dataset(self.path, self.config, split=self.split).take(count)]
+
+    def _asked(self, row: Mapping[str, Any]) -> tuple[str, list[str]]:
+        if self.name == "piqa":
+            return row["goal"], [row["sol1"], row["sol2"]]
+        return row["question"], row["choices"]["text"]
+
+
+ASKED = (
+    Questions("arc_easy", "allenai/ai2_arc", "ARC-Easy", "test"),
+    Questions("piqa", "baber/piqa", "default", "validation"),
+)
+
+
 def public_rows(setup: Setup) -> list[Row]:
     """Twenty other documents of each set in every round, so that five rounds see a hundred."""
-    return [_task(setup, name) for name in ("arc_easy", "piqa") if (DATA / f"{name}.jsonl").is_file()]
+    per_round, rows = 1 if setup.quick else 20, []
+    for questions in ASKED:
+        try:
+            asked = questions.first(setup.runs * per_round)
+        except (OSError, ValueError, RuntimeError) as error:
+            logger.warning(
+                "choices: left out %s, whose rows come from the hub or the cache in HF_HOME: %s", questions.name, error
+            )
+            continue
+        rows.append(_task(setup, questions.name, asked, per_round))
+    return rows
 
 
-def _task(setup: Setup, name: str) -> Row:
-    backbone, per_round = trained_model(setup.pretrained), 1 if setup.quick else 20
-    lines = (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+def _task(setup: Setup, name: str, asked: Sequence[tuple[str, list[str]]], per_round: int) -> Row:
+    backbone = trained_model(setup.pretrained)
     ratios, theirs, ours = [], list[float](), list[float]()
-    for start in range(0, setup.runs * per_round, per_round):
-        pairs = [pair for line in lines[start : start + per_round] for pair in _pairs(backbone, json.loads(line))]
+    for start in range(0, len(asked), per_round):
+        pairs = [pair for question, choices in asked[start : start + per_round] for pair in _pairs(backbone, question, choices)]
         slow, errors = timed(_reference, backbone, pairs, start)
         fast, found = timed(_ours, backbone, pairs)
         ratios.append(slow / fast)
@@ -40,7 +83,7 @@ def _task(setup: Setup, name: str) -> Row:
         setup.advance()
     means = [math.sqrt(statistics.fmean(error**2 for error in errors)) for errors in (theirs, ours)]
     exact = sum(error == 0 for error in ours) / len(ours)
-    about = f"{name}, {setup.runs * per_round} documents, {len(ours)} requests"
+    about = f"{name}, {len(asked)} documents, {len(ours)} requests"
     found_text = f"standard error {means[0]:.2f} and {means[1]:.2f} nats; {100 * exact:.0f} % exact"
     return Row("choices", "128 random masks", "log_likelihoods", about, tuple(ratios), found_text)
 
@@ -58,12 +101,10 @@ def _ours(backbone: Backbone, pairs: list[Pair]) -> list[Likelihood]:
     return log_likelihoods(backbone, pairs, BATCH * BATCHES)
 
 
-def _pairs(backbone: Backbone, row: dict[str, object]) -> list[Pair]:
+def _pairs(backbone: Backbone, question: str, choices: Sequence[str]) -> list[Pair]:
     """The question, and each of its choices as lm-eval would cut it."""
-    context = f"{str(row['query']).rstrip()}\nAnswer:"
+    context = f"Question: {question.rstrip()}\nAnswer:"
     prompt = backbone.tokenizer(context)["input_ids"]
     length = len(backbone.tokenizer(context, add_special_tokens=False)["input_ids"])
-    choices = row["choices"]
-    assert isinstance(choices, list)
     whole = (backbone.tokenizer(f"{context} {choice}", add_special_tokens=False)["input_ids"] for choice in choices)
     return [(torch.tensor(prompt), torch.tensor(ids[length:])) for ids in whole]

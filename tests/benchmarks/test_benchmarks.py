@@ -53,12 +53,20 @@ def test_likelihood_of_single_tokens_is_exact_on_both_sides() -> None:
     assert single.median > 1
 
 
+@pytest.mark.usefixtures("public_rows")
 def test_public_rows_are_exact_or_estimated() -> None:
     rows = run("choices", QUICK)
-    if not rows:
-        pytest.skip("the public rows do not lie beside the repository (../shared/data/mc)")
     assert [row.shapes.split(",")[0] for row in rows] == ["arc_easy", "piqa"]
     assert all("standard error" in row.found and row.median > 0 for row in rows)
+
+
+def test_public_rows_that_cannot_be_had_are_left_out(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def unreachable(*_arguments: object, **_options: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("datasets.load_dataset", unreachable)
+    assert run("choices", QUICK) == []
+    assert caplog.text.count("left out") == 2 and "HF_HOME: no network" in caplog.text
 
 
 def test_the_rival_and_the_overhead() -> None:
