@@ -10,7 +10,7 @@ at most half of `mc_num` sets, which are chosen so that they do the work of more
 
 - S = everything is computed once, since l = L has no other set.
 - Sizes l of the other sets are drawn systematically, in proportion to l^-1/5: f is noisier the fewer tokens stand for all.
-- Sets are dealt like cards: no token is masked again in a small set, or left out again of a large one, before all others were.
+- Sets are laid out so that tokens take turns at every size, and pairs of tokens as well (eosbench/mask_design.py).
 - This is done twice, independently: each half corrects the other (eosbench/mask_estimate.py), and their difference is the error.
 
 No step looks at which token is which, so every set is uniform among those of its size, which is what unbiased estimates need.
@@ -25,9 +25,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eosbench.mask_design import spread
+
 Pattern = tuple[int, ...]  # masked positions of the target, ascending
 
-SHARE, MOST = 1 / 26, 1 / 2  # of `mc_num`, what a sample takes: times the root of L, as errors grow faster than costs
+SHARE, MOST = 1 / 28, 1 / 2  # of `mc_num`, what a sample takes: times the root of L, as errors grow faster than costs
 FEWEST = 16  # passes of a sample where `mc_num` allows them: halves of fewer are too small to learn from
 SIZES_FALL = 1 / 5
 
@@ -54,7 +56,7 @@ class Plan:
             >>> Plan.of(2, 128, np.random.default_rng(0)).patterns
             ((0,), (1,), (0, 1))
             >>> len(Plan.of(49, 128, np.random.default_rng(0)).patterns)
-            35
+            32
         """
         everything = tuple(range(length))
         if 2**length - 1 <= max(mc_num, 3):
@@ -77,32 +79,13 @@ def size_probabilities(length: int) -> np.ndarray:
 
 
 def _half(length: int, count: int, generator: np.random.Generator) -> tuple[Pattern, ...]:
-    """`count` sets of 1..L - 1 tokens, the small ones dealt by what they mask, the large ones by what they leave."""
+    """`count` sets of 1..L - 1 tokens, laid out by eosbench/mask_design.py and dealt out to the tokens at random."""
+    share_L = size_probabilities(length)
     at = (np.arange(count) + generator.random()) / count
-    sizes = 1 + np.searchsorted(np.cumsum(size_probabilities(length))[:-1], at, side="right")
-    masked, known = _Deck(length, generator), _Deck(length, generator)
-    small = [masked.deal(int(size)) for size in sizes if 2 * size <= length]
-    large = [set(range(length)) - known.deal(int(length - size)) for size in sizes[::-1] if 2 * size > length]
-    return tuple(tuple(sorted(pattern)) for pattern in [*small, *large])
-
-
-class _Deck:
-    """Positions 0..L - 1 in random order, shuffled again as often as they run out."""
-
-    def __init__(self, length: int, generator: np.random.Generator) -> None:
-        self.length, self.generator = length, generator
-        self.left: list[int] = []
-
-    def deal(self, count: int) -> set[int]:
-        """`count` different positions; none comes again before all others have."""
-        hand, self.left = self.left[:count], self.left[count:]
-        if len(hand) < count:
-            shuffled = self.generator.permutation(self.length).tolist()
-            fresh = [position for position in shuffled if position not in hand]
-            missing = count - len(hand)
-            self.left = self.generator.permutation(fresh[missing:] + hand).tolist()
-            hand = hand + fresh[:missing]
-        return set(hand)
+    sizes = 1 + np.searchsorted(np.cumsum(share_L)[:-1], at, side="right")
+    weights = 1 / (sizes * share_L[sizes - 1])  # of a set's sum of log-probabilities in the estimate
+    masked_SL = spread(length, tuple(sizes.tolist()), tuple(weights.tolist()))[:, generator.permutation(length)]
+    return tuple(tuple(np.flatnonzero(row).tolist()) for row in masked_SL)
 
 
 def _subset(positions: Pattern, bits: int) -> Pattern:

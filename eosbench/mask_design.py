@@ -1,0 +1,50 @@
+"""Sets of masked tokens spread over positions, sizes and pairs, so that a small sample does the work of a larger one.
+
+What a pass says of a token differs from what was guessed (eosbench/mask_estimate.py) by something of the token's own, which
+drifts with how many others are known, and by what each known token does for it. Were all of these independent random effects,
+sets that count with weights c in a sum would give it the variance
+
+    sum over sets a, b of  c_a c_b (L / 4 * exp(-|l_a - l_b| / (L / 5)) * <a, b> + <a, b>^2)
+
+<a, b> being how many positions both hold, less l_a l_b / L, which is what two sets of their sizes l share on average. Sets are
+chosen to make it small by coordinate exchange (Meyer and Nachtsheim, The Coordinate-Exchange Algorithm for Constructing Exact
+Optimal Experimental Designs, Technometrics 37, 1995): one after the other, each takes the positions that add least to it.
+
+Legend: S sets, L positions.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+ROUNDS = 2  # how often each set is chosen anew
+AT_ONCE = 1 / 8  # of a set's positions, how many are taken before their cost is looked at again
+
+
+@lru_cache(maxsize=1024)
+def spread(length: int, sizes: tuple[int, ...], weights: tuple[float, ...]) -> np.ndarray:
+    """[S, L] bool: sets of these sizes, 1 to L - 1 each. No position is preferred only once they are relabelled at random.
+
+    Example:
+        >>> spread(4, (2, 2), (1.0, 1.0)).sum(axis=0).tolist()  # every position once
+        [1, 1, 1, 1]
+    """
+    size_S, weight_S = np.array(sizes), np.array(weights) / np.mean(weights)
+    # Sets of more than half of the positions are chosen by what they leave.
+    few_S, sign_S = np.minimum(size_S, length - size_S), np.where(2 * size_S <= length, 1.0, -1.0)
+    near_SS = length / 2 * np.exp(-np.abs(size_S[:, None] - size_S) / (length / 5)) * np.outer(sign_S, sign_S)
+    centred_SL = np.zeros((len(sizes), length))  # 0 all over: not chosen yet
+    for row in [*np.argsort(-few_S, kind="stable")] * ROUNDS:
+        centred_SL[row] = 0
+        weighted_SL = weight_S[:, None] * centred_SL
+        cost_L = near_SS[row] @ weighted_SL + (weighted_SL * centred_SL).sum(axis=0)
+        taken_L, step = np.zeros(length, dtype=bool), max(1, int(few_S[row] * AT_ONCE))
+        while left := int(few_S[row] - taken_L.sum()):
+            best = np.argpartition(cost_L, min(step, left) - 1)[: min(step, left)]
+            taken_L[best] = True
+            cost_L = cost_L + 2 * weighted_SL[:, best].sum(axis=1) @ centred_SL
+            cost_L[taken_L] = np.inf
+        centred_SL[row] = taken_L - few_S[row] / length
+    return np.asarray((centred_SL > 0) ^ (sign_S < 0)[:, None])
