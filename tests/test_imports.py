@@ -32,7 +32,7 @@ ROOMS = (
         "eosbench.runs eosbench.run_files",
         "eosbench.unmasking eosbench.dream_rules",
         "eosbench.memory",
-        "eosbench.mask_patterns eosbench.mask_estimate",
+        "eosbench.mask_design eosbench.mask_patterns eosbench.mask_estimate",
         "eosbench.request_arguments",
     ),
     (
