@@ -25,7 +25,12 @@ AT_ONCE = 1 / 8  # of a set's positions, how many are taken before their cost is
 
 @lru_cache(maxsize=1024)
 def spread(length: int, sizes: tuple[int, ...], weights: tuple[float, ...]) -> np.ndarray:
-    """[S, L] bool: sets of these sizes, 1 to L - 1 each. No position is preferred only once they are relabelled at random.
+    """[S, L] bool, read-only. It prefers some positions to others: whoever uses it relabels them at random.
+
+    Args:
+        length: L.
+        sizes: how many positions each set holds, 1 to L - 1.
+        weights: what each set counts with, above 0.
 
     Example:
         >>> spread(4, (2, 2), (1.0, 1.0)).sum(axis=0).tolist()  # every position once
@@ -47,4 +52,6 @@ def spread(length: int, sizes: tuple[int, ...], weights: tuple[float, ...]) -> n
             cost_L = cost_L + 2 * weighted_SL[:, best].sum(axis=1) @ centred_SL
             cost_L[taken_L] = np.inf
         centred_SL[row] = taken_L - few_S[row] / length
-    return np.asarray((centred_SL > 0) ^ (sign_S < 0)[:, None])
+    masked_SL = np.asarray((centred_SL > 0) ^ (sign_S < 0)[:, None])
+    masked_SL.setflags(write=False)
+    return masked_SL
