@@ -10,8 +10,8 @@ from transformers import LlamaConfig, LlamaModel
 
 from eosbench import embedded
 from eosbench.backbone import Backbone, BackboneSpec
-from eosbench.encoding import encode_prompt, encode_response
-from eosbench.instruct import documents
+from eosbench.documents.encoding import encode_prompt, encode_response
+from eosbench.documents.instruct import documents
 from model_adapters import load_backbone
 from model_adapters.full_canvas import FullCanvasBackbone
 

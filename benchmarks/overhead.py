@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.measure import Row, Setup, timed
 from benchmarks.windows import model_for, requests_for
-from eosbench.instruct import documents
+from eosbench.documents.instruct import documents
 
 
 def beside_the_model(setup: Setup) -> list[Row]:

@@ -11,7 +11,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from benchmarks.measure import Row, Setup, timed
-from eosbench.instruct import FAMILIES, Instruction, documents
+from eosbench.documents.instruct import FAMILIES, Instruction, documents
 from model_adapters.varlen_dlm import VarLenDLM
 
 EVERY_PASS = "fixed, every pass"

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from eosbench.backbone import Backbone
 from eosbench.bounds import to_bound
 from eosbench.costs import Cost, Ledger, estimated_flops
-from eosbench.encoding import decode_prompt, encode_response
+from eosbench.documents.encoding import decode_prompt, encode_response
+from eosbench.documents.reveal import partly_masked_canvas
 from eosbench.errors import ConfigurationError
 from eosbench.generation import generate
 from eosbench.lengths import LengthReader, Reading
 from eosbench.own_answers import OwnAnswers, Reference, cache_folder
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
-from eosbench.reveal import partly_masked_canvas
 from model_adapters.arguments import Arguments
 from model_adapters.requests import Request
 from model_adapters.stop_strings import text_before_stop

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from eosbench.encoding import decode_prompt
+from eosbench.documents.encoding import decode_prompt
 
 
 def text_before_stop(tokenizer: Any, tokens: Sequence[int], until: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 lm-eval finds one task a file, so each unmasked fraction of each benchmark has one, of two lines: what is asked (`_gsm8k_yaml`)
 and how much of the answer is shown (`_u25_yaml`). What they say is written by hand; which there are is the table below, with a
-benchmark for every data set of eosbench/datasets.py. A test holds the files against it.
+benchmark for every data set of eosbench/documents/public.py. A test holds the files against it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from posixpath import relpath
 
-from eosbench.datasets import DATA_SETS
+from eosbench.documents.public import DATA_SETS
 
 HERE = Path(__file__).resolve().parent
 FRACTIONS = ("u00", "u25", "u50", "u75")

@@ -22,13 +22,13 @@ OWN_PACKAGES = ("eosbench", "model_adapters", "tasks", "benchmarks", "tests")
 # From the bottom up, a line a height. Rooms of one height do not know each other; modules of one room (a package, or names with a
 # space between them) do.
 ROOMS = (
-    ("eosbench", "eosbench.errors", "eosbench.wordlists", "eosbench.terms", "eosbench.embedded", "eosbench.outcomes"),
+    ("eosbench", "eosbench.errors", "eosbench.documents.wordlists", "eosbench.terms", "eosbench.embedded", "eosbench.outcomes"),
     (
         "eosbench.records",
-        "eosbench.encoding",
-        "eosbench.instruct",
-        "eosbench.datasets",
-        "eosbench.reveal",
+        "eosbench.documents.encoding",
+        "eosbench.documents.instruct",
+        "eosbench.documents.public",
+        "eosbench.documents.reveal",
         "eosbench.runs eosbench.run_files",
         "eosbench.unmasking eosbench.dream_rules",
         "eosbench.memory",

@@ -5,7 +5,7 @@
     python -m eosbench.embedded.make model --start SNAPSHOT --steps 5000 --seed 1   # on from an earlier run
     python -m eosbench.embedded.make predictors                 # for the model that is there
 
-Data, tokenizer, model, predictors and calibration all follow from the generator (eosbench/instruct.py) and the seeds in
+Data, tokenizer, model, predictors and calibration all follow from the generator (eosbench/documents/instruct.py) and the seeds in
 PretrainConfig; nothing is downloaded. The tokenizer is a byte-level BPE over the train split with single digits; `<bos>` opens
 a prompt and `<sep>` closes it, both added by the tokenizer itself, so that plain prompts and the chat template give the same
 ids. The DistilBERT of the embedded predictor is trained from scratch; who has a network names a published encoder instead.
@@ -25,10 +25,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from eosbench import embedded
+from eosbench.documents.instruct import VERSION, stream
 from eosbench.fitting.data import load_examples
 from eosbench.fitting.fit import FitJob, fit_all
 from eosbench.fitting.pretrain import PretrainConfig, pretrain
-from eosbench.instruct import VERSION, stream
 from eosbench.predictors import METHODS, method_class
 from model_adapters import load_backbone
 from model_adapters.export_llada import save_llada
@@ -98,7 +98,7 @@ def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
     train = load_examples("instruct:train", backbone, limit=TRAIN_DOCUMENTS)
     calibration = load_examples("instruct:calibration", backbone)
     jobs = [FitJob(method, folder / method, OPTIONS.get(method, {})) for method in methods]
-    source = f"the embedded benchmark (eosbench/instruct.py), version {VERSION}"
+    source = f"the embedded benchmark (eosbench/documents/instruct.py), version {VERSION}"
     for report in fit_all(jobs, backbone=backbone, train=train, calibration=calibration, canvas=embedded.CANVAS, source=source):
         errors = {fraction: round(score["rmse"], 1) for fraction, score in report.scores.items()}
         logger.info("%s: rmse by unmasked fraction %s", report.job.method, errors)

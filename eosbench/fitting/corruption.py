@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 
-from eosbench.instruct import NOT_EXACT, stream
+from eosbench.documents.instruct import NOT_EXACT, stream
 
 SHARES = {  # of a family among the rows; 1 where nothing is said
     **dict.fromkeys(NOT_EXACT, 1 / 3),  # whose words no training can predict

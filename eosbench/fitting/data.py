@@ -4,8 +4,8 @@ A source is one of
 
 - `answers.jsonl`, `answers.csv`: a column of prompts and one of responses;
 - `owner/name`: a data set of the Hugging Face hub (or a local folder that `datasets.load_dataset` reads), with a split;
-- `gsm8k:train`, `math:calibration`, ...: a data set whose prompts are known (eosbench/datasets.py), cut by use;
-- `instruct:<split>`: the embedded benchmark (eosbench/instruct.py).
+- `gsm8k:train`, `math:calibration`, ...: a data set whose prompts are known (eosbench/documents/public.py), cut by use;
+- `instruct:<split>`: the embedded benchmark (eosbench/documents/instruct.py).
 
 A column may be a template over columns instead of a name: `Question: {question}\\nAnswer:`.
 """
@@ -24,11 +24,11 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from eosbench import datasets as public
 from eosbench.backbone import Backbone
-from eosbench.encoding import decode_prompt, encode_prompt, encode_response, has_chat_template
+from eosbench.documents import public
+from eosbench.documents.encoding import decode_prompt, encode_prompt, encode_response, has_chat_template
+from eosbench.documents.instruct import SPLIT_SIZES, stream
 from eosbench.errors import ConfigurationError
-from eosbench.instruct import SPLIT_SIZES, stream
 
 logger = logging.getLogger(__name__)
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

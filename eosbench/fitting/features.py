@@ -13,12 +13,12 @@ import torch
 from rich.progress import Progress
 
 from eosbench.backbone import Backbone
+from eosbench.documents.reveal import partly_masked_canvas
 from eosbench.fitting.data import Example
 from eosbench.fitting.store import FeatureStore, Sample
 from eosbench.fitting.workers import ALONE, Workers
 from eosbench.predictors.protocol import Kept, LearnedPredictor, Predictor
 from eosbench.records import Prompt
-from eosbench.reveal import partly_masked_canvas
 from eosbench.step_zero import Need, StepZero, step_zero, text_only
 
 FRACTION_SEED = 0

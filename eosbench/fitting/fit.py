@@ -25,6 +25,7 @@ import torch
 
 from eosbench.backbone import Backbone
 from eosbench.calibration import Scale, fewest_scores
+from eosbench.documents.reveal import FRACTIONS
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import calibrate, predicted_lengths, scores_of
 from eosbench.fitting.data import Example, cut_prompts, data_digest, within
@@ -35,7 +36,6 @@ from eosbench.fitting.workers import ALONE, Workers
 from eosbench.predictors import METHODS, build, method_class
 from eosbench.predictors.folder import save_folder
 from eosbench.predictors.protocol import FittedPredictor, LearnedPredictor, LengthsPredictor, Predictor
-from eosbench.reveal import FRACTIONS
 
 logger = logging.getLogger(__name__)
 USUAL_ALPHA = 0.05

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from eosbench import embedded
 from eosbench.calibration import Calibration
-from eosbench.encoding import encode_response
+from eosbench.documents.encoding import encode_response
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.predictors import build, method_class
 from eosbench.predictors.card import model_card

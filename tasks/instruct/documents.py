@@ -6,7 +6,7 @@ from typing import Any
 
 import datasets
 
-from eosbench.instruct import documents
+from eosbench.documents.instruct import documents
 
 
 def instruct_documents(split: str = "test", **_: Any) -> dict[str, datasets.Dataset]:

@@ -12,7 +12,7 @@ from typing import Any
 import datasets
 from lm_eval.api.samplers import ContextSampler, FirstNSampler
 
-from eosbench.datasets import DATA_SETS, documents, published
+from eosbench.documents.public import DATA_SETS, documents, published
 from eosbench.errors import ConfigurationError
 
 Examples = Sequence[dict[str, Any]]

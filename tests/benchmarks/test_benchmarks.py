@@ -14,7 +14,7 @@ from benchmarks import scale, windows
 from benchmarks.__main__ import BENCHMARKS, app, markdown, run
 from benchmarks.measure import Row, Setup
 from benchmarks.windows import answer_in_turn
-from eosbench.instruct import FAMILIES, NOT_EXACT
+from eosbench.documents.instruct import FAMILIES, NOT_EXACT
 from model_adapters.varlen_dlm import VarLenDLM
 from tests.golden_files import GOLDEN
 

@@ -18,8 +18,8 @@ from typer.testing import CliRunner, Result
 
 import eosbench
 from eosbench import cli
+from eosbench.documents.instruct import documents
 from eosbench.errors import ConfigurationError
-from eosbench.instruct import documents
 from eosbench.records import LengthRecord
 from tests.fixtures.make_runs import make_runs
 from tests.golden_files import GOLDEN

@@ -10,7 +10,7 @@ import pytest
 from lm_eval.tasks import TaskManager
 
 import eosbench.plugin
-from eosbench.datasets import DATA_SETS
+from eosbench.documents.public import DATA_SETS
 
 FOLDER = eosbench.plugin.tasks_folder()
 

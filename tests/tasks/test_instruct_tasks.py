@@ -15,8 +15,8 @@ from lm_eval.tasks import TaskManager
 
 import eosbench.plugin
 from eosbench import metrics
+from eosbench.documents.instruct import documents
 from eosbench.errors import ConfigurationError
-from eosbench.instruct import documents
 from eosbench.records import LengthRecord
 from tests.golden_files import GOLDEN
 

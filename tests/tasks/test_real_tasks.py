@@ -17,7 +17,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
 import eosbench.plugin
-from eosbench.datasets import DATA_SETS
+from eosbench.documents.public import DATA_SETS
 from eosbench.errors import ConfigurationError
 from tests.golden_files import GOLDEN
 

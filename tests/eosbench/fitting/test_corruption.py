@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eosbench.documents.instruct import stream
 from eosbench.fitting.corruption import SHARES, Row, batches, draw_masks, longest_answer, loss_weights, tokenize_train_split
-from eosbench.instruct import stream
 
 EOS = 1
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import count, islice
 
-from eosbench import wordlists as words
+from eosbench.documents import wordlists as words
 from eosbench.errors import ConfigurationError
 
 VERSION = 1

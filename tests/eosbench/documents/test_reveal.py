@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eosbench.documents.reveal import FRACTIONS, partly_masked_canvas, revealed_positions
 from eosbench.errors import ConfigurationError
-from eosbench.reveal import FRACTIONS, partly_masked_canvas, revealed_positions
 
 LENGTH, FRACTION, MODE = st.integers(0, 200), st.floats(0, 1), st.sampled_from(["random", "prefix"])
 

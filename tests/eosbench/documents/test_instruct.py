@@ -13,9 +13,9 @@ from itertools import islice
 
 import pytest
 
-from eosbench import instruct
+from eosbench.documents import instruct
+from eosbench.documents.instruct import FAMILIES, NOT_EXACT, OOD_FAMILIES, SPLIT_SIZES, Instruction, digest, documents, stream
 from eosbench.errors import ConfigurationError
-from eosbench.instruct import FAMILIES, NOT_EXACT, OOD_FAMILIES, SPLIT_SIZES, Instruction, digest, documents, stream
 
 # Of VERSION 1, which the embedded model was trained on. A digest that changes asks for a new VERSION, not for a new pin.
 DIGESTS = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from eosbench.datasets import DATA_SETS, DataSet, documents, for_calibration, published
+from eosbench.documents.public import DATA_SETS, DataSet, documents, for_calibration, published
 from eosbench.errors import ConfigurationError
 
 
