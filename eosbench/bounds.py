@@ -17,7 +17,7 @@ import math
 
 from eosbench.calibration import Calibration, fewest_scores
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.metrics import ROUNDING_TOLERANCE
+from eosbench.metrics.rounding import ROUNDING_TOLERANCE
 from eosbench.records import LengthBound, LengthPrediction
 
 ROUNDINGS = ("pow2", "block", "none")

@@ -2,7 +2,7 @@
 
 A tolerance on a mean has to be wide enough for chance; a paired test knows how much chance there is, since both runs answered the
 same documents. For that the baseline keeps each document's value. Right-or-wrong values are compared by McNemar's exact test, all
-others by the paired bootstrap (eosbench/report/statistics.py).
+others by the paired bootstrap (eosbench/metrics/statistics.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eosbench.report.statistics import mcnemar, paired
+from eosbench.metrics.statistics import mcnemar, paired
 from eosbench.results import Run, TaskResult, read_documents
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eosbench.metrics import each_document, of_rounding
+from eosbench.metrics.bound import each_document
+from eosbench.metrics.rounding import of_rounding
 from eosbench.records import LengthRecord
 from eosbench.run_files import Run, Score, TaskResult, UnusableError
 from eosbench.runs import Scan, Skipped, read_runs, scan

@@ -17,10 +17,10 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 
 from eosbench.errors import ConfigurationError
-from eosbench.metrics import per_document
+from eosbench.metrics.bound import per_document
+from eosbench.metrics.terms import Term
 from eosbench.records import LengthRecord
 from eosbench.request_arguments import ONLY_HERE, BoundArguments
-from eosbench.terms import Term
 from model_adapters.plain_errors import report_errors_plainly
 
 

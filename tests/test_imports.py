@@ -22,7 +22,14 @@ OWN_PACKAGES = ("eosbench", "model_adapters", "tasks", "benchmarks", "tests")
 # From the bottom up, a line a height. Rooms of one height do not know each other; modules of one room (a package, or names with a
 # space between them) do.
 ROOMS = (
-    ("eosbench", "eosbench.errors", "eosbench.documents.wordlists", "eosbench.terms", "eosbench.embedded", "eosbench.outcomes"),
+    (
+        "eosbench",
+        "eosbench.errors",
+        "eosbench.documents.wordlists",
+        "eosbench.metrics.terms",
+        "eosbench.embedded",
+        "eosbench.outcomes",
+    ),
     (
         "eosbench.records",
         "eosbench.documents.encoding",
@@ -36,9 +43,9 @@ ROOMS = (
         "eosbench.request_arguments",
     ),
     (
-        "eosbench.metrics eosbench.metric eosbench.rounding_metrics",
-        "eosbench.paper_table",
-        "eosbench.position_metrics",
+        "eosbench.metrics eosbench.metric eosbench.metrics.rounding",
+        "eosbench.metrics.paper_table",
+        "eosbench.metrics.position",
         "eosbench.backbone",
         "eosbench.calibration",
     ),

@@ -16,8 +16,8 @@ import datasets
 import evaluate
 
 from eosbench import metrics
-from eosbench.paper_table import paper_columns
-from eosbench.position_metrics import average_precision, pinball_loss
+from eosbench.metrics.paper_table import paper_columns
+from eosbench.metrics.position import average_precision, pinball_loss
 
 DESCRIPTION = """\
 How good predicted upper bounds on the length of a text are (the position of its end-of-sequence token on the canvas of a

@@ -16,7 +16,7 @@ from eosbench.calibration import Calibration, Scale, calibration_scores, fewest_
 from eosbench.fitting.data import Example
 from eosbench.fitting.features import batches, every_fraction, needs_of
 from eosbench.fitting.workers import ALONE, Workers
-from eosbench.metrics import coverage, overshoot, rmse, saved, shortfall
+from eosbench.metrics.bound import coverage, overshoot, rmse, saved, shortfall
 from eosbench.predictors.protocol import FittedPredictor
 from eosbench.records import LengthPrediction
 

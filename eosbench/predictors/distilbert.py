@@ -20,7 +20,7 @@ from torch.nn import functional
 from transformers import DistilBertConfig, DistilBertModel
 
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.metrics import bucket
+from eosbench.metrics.bound import bucket
 from eosbench.predictors.heads import LogLengthLoss, device_of, lengths, masked_mean
 from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
 from eosbench.records import LengthPrediction

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eosbench.metrics.statistics import bootstrap, percentiles
 from eosbench.report.columns import BOUND_COLUMNS, COST_COLUMNS, FAMILY_COLUMNS, RELATIVE_COLUMNS, SECONDS, Column
 from eosbench.report.curves import staircase_area
-from eosbench.report.statistics import bootstrap, percentiles
 from eosbench.report.tables import Row, Table, in_order
 from eosbench.results import Run, Score, TaskResult
 

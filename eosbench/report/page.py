@@ -14,12 +14,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eosbench.metrics.statistics import RESAMPLES
 from eosbench.report.columns import Column
 from eosbench.report.exports import Tables
 from eosbench.report.figures import Drawing, themed_svg
 from eosbench.report.samples import SEPARATORS, sample_data
 from eosbench.report.seeds import seed_groups
-from eosbench.report.statistics import RESAMPLES
 from eosbench.report.tables import BELOW, Row, Table, places, text
 from eosbench.results import Run, Score, Skipped
 

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eosbench.metrics.statistics import bootstrap, over_seeds, percentiles, wilson
 from eosbench.report.columns import Column
 from eosbench.report.comparison import BOUND_KEYS, by_run_and_task, quality_metric
-from eosbench.report.statistics import bootstrap, over_seeds, percentiles, wilson
 from eosbench.report.tables import Row, Table, below_promise, in_order, interval
 from eosbench.results import Run, Score
 from eosbench.runs import named

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eosbench.metrics.statistics import SIGNIFICANT, holm, mcnemar, paired, ranks
 from eosbench.report.columns import BOUND_COLUMNS, Column
 from eosbench.report.comparison import quality_metric
-from eosbench.report.statistics import SIGNIFICANT, holm, mcnemar, paired, ranks
 from eosbench.report.tables import Row, Table, in_order
 from eosbench.results import Run, Score
 

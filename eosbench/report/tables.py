@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from eosbench.metrics.statistics import wilson
 from eosbench.report.columns import Column
-from eosbench.report.statistics import wilson
 from eosbench.results import Run, Score
 
 ORDER = (

@@ -11,7 +11,7 @@ import evaluate
 import pytest
 
 from eosbench.eos_bound import PATH
-from eosbench.paper_table import COLUMNS, paper_columns
+from eosbench.metrics.paper_table import COLUMNS, paper_columns
 
 TABLE = Path(__file__).resolve().parents[1] / "fixtures" / "bounds.csv"
 

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eosbench.metrics.statistics import bootstrap, over_seeds, percentiles, wilson
 from eosbench.report import figures, make_tables, page, write_report
 from eosbench.report.comparison import compare
 from eosbench.report.exports import Tables, write_tables
 from eosbench.report.seeds import _estimates, across_seeds, flat_seeds, seed_groups
-from eosbench.report.statistics import bootstrap, over_seeds, percentiles, wilson
 from eosbench.report.tables import Table, text
 from eosbench.results import Run, Score, TaskResult, read_documents, read_runs
 from tests.fixtures.make_runs import make_baseline, make_run

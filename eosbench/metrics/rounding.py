@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eosbench.metric import Floats, Metric, Terms, floats, uncensored
+from eosbench.metrics.metric import Floats, Metric, Terms, floats, uncensored
 from eosbench.records import LengthRecord
 
 ROUNDING_TOLERANCE = 1e-4  # tokens: 64.00001 is 64 after a logarithm and back

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from eosbench.report.statistics import bootstrap, holm, mcnemar, paired, percentiles, ranks, wilson
+from eosbench.metrics.statistics import bootstrap, holm, mcnemar, paired, percentiles, ranks, wilson
 
 NAN = math.nan
 

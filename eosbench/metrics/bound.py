@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eosbench.metric import Floats, Metric, Terms, floats, uncensored
+from eosbench.metrics.metric import Floats, Metric, Terms, floats, uncensored
+from eosbench.metrics.rounding import ROUNDING_TOLERANCE, of_rounding, rounding_coverage, rounding_overshoot
 from eosbench.records import LengthRecord
-from eosbench.rounding_metrics import ROUNDING_TOLERANCE, of_rounding, rounding_coverage, rounding_overshoot
 
 __all__ = [
     "ROUNDING_TOLERANCE", "Metric", "accuracy", "bucket", "bucket_accuracy", "censored", "compute_ratio", "coverage",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eosbench.errors import ConfigurationError
-from eosbench.position_metrics import average_precision, calibration_curve, pinball_loss
+from eosbench.metrics.position import average_precision, calibration_curve, pinball_loss
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_eval.api.metrics import mean, mean_stderr
 
-from eosbench.terms import Term
+from eosbench.metrics.terms import Term
 
 NAN = float("nan")
 VALUES = st.lists(st.one_of(st.just(NAN), st.floats(-1e4, 1e4).map(lambda x: round(x, 3))), min_size=2, max_size=40)
