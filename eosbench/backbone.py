@@ -96,7 +96,7 @@ def states_of(
 
     Args:
         backbone: the model.
-        input_ids, attention_mask: as for `Backbone.hidden`, and with a cache (eosbench/kv_cache.py) `kept`.
+        input_ids, attention_mask: as for `Backbone.hidden`, and with a cache (eosbench/forward/block_cache.py) `kept`.
         where_BT: the chosen positions.
     """
     shifted = backbone.spec.logits_shifted

@@ -25,11 +25,11 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from eosbench.backbone import Backbone
-from eosbench.kv_cache import BlockPasses
-from eosbench.memory import BatchSize
+from eosbench.forward.block_cache import BlockPasses
+from eosbench.forward.memory import BatchSize
+from eosbench.forward.scoring import logits_in_pieces
+from eosbench.forward.timing import TimedBackbone
 from eosbench.rows import Row
-from eosbench.scoring import logits_in_pieces
-from eosbench.timing import TimedBackbone
 from eosbench.unmasking import above_threshold, choose_tokens, most_confident, precise
 from eosbench.waiting import WaitingRows
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from eosbench.errors import ConfigurationError
-from eosbench.kv_cache import CACHES
+from eosbench.forward.block_cache import CACHES
 from eosbench.unmasking import CONFIDENCES, SCHEDULES
 
 REMASKING = ("low_confidence", "random", *CONFIDENCES)
@@ -29,7 +29,7 @@ class DecodeConfig:
         temperature: 0 takes the most likely token, above it tokens are drawn.
         cfg_scale: weight of classifier-free guidance, whose passes run every row twice, once with its prompt masked.
         threshold: keep every token at least this confident (and always one), instead of an even number per step.
-        cache: "prefix" or "dual" (see eosbench/kv_cache.py), which change the output.
+        cache: "prefix" or "dual" (see eosbench/forward/block_cache.py), which change the output.
         stop_at_eos: end a row as soon as no masked position stands before its first EOS. The text up to that EOS is what the
             whole run gives (docs/engine.md says why); what stands behind it may still be masked. Likewise before a block is
             entered behind a stop string, for callers that have one.

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 from eosbench.backbone import Backbone
 from eosbench.continuous import ContinuousBatch
-from eosbench.costs import Cost, estimated_flops
 from eosbench.decoding import DecodeConfig
+from eosbench.forward.costs import Cost, estimated_flops
 from eosbench.rows import Row
 
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
-from eosbench.memory import BatchSize
+from eosbench.forward.memory import BatchSize
+from eosbench.forward.step_zero import Need, step_zero, text_only
+from eosbench.forward.timing import TimedBackbone
 from eosbench.predictors import FittedPredictor
 from eosbench.records import LengthPrediction, Prompt
-from eosbench.step_zero import Need, step_zero, text_only
-from eosbench.timing import TimedBackbone
 
 Key = tuple[tuple[int, ...], tuple[int, ...]]
 

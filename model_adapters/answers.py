@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 
 from eosbench.backbone import Backbone
 from eosbench.bounds import to_bound
-from eosbench.costs import Cost, Ledger, estimated_flops
 from eosbench.documents.encoding import decode_prompt, encode_response
 from eosbench.documents.reveal import partly_masked_canvas
 from eosbench.errors import ConfigurationError
+from eosbench.forward.costs import Cost, Ledger, estimated_flops
 from eosbench.generation import generate
 from eosbench.lengths import LengthReader, Reading
 from eosbench.own_answers import OwnAnswers, Reference, cache_folder

@@ -17,12 +17,12 @@ from transformers import Cache, PreTrainedModel
 
 from eosbench.backbone import BackboneSpec, scoring_rows
 from eosbench.errors import ConfigurationError
-from eosbench.kv_cache import positions
+from eosbench.forward.block_cache import positions
 from model_adapters.last_block import LastBlock
 
 
 class FullCanvasBackbone:
-    """A `Backbone` that can also keep keys and values from one pass to the next (eosbench/kv_cache.py)."""
+    """A `Backbone` that can also keep keys and values from one pass to the next (eosbench/forward/block_cache.py)."""
 
     def __init__(
         self,

@@ -96,7 +96,7 @@ def load_backbone(
     device_, dtype_ = _device(device), _dtype(dtype)
     folder, name = resolve_folder(str(path_or_hub_id), revision), str(path_or_hub_id)
 
-    from eosbench.memory import keep_freed_memory
+    from eosbench.forward.memory import keep_freed_memory
     from model_adapters.assembly import assemble
     from model_adapters.checkpoint import open_checkpoint
     from model_adapters.placement import Placement

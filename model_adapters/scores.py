@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from eosbench.backbone import Backbone
-from eosbench.costs import Cost, estimated_flops
 from eosbench.errors import ConfigurationError
+from eosbench.forward.costs import Cost, estimated_flops
+from eosbench.forward.timing import TimedBackbone
 from eosbench.likelihood import Likelihood, log_likelihoods
-from eosbench.timing import TimedBackbone
 from model_adapters.arguments import Arguments
 
 logger = logging.getLogger(__name__)

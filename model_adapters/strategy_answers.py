@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from eosbench.backbone import Backbone
-from eosbench.costs import Ledger
 from eosbench.errors import ConfigurationError
+from eosbench.forward.costs import Ledger
 from eosbench.strategies.protocol import Strategy
 from model_adapters.arguments import Arguments
 from model_adapters.requests import Request

@@ -23,8 +23,8 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window, simpl
 from tqdm import tqdm
 
 from eosbench.backbone import Backbone
-from eosbench.costs import Cost, Ledger
 from eosbench.errors import ConfigurationError
+from eosbench.forward.costs import Cost, Ledger
 from eosbench.lengths import LengthReader
 from eosbench.predictors import FittedPredictor, load_predictor
 from eosbench.strategies import load_strategy

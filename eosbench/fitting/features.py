@@ -17,9 +17,9 @@ from eosbench.documents.reveal import partly_masked_canvas
 from eosbench.fitting.data import Example
 from eosbench.fitting.store import FeatureStore, Sample
 from eosbench.fitting.workers import ALONE, Workers
+from eosbench.forward.step_zero import Need, StepZero, step_zero, text_only
 from eosbench.predictors.protocol import Kept, LearnedPredictor, Predictor
 from eosbench.records import Prompt
-from eosbench.step_zero import Need, StepZero, step_zero, text_only
 
 FRACTION_SEED = 0
 

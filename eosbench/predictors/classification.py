@@ -21,7 +21,7 @@ from eosbench.predictors.protocol import Features, Fitting, Kept, Reads, check_s
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.step_zero import Need, StepZero
+    from eosbench.forward.step_zero import Need, StepZero
 
 
 class Classification:

@@ -17,7 +17,7 @@ from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.step_zero import Need, StepZero
+    from eosbench.forward.step_zero import Need, StepZero
 
 
 def grid_positions(canvas: int, grid: int) -> list[int]:

@@ -27,7 +27,7 @@ from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
     from eosbench.backbone import Backbone
-    from eosbench.step_zero import Need, StepZero
+    from eosbench.forward.step_zero import Need, StepZero
 
 HEADS = ("classes", "regression")
 SCRATCH = {"n_layers": 2, "dim": 64, "n_heads": 4, "hidden_dim": 256}

@@ -16,7 +16,7 @@ from eosbench.predictors.protocol import Fitting, Reads, check_share
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.step_zero import Need, StepZero
+    from eosbench.forward.step_zero import Need, StepZero
 
 VARIANTS = ("quantile", "threshold", "top1")
 

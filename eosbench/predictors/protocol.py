@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from eosbench.step_zero import Need, StepZero
+    from eosbench.forward.step_zero import Need, StepZero
 
 Reads = Literal["dlm", "text", "nothing"]
 Fitting = Literal["weights", "lengths", "calibration", "none"]

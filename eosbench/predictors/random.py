@@ -17,8 +17,8 @@ from eosbench.predictors.protocol import Fitting, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
+    from eosbench.forward.step_zero import Need, StepZero
     from eosbench.records import Prompt
-    from eosbench.step_zero import Need, StepZero
 
 
 class Random:

@@ -28,12 +28,12 @@ from itertools import groupby
 import torch
 
 from eosbench.backbone import Backbone, raw_rows, scoring_rows
-from eosbench.costs import Cost, estimated_flops
 from eosbench.decode_config import DecodeConfig, require
+from eosbench.forward.costs import Cost, estimated_flops
+from eosbench.forward.memory import BatchSize
+from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
+from eosbench.forward.timing import TimedBackbone
 from eosbench.generation import Answer, Job, answer_of
-from eosbench.memory import BatchSize
-from eosbench.scoring import left_pad, logits_in_pieces, without_prompt
-from eosbench.timing import TimedBackbone
 from eosbench.unmasking import choose_tokens
 
 FULL_ENOUGH = 0.75  # how much of a padded batch must be tokens

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from eosbench.costs import estimated_flops
 from eosbench.decoding import DecodeConfig
+from eosbench.forward.costs import estimated_flops
 from eosbench.generation import Answer, Job, generate, window_config
 from tests.fakes import EOS, MASK, ScriptedBackbone, table
 

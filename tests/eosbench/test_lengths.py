@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from eosbench.forward.step_zero import Need, StepZero
 from eosbench.lengths import LengthReader
 from eosbench.predictors import FittedPredictor, load_predictor
 from eosbench.predictors.protocol import Fitting, Reads
 from eosbench.records import LengthPrediction, Prompt
-from eosbench.step_zero import Need, StepZero
 from tests.eosbench.toy import CANVAS, FIRST_NUMBER, toy_backbone
 from tests.fakes import BOS, MASK, SEP, ScriptedBackbone
 

@@ -12,8 +12,8 @@ from lm_eval.loggers import EvaluationTracker
 from lm_eval.tasks import TaskManager
 
 import eosbench.plugin
-from eosbench import step_zero
 from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.forward import step_zero
 from eosbench.predictors import THE_FIVE
 from eosbench.report import write_report
 from eosbench.results import read_results, read_runs

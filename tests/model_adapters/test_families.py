@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from eosbench.backbone import scoring_rows
 from eosbench.decoding import DecodeConfig, denoise
 from eosbench.errors import CheckpointError, ConfigurationError
-from eosbench.kv_cache import BlockPasses
+from eosbench.forward.block_cache import BlockPasses
 from model_adapters import load_backbone
 from model_adapters.loading import FAMILIES, family_of
 from model_adapters.placement import Devices

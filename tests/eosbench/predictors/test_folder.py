@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from eosbench.calibration import Calibration
 from eosbench.errors import CalibrationError, ConfigurationError, PredictorError
 from eosbench.fitting.features import Sample, to_prompt
+from eosbench.forward.step_zero import step_zero
 from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor
 from eosbench.predictors.folder import save_folder
-from eosbench.step_zero import step_zero
 from tests.eosbench.toy import CANVAS, MASK, toy_backbone, toy_examples
 from tests.fakes import ByteTokenizer
 

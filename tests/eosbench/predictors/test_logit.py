@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.forward.step_zero import step_zero, text_only
 from eosbench.predictors import load_predictor
 from eosbench.records import Prompt
-from eosbench.step_zero import step_zero, text_only
 from tests.fakes import EOS, MASK, ScriptedBackbone, table
 
 V = 10

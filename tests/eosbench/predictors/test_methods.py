@@ -10,13 +10,13 @@ import pytest
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.fitting.data import Example
 from eosbench.fitting.features import Sample, to_prompt
+from eosbench.forward.step_zero import step_zero, text_only
 from eosbench.predictors import METHODS, THE_FIVE, FittedPredictor, build, load_predictor, method_class
 from eosbench.predictors.concat_regression import grid_positions
 from eosbench.predictors.max import Max
 from eosbench.predictors.mean import Mean
 from eosbench.predictors.random import Random
 from eosbench.records import Prompt
-from eosbench.step_zero import step_zero, text_only
 from tests.eosbench.toy import CANVAS, MASK, toy_backbone, toy_examples
 
 OPTIONS: dict[str, dict[str, object]] = {

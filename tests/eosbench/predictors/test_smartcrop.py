@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from eosbench.errors import ConfigurationError
+from eosbench.forward.step_zero import step_zero
 from eosbench.predictors import build, load_predictor
 from eosbench.records import Prompt
-from eosbench.step_zero import step_zero
 from tests.fakes import EOS, MASK, ScriptedBackbone, table
 
 V = 20

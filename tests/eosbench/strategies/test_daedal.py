@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from eosbench.costs import estimated_flops
 from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
+from eosbench.forward.costs import estimated_flops
 from eosbench.generation import Job
 from eosbench.strategies import load_strategy
 from eosbench.strategies.protocol import Strategy

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from eosbench.costs import Cost, Ledger, estimated_flops
 from eosbench.errors import ConfigurationError
+from eosbench.forward.costs import Cost, Ledger, estimated_flops
 from tests.fakes import ScriptedBackbone, table
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from eosbench import step_zero as module
 from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.forward import step_zero as module
+from eosbench.forward.step_zero import step_zero, text_only
 from eosbench.records import Prompt
-from eosbench.step_zero import step_zero, text_only
 from tests.fakes import EOS, MASK, ScriptedBackbone
 from tests.golden_files import load_golden
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from eosbench.costs import Cost, estimated_flops
 from eosbench.decoding import DecodeConfig
+from eosbench.forward.costs import Cost, estimated_flops
 from eosbench.generation import Job, generate
 from model_adapters import load_backbone
 from model_adapters.arguments import parse_arguments
