@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from eosbench.backbone import Backbone
-from eosbench.bounds import to_bound
+from eosbench.bounds.bound import to_bound
 from eosbench.documents.encoding import decode_prompt, encode_response
 from eosbench.documents.reveal import partly_masked_canvas
 from eosbench.errors import ConfigurationError

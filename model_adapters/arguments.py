@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from eosbench import embedded
-from eosbench.bounds import ROUNDINGS
-from eosbench.calibration import GROUPINGS, fewest_for_shortfall
+from eosbench.bounds.bound import ROUNDINGS
+from eosbench.bounds.calibration import GROUPINGS, fewest_for_shortfall
 from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
 from eosbench.generation import OVERFLOWS

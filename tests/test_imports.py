@@ -47,7 +47,7 @@ ROOMS = (
         "eosbench.metrics.paper_table",
         "eosbench.metrics.position",
         "eosbench.backbone",
-        "eosbench.calibration",
+        "eosbench.bounds.calibration",
     ),
     (
         "eosbench.bounds",

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
-from eosbench.bounds import to_bound
-from eosbench.calibration import Calibration, Scale, calibration_scores, fewest_scores
+from eosbench.bounds.bound import to_bound
+from eosbench.bounds.calibration import Calibration, Scale, calibration_scores, fewest_scores
 from eosbench.fitting.data import Example
 from eosbench.fitting.features import batches, every_fraction, needs_of
 from eosbench.fitting.workers import ALONE, Workers

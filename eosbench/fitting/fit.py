@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from eosbench.backbone import Backbone
-from eosbench.calibration import Scale, fewest_scores
+from eosbench.bounds.calibration import Scale, fewest_scores
 from eosbench.documents.reveal import FRACTIONS
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import calibrate, predicted_lengths, scores_of

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from eosbench import embedded
-from eosbench.calibration import Calibration
+from eosbench.bounds.calibration import Calibration
 from eosbench.documents.encoding import encode_response
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.predictors import build, method_class

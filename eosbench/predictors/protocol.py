@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from eosbench.calibration import Calibration
+from eosbench.bounds.calibration import Calibration
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.records import LengthPrediction
 

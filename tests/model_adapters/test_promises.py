@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eosbench.calibration import Calibration
+from eosbench.bounds.calibration import Calibration
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.predictors import load_predictor
 from eosbench.predictors.folder import save_folder

@@ -16,7 +16,7 @@ import torch
 from lm_eval.api.instance import Instance
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from eosbench.calibration import Calibration
+from eosbench.bounds.calibration import Calibration
 from eosbench.predictors import load_predictor
 from eosbench.predictors.fixed import Fixed
 from eosbench.predictors.folder import save_folder

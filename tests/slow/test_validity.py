@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from eosbench import embedded
-from eosbench.bounds import to_bound
+from eosbench.bounds.bound import to_bound
 from eosbench.fitting.calibrate import Lengths, calibrate, predicted_lengths
 from eosbench.fitting.data import Example, load_examples
 from eosbench.fitting.fit import FitJob, fit_all

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from eosbench.bounds import to_bound
+from eosbench.bounds.bound import to_bound
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import predicted_lengths
 from eosbench.fitting.features import every_fraction, extract, one_fraction_each

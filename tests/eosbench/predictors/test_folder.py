@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from eosbench.calibration import Calibration
+from eosbench.bounds.calibration import Calibration
 from eosbench.errors import CalibrationError, ConfigurationError, PredictorError
 from eosbench.fitting.features import Sample, to_prompt
 from eosbench.forward.step_zero import step_zero

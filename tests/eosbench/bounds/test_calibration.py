@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eosbench.bounds import to_bound
-from eosbench.calibration import Calibration, Scale, calibration_scores
+from eosbench.bounds.bound import to_bound
+from eosbench.bounds.calibration import Calibration, Scale, calibration_scores
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.records import LengthPrediction
 

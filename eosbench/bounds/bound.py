@@ -1,6 +1,6 @@
 """From a prediction to a bound, the same way for all methods: calibrate, round up, clamp. No torch.
 
-What calibration adds to a prediction, and which promise that keeps, is eosbench/calibration.py's; rounding comes after it, so
+What calibration adds to a prediction, and which promise that keeps, is eosbench/bounds/calibration.py's; rounding comes after it, so
 what it buys beyond the promise can be told apart (`LengthBound.calibrated` against `.bound`).
 
 Two choices that the numbers depend on:
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-from eosbench.calibration import Calibration, fewest_scores
+from eosbench.bounds.calibration import Calibration, fewest_scores
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.metrics.rounding import ROUNDING_TOLERANCE
 from eosbench.records import LengthBound, LengthPrediction

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eosbench import bounds
-from eosbench.bounds import round_up, to_bound
-from eosbench.calibration import Calibration, Scale, calibration_scores, fewest_scores
+from eosbench.bounds import bound as bounds
+from eosbench.bounds.bound import round_up, to_bound
+from eosbench.bounds.calibration import Calibration, Scale, calibration_scores, fewest_scores
 from eosbench.errors import CalibrationError, ConfigurationError, PredictorError
 from eosbench.records import LengthPrediction
 
