@@ -11,7 +11,8 @@ from benchmarks.measure import Row, Setup
 from benchmarks.models import prompts, random_model, trained_model
 from benchmarks.reference import generate
 from eosbench.backbone import Backbone
-from eosbench.decoding import DecodeConfig, denoise
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.denoise import denoise
 
 
 def one_prompt(setup: Setup) -> list[Row]:

@@ -22,7 +22,8 @@ from rich.progress import track
 from benchmarks.checkpoints import write_checkpoint
 from benchmarks.measure import peak_memory, timed
 from eosbench.backbone import Backbone
-from eosbench.decoding import DecodeConfig, denoise
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.denoise import denoise
 from model_adapters import load_backbone
 
 SHAPES = {

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 
 from eosbench.backbone import Backbone, states_of
+from eosbench.decoding.sampler import choose_tokens, precise
 from eosbench.errors import ConfigurationError
 from eosbench.forward.memory import BatchSize
 from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
 from eosbench.mask_estimate import estimate
 from eosbench.mask_patterns import Pattern, Plan
-from eosbench.unmasking import choose_tokens, precise
 
 Ids = Sequence[int] | torch.Tensor
 _Key = tuple[tuple[int, ...], tuple[int, ...]]  # prompt, target

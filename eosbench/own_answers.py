@@ -24,8 +24,8 @@ from typing import Any
 from tqdm import tqdm
 
 from eosbench.backbone import Backbone
-from eosbench.decoding import DecodeConfig
-from eosbench.generation import Answer, Job, generate
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import Answer, Job, generate
 
 Asked = tuple[tuple[int, ...], DecodeConfig]  # a prompt's ids, and how its whole canvas is denoised
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 
 from eosbench.backbone import Backbone
 from eosbench.bounds.bound import to_bound
+from eosbench.decoding.window import generate
 from eosbench.documents.encoding import decode_prompt, encode_response
 from eosbench.documents.reveal import partly_masked_canvas
 from eosbench.errors import ConfigurationError
 from eosbench.forward.costs import Cost, Ledger, estimated_flops
-from eosbench.generation import generate
 from eosbench.lengths import LengthReader, Reading
 from eosbench.own_answers import OwnAnswers, Reference, cache_folder
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt

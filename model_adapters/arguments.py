@@ -14,9 +14,9 @@ from typing import Any
 from eosbench import embedded
 from eosbench.bounds.bound import ROUNDINGS
 from eosbench.bounds.calibration import GROUPINGS, fewest_for_shortfall
-from eosbench.decoding import DecodeConfig
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import OVERFLOWS
 from eosbench.errors import ConfigurationError
-from eosbench.generation import OVERFLOWS
 from eosbench.predictors import method_class
 from eosbench.predictors.hub import local_folder
 from eosbench.predictors.protocol import refuse_promises

@@ -1,7 +1,7 @@
 """Dream (Dream-org/Dream-v0-Base-7B, -Instruct-7B, Dream-Coder, DiffuCoder) on transformers' Qwen2.
 
 Qwen2's blocks and weight names with full attention; raw row i scores token i + 1, as in the autoregressive model it was adapted
-from. Its own sampler is remasking=entropy (or low_confidence, topk_margin) with schedule=time: eosbench/dream_rules.py.
+from. Its own sampler is remasking=entropy (or low_confidence, topk_margin) with schedule=time: eosbench/decoding/dream_rules.py.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from eosbench.decoding import DecodeConfig
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import Job
 from eosbench.errors import ConfigurationError
-from eosbench.generation import Job
 from model_adapters.arguments import DECODING, Arguments
 from model_adapters.stop_strings import fixes_stop, holds_stop
 

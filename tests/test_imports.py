@@ -37,7 +37,7 @@ ROOMS = (
         "eosbench.documents.public",
         "eosbench.documents.reveal",
         "eosbench.runs eosbench.run_files",
-        "eosbench.unmasking eosbench.dream_rules",
+        "eosbench.unmasking eosbench.decoding.dream_rules",
         "eosbench.forward.memory",
         "eosbench.mask_design eosbench.mask_patterns eosbench.mask_estimate",
         "eosbench.request_arguments",
@@ -58,7 +58,7 @@ ROOMS = (
         "eosbench.forward.timing",
     ),
     ("eosbench.decode_config eosbench.rows eosbench.waiting eosbench.continuous eosbench.decoding", "eosbench.likelihood"),
-    ("eosbench.predictors", "eosbench.generation"),
+    ("eosbench.predictors", "eosbench.decoding.window"),
     (
         "eosbench.fitting",
         "eosbench.strategies",

@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from eosbench.backbone import Backbone
-from eosbench.decoding import DecodeConfig
-from eosbench.generation import Answer, Job, generate
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import Answer, Job, generate
 
 __all__ = ["Blocks"]
 

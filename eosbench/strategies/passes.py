@@ -10,7 +10,7 @@ says of it, and returns the canvas when it is done.
 
 `run` has more rows under way than a pass takes and puts those of like length into each, since canvases grow apart: padding stands
 on the left and is masked, and a row that is done makes room for the next one. Rows share passes and nothing else, so no answer
-depends on the batch. The continuous batch of eosbench/continuous.py scores one block of a canvas of fixed length; these rules
+depends on the batch. The continuous batch of eosbench/decoding/engine.py scores one block of a canvas of fixed length; these rules
 look where they like, and decide from what they see how long the canvas is that they look at next.
 
 Legend: R rows of a pass, P prompt, C canvas of one row, T columns, N positions of one canvas, D width, V vocabulary.
@@ -28,13 +28,13 @@ from itertools import groupby
 import torch
 
 from eosbench.backbone import Backbone, raw_rows, scoring_rows
-from eosbench.decode_config import DecodeConfig, require
+from eosbench.decoding.config import DecodeConfig, require
+from eosbench.decoding.sampler import choose_tokens
+from eosbench.decoding.window import Answer, Job, answer_of
 from eosbench.forward.costs import Cost, estimated_flops
 from eosbench.forward.memory import BatchSize
 from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
 from eosbench.forward.timing import TimedBackbone
-from eosbench.generation import Answer, Job, answer_of
-from eosbench.unmasking import choose_tokens
 
 FULL_ENOUGH = 0.75  # how much of a padded batch must be tokens
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from eosbench.backbone import Backbone
-from eosbench.decoding import DecodeConfig
-from eosbench.generation import Answer, Job
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import Answer, Job
 
 __all__ = ["Strategy"]
 

@@ -28,9 +28,9 @@ from typing import Any
 import torch
 
 from eosbench.backbone import Backbone, BackboneSpec
-from eosbench.decoding import DecodeConfig
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import Answer, Job
 from eosbench.errors import ConfigurationError
-from eosbench.generation import Answer, Job
 from eosbench.predictors.protocol import check_share
 from eosbench.strategies.passes import Look, Steps, run
 from eosbench.strategies.rules import at_least, complete_blocks, confident, refuse, settled

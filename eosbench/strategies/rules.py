@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from eosbench.backbone import BackboneSpec
-from eosbench.decoding import DecodeConfig
+from eosbench.decoding.config import DecodeConfig
 from eosbench.errors import ConfigurationError
 
 __all__ = ["at_least", "complete_blocks", "confident", "ending_id", "refuse", "settled"]

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from benchmarks.reference import generate, log_likelihood
-from eosbench.decoding import DecodeConfig, denoise
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.denoise import denoise
 from tests.golden_files import load_golden
 
 

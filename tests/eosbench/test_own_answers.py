@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eosbench.decoding import DecodeConfig
+from eosbench.decoding.config import DecodeConfig
 from eosbench.own_answers import OwnAnswers, Reference, cache_folder
 from tests.fakes import EOS, ScriptedBackbone, table
 

@@ -15,7 +15,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from eosbench.backbone import scoring_rows
-from eosbench.decoding import DecodeConfig, denoise
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.denoise import denoise
 from eosbench.errors import CheckpointError, ConfigurationError
 from eosbench.forward.block_cache import BlockPasses
 from model_adapters import load_backbone

@@ -12,8 +12,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from eosbench.decoding import DecodeConfig
-from eosbench.generation import Job, generate
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import Job, generate
 from model_adapters.stop_strings import fixes_stop, holds_stop, text_before_stop
 from tests.fakes import ByteTokenizer
 from tests.golden_files import load_golden

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from eosbench.decoding import DecodeConfig
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import Job, generate
 from eosbench.forward.costs import Cost, estimated_flops
-from eosbench.generation import Job, generate
 from model_adapters import load_backbone
 from model_adapters.arguments import parse_arguments
 from model_adapters.full_canvas import FullCanvasBackbone

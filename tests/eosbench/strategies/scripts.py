@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from eosbench.decoding import DecodeConfig
-from eosbench.generation import Answer, Job
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import Answer, Job
 from eosbench.strategies.protocol import Strategy
 from tests.fakes import EOS, ScriptedBackbone, table
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from eosbench.decoding import DecodeConfig
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import Job
 from eosbench.errors import ConfigurationError
 from eosbench.forward.costs import estimated_flops
-from eosbench.generation import Job
 from eosbench.strategies import load_strategy
 from eosbench.strategies.protocol import Strategy
 from tests.eosbench.strategies.scripts import SURE, answers, canvases, job, saying

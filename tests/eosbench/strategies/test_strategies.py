@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from eosbench.decoding.window import Answer
 from eosbench.errors import ConfigurationError
-from eosbench.generation import Answer
 from eosbench.predictors import METHODS
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 from eosbench.strategies.passes import FULL_ENOUGH

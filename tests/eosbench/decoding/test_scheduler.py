@@ -6,11 +6,12 @@ import random
 
 import torch
 
-from eosbench.continuous import ContinuousBatch
-from eosbench.decoding import DecodeConfig, denoise
-from eosbench.generation import Job, generate
-from eosbench.rows import Row
-from eosbench.waiting import WaitingRows
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.denoise import denoise
+from eosbench.decoding.engine import ContinuousBatch
+from eosbench.decoding.scheduler import WaitingRows
+from eosbench.decoding.sequence import Row
+from eosbench.decoding.window import Job, generate
 from tests.fakes import ScriptedBackbone, table
 from tests.golden_files import load_golden
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from eosbench.backbone import Backbone
-from eosbench.continuous import ContinuousBatch
-from eosbench.decoding import DecodeConfig
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.engine import ContinuousBatch
+from eosbench.decoding.sequence import Row
 from eosbench.forward.costs import Cost, estimated_flops
-from eosbench.rows import Row
 
 
 @dataclass(frozen=True)

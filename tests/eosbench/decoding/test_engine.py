@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from eosbench.continuous import ContinuousBatch
-from eosbench.decoding import DecodeConfig, denoise
-from eosbench.rows import Row
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.denoise import denoise
+from eosbench.decoding.engine import ContinuousBatch
+from eosbench.decoding.sequence import Row
 from tests.fakes import EOS, MASK, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import load_golden
 

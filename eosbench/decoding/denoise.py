@@ -4,7 +4,7 @@
     result = denoise(backbone, [prompt_ids], DecodeConfig(gen_length=64, block_length=16))
 
 The canvas is denoised block by block from the left. Every pass scores the masked positions of the block, and the most confident
-of them stay. Rows of a batch share passes and nothing else: see eosbench/rows.py for a row's progress, eosbench/continuous.py for
+of them stay. Rows of a batch share passes and nothing else: see eosbench/decoding/sequence.py for a row's progress, eosbench/decoding/engine.py for
 a pass. docs/engine.md says what is exact, and why.
 """
 
@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 import torch
 
 from eosbench.backbone import Backbone
-from eosbench.continuous import ContinuousBatch
-from eosbench.decode_config import REMASKING, DecodeConfig, require
-from eosbench.rows import Ids, Row
+from eosbench.decoding.config import REMASKING, DecodeConfig, require
+from eosbench.decoding.engine import ContinuousBatch
+from eosbench.decoding.sequence import Ids, Row
 
 __all__ = ["REMASKING", "DecodeConfig", "DenoiseResult", "Ids", "denoise"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from eosbench.dream_rules import margin, negative_entropy, time_schedule
+from eosbench.decoding.dream_rules import margin, negative_entropy, time_schedule
 
 CONFIDENCES = {"entropy": negative_entropy, "topk_margin": margin}  # of the whole distribution, whichever token is chosen
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from eosbench.decoding.sampler import CONFIDENCES, SCHEDULES
 from eosbench.errors import ConfigurationError
 from eosbench.forward.block_cache import CACHES
-from eosbench.unmasking import CONFIDENCES, SCHEDULES
 
 REMASKING = ("low_confidence", "random", *CONFIDENCES)
 
@@ -25,7 +25,7 @@ class DecodeConfig:
         block_length: tokens that are denoised together; None is the whole canvas. The last block may be shorter.
         remasking: "low_confidence" keeps the most confident tokens of a pass, "entropy" those of the least entropy, "topk_margin"
             those furthest ahead of the second, "random" any. Dream's maskgit_plus is low_confidence.
-        schedule: how many tokens a pass keeps: "even" shares them out, "time" is Dream's (eosbench/dream_rules.py).
+        schedule: how many tokens a pass keeps: "even" shares them out, "time" is Dream's (eosbench/decoding/dream_rules.py).
         temperature: 0 takes the most likely token, above it tokens are drawn.
         cfg_scale: weight of classifier-free guidance, whose passes run every row twice, once with its prompt masked.
         threshold: keep every token at least this confident (and always one), instead of an even number per step.

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from eosbench.backbone import BackboneSpec
-from eosbench.decode_config import DecodeConfig, require
-from eosbench.unmasking import SCHEDULES
+from eosbench.decoding.config import DecodeConfig, require
+from eosbench.decoding.sampler import SCHEDULES
 
 Ids = Sequence[int] | torch.Tensor
 

@@ -11,8 +11,8 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import replace
 
-from eosbench.decode_config import DecodeConfig
-from eosbench.rows import Row
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.sequence import Row
 
 
 class WaitingRows:

@@ -25,13 +25,13 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from eosbench.backbone import Backbone
+from eosbench.decoding.sampler import above_threshold, choose_tokens, most_confident, precise
+from eosbench.decoding.scheduler import WaitingRows
+from eosbench.decoding.sequence import Row
 from eosbench.forward.block_cache import BlockPasses
 from eosbench.forward.memory import BatchSize
 from eosbench.forward.scoring import logits_in_pieces
 from eosbench.forward.timing import TimedBackbone
-from eosbench.rows import Row
-from eosbench.unmasking import above_threshold, choose_tokens, most_confident, precise
-from eosbench.waiting import WaitingRows
 
 
 class ContinuousBatch:

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eosbench.decoding import DecodeConfig, denoise
-from eosbench.dream_rules import margin, negative_entropy, time_schedule
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.denoise import denoise
+from eosbench.decoding.dream_rules import margin, negative_entropy, time_schedule
 from eosbench.errors import ConfigurationError
 from tests.fakes import EOS, MASK, ScriptedBackbone, table
 from tests.golden_files import load_golden

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eosbench.decoding import DecodeConfig, denoise
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.denoise import denoise
+from eosbench.decoding.sampler import choose_tokens, even_schedule, most_confident
 from eosbench.errors import ConfigurationError
-from eosbench.unmasking import choose_tokens, even_schedule, most_confident
 from tests.fakes import EOS, MASK, ScriptedBackbone, table
 from tests.golden_files import Golden, load_golden
 

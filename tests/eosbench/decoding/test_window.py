@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from eosbench.decoding import DecodeConfig
+from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.window import Answer, Job, generate, window_config
 from eosbench.forward.costs import estimated_flops
-from eosbench.generation import Answer, Job, generate, window_config
 from tests.fakes import EOS, MASK, ScriptedBackbone, table
 
 V = 30
