@@ -15,7 +15,7 @@ from benchmarks.measure import Row, Setup, timed
 from benchmarks.models import trained_model
 from benchmarks.reference import log_likelihood
 from eosbench.backbone import Backbone
-from eosbench.likelihood import Likelihood, log_likelihoods
+from eosbench.likelihood.likelihood import Likelihood, log_likelihoods
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import torch
 from benchmarks.measure import Row, Setup
 from benchmarks.models import prompts, trained_model
 from benchmarks.reference import log_likelihood
-from eosbench.likelihood import log_likelihoods
+from eosbench.likelihood.likelihood import log_likelihoods
 
 CHOICES = 4
 MASKS = 128

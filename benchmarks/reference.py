@@ -2,7 +2,7 @@
 
 One prompt at a time, logits of the whole sequence in every pass, softmax in float64 over the whole vocabulary; likelihood from a
 fixed number of random masks, whatever the length of the target. Slow on purpose and only here: eosbench/decoding/denoise.py gives the
-same tokens, eosbench/likelihood.py the same expectation.
+same tokens, eosbench/likelihood/likelihood.py the same expectation.
 
 Legend: B masked copies, T prompt + canvas, L tokens of the target, V vocabulary.
 """

@@ -11,7 +11,7 @@ from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
 from eosbench.forward.costs import Cost, estimated_flops
 from eosbench.forward.timing import TimedBackbone
-from eosbench.likelihood import Likelihood, log_likelihoods
+from eosbench.likelihood.likelihood import Likelihood, log_likelihoods
 from model_adapters.arguments import Arguments
 
 logger = logging.getLogger(__name__)

@@ -39,7 +39,7 @@ ROOMS = (
         "eosbench.runs eosbench.run_files",
         "eosbench.unmasking eosbench.decoding.dream_rules",
         "eosbench.forward.memory",
-        "eosbench.mask_design eosbench.mask_patterns eosbench.mask_estimate",
+        "eosbench.mask_design eosbench.mask_patterns eosbench.likelihood.estimator",
         "eosbench.request_arguments",
     ),
     (

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from eosbench.likelihood import log_likelihood
-from eosbench.mask_estimate import Scores, estimate
-from eosbench.mask_patterns import Pattern, Plan, size_probabilities
+from eosbench.likelihood.estimator import Scores, estimate
+from eosbench.likelihood.likelihood import log_likelihood
+from eosbench.likelihood.mask_plan import Pattern, Plan, size_probabilities
 from tests.golden_files import load_golden
 
 

@@ -1,6 +1,6 @@
 """From the log-probabilities of masked tokens to a log-likelihood and its standard error.
 
-A sample of sets (eosbench/mask_patterns.py) is corrected for which tokens happened to be in it, by the difference estimator of
+A sample of sets (eosbench/likelihood/mask_plan.py) is corrected for which tokens happened to be in it, by the difference estimator of
 survey sampling (Särndal, Swensson and Wretman, Model Assisted Survey Sampling, 1992, chapter 6): with any guess m of log p of a
 token that does not depend on the sampled sets S, whose sizes l are drawn with probability q_l,
 
@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eosbench.mask_patterns import Pattern, Plan, size_probabilities
+from eosbench.likelihood.mask_plan import Pattern, Plan, size_probabilities
 
 Scores = Mapping[Pattern, Sequence[float]]  # of every pattern: log p of each of its tokens, in nats
 

@@ -1,4 +1,4 @@
-"""Which tokens of a target are masked in the passes that its likelihood rests on; eosbench/mask_estimate.py does the sums.
+"""Which tokens of a target are masked in the passes that its likelihood rests on; eosbench/likelihood/estimator.py does the sums.
 
 The model's bound on log p(target | prompt) averages over how many of the target's L tokens are masked and which (LLaDA,
 https://arxiv.org/abs/2502.09992, section 2.3 and appendix A.2):
@@ -10,8 +10,8 @@ at most half of `mc_num` sets, which are chosen so that they do the work of more
 
 - S = everything is computed once, since l = L has no other set.
 - Sizes l of the other sets are drawn systematically, in proportion to l^-1/5: f is noisier the fewer tokens stand for all.
-- Sets are laid out so that tokens take turns at every size, and pairs of tokens as well (eosbench/mask_design.py).
-- This is done twice, independently: each half corrects the other (eosbench/mask_estimate.py), and their difference is the error.
+- Sets are laid out so that tokens take turns at every size, and pairs of tokens as well (eosbench/likelihood/mask_design.py).
+- This is done twice, independently: each half corrects the other (eosbench/likelihood/estimator.py), and their difference is the error.
 
 No step looks at which token is which, so every set is uniform among those of its size, which is what unbiased estimates need.
 
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eosbench.mask_design import spread
+from eosbench.likelihood.mask_design import spread
 
 Pattern = tuple[int, ...]  # masked positions of the target, ascending
 
@@ -79,7 +79,7 @@ def size_probabilities(length: int) -> np.ndarray:
 
 
 def _half(length: int, count: int, generator: np.random.Generator) -> tuple[Pattern, ...]:
-    """`count` sets of 1..L - 1 tokens, laid out by eosbench/mask_design.py and dealt out to the tokens at random."""
+    """`count` sets of 1..L - 1 tokens, laid out by eosbench/likelihood/mask_design.py and dealt out to the tokens at random."""
     share_L = size_probabilities(length)
     at = (np.arange(count) + generator.random()) / count
     sizes = 1 + np.searchsorted(np.cumsum(share_L)[:-1], at, side="right")

@@ -2,8 +2,8 @@
 
     log_likelihood(backbone, prompt_ids, target_ids, mc_num=128)     # nats
 
-eosbench/mask_patterns.py says what is computed: one pass for the single tokens of multiple choice, all sets of masked tokens up
-to 7 tokens within 128 passes, a sample of them beyond, which eosbench/mask_estimate.py makes an estimate of. What is drawn
+eosbench/likelihood/mask_plan.py says what is computed: one pass for the single tokens of multiple choice, all sets of masked tokens up
+to 7 tokens within 128 passes, a sample of them beyond, which eosbench/likelihood/estimator.py makes an estimate of. What is drawn
 depends on prompt, target and seed alone. Masked copies of many requests share batches; equal copies are computed once, such as
 those of a question's choices of one length.
 
@@ -25,8 +25,8 @@ from eosbench.decoding.sampler import choose_tokens, precise
 from eosbench.errors import ConfigurationError
 from eosbench.forward.memory import BatchSize
 from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
-from eosbench.mask_estimate import estimate
-from eosbench.mask_patterns import Pattern, Plan
+from eosbench.likelihood.estimator import estimate
+from eosbench.likelihood.mask_plan import Pattern, Plan
 
 Ids = Sequence[int] | torch.Tensor
 _Key = tuple[tuple[int, ...], tuple[int, ...]]  # prompt, target

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from eosbench.errors import ConfigurationError
-from eosbench.likelihood import Likelihood, log_likelihood, log_likelihoods
+from eosbench.likelihood.likelihood import Likelihood, log_likelihood, log_likelihoods
 from tests.fakes import MASK, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import Golden, load_golden
 

@@ -1,6 +1,6 @@
 """Sets of masked tokens spread over positions, sizes and pairs, so that a small sample does the work of a larger one.
 
-What a pass says of a token differs from what was guessed (eosbench/mask_estimate.py) by something of the token's own, which
+What a pass says of a token differs from what was guessed (eosbench/likelihood/estimator.py) by something of the token's own, which
 drifts with how many others are known, and by what each known token does for it. Were all of these independent random effects,
 sets that count with weights c in a sum would give it the variance
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eosbench.mask_design import spread
-from eosbench.mask_patterns import size_probabilities
+from eosbench.likelihood.mask_design import spread
+from eosbench.likelihood.mask_plan import size_probabilities
 
 
 def layout(length: int, count: int) -> tuple[np.ndarray, np.ndarray]:
