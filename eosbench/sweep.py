@@ -91,8 +91,8 @@ def sweep(
     from lm_eval.utils import simple_parse_args_string
 
     import eosbench.plugin
-    from eosbench.lengths import LengthReader
     from eosbench.predictors import load_predictor
+    from eosbench.predictors.reader import LengthReader
     from model_adapters import load_backbone
     from model_adapters.arguments import parse_arguments
     from model_adapters.processes import Processes

@@ -17,8 +17,8 @@ from eosbench.documents.encoding import decode_prompt, encode_response
 from eosbench.documents.reveal import partly_masked_canvas
 from eosbench.errors import ConfigurationError
 from eosbench.forward.costs import Cost, Ledger, estimated_flops
-from eosbench.lengths import LengthReader, Reading
 from eosbench.own_answers import OwnAnswers, Reference, cache_folder
+from eosbench.predictors.reader import LengthReader, Reading
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
 from model_adapters.arguments import Arguments
 from model_adapters.requests import Request

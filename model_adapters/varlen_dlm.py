@@ -25,8 +25,8 @@ from tqdm import tqdm
 from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
 from eosbench.forward.costs import Cost, Ledger
-from eosbench.lengths import LengthReader
 from eosbench.predictors import FittedPredictor, load_predictor
+from eosbench.predictors.reader import LengthReader
 from eosbench.strategies import load_strategy
 from eosbench.strategies.protocol import Strategy
 from model_adapters import load_backbone

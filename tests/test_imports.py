@@ -62,7 +62,7 @@ ROOMS = (
     (
         "eosbench.fitting",
         "eosbench.strategies",
-        "eosbench.lengths",
+        "eosbench.predictors.reader",
         "eosbench.own_answers",
         "eosbench.results",
         "eosbench.eos_bound",

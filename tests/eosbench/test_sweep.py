@@ -62,7 +62,7 @@ class Swept:
                 self.batches += 1
                 return real(*args, **kwargs)
 
-            patch.setattr("eosbench.lengths.step_zero", counted)
+            patch.setattr("eosbench.predictors.reader.step_zero", counted)
             tasks = [BENCHMARK, GENERATION]
             self.results = sweep(
                 SWEPT, tasks, folder, model_args=MODEL, batch_size=2, task_manager=manager, limit=LIMIT, log_samples=True
@@ -91,8 +91,8 @@ def test_step_zero_runs_once_per_prompt_for_all_methods(swept: Swept) -> None:
 
 def test_a_second_method_that_reads_the_model_costs_no_pass(tmp_path: Path, manager: TaskManager) -> None:
     """Two methods on the same prompts, asked through one reader."""
-    from eosbench.lengths import LengthReader
     from eosbench.predictors import load_predictor
+    from eosbench.predictors.reader import LengthReader
     from eosbench.records import Prompt
 
     backbone = load_golden("llada-trained").backbone
@@ -230,7 +230,7 @@ def test_alphas_and_rules_share_their_forward_passes(manager: TaskManager, tmp_p
         return real(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("eosbench.lengths.step_zero", counted)
+        patch.setattr("eosbench.predictors.reader.step_zero", counted)
         results = sweep(
             ["logit", "classification", "fixed"], [BENCHMARK], tmp_path, model_args="rounding=none", task_manager=manager,
             alphas=[0.05, 0.5], taus=[0.3], quantiles=[0.25], limit=LIMIT, batch_size=LIMIT,

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from lm_eval.api.instance import Instance
 
-from eosbench.lengths import LengthReader
 from eosbench.predictors import load_predictor
+from eosbench.predictors.reader import LengthReader
 from model_adapters.arguments import parse_arguments
 from model_adapters.varlen_dlm import VarLenDLM
 from tests.fakes import EOS, FIRST_BYTE, ByteTokenizer, Script, ScriptedBackbone, table

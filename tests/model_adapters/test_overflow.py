@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from eosbench.forward.step_zero import StepZero
-from eosbench.lengths import LengthReader
 from eosbench.predictors import METHODS, FittedPredictor, method_class
+from eosbench.predictors.reader import LengthReader
 from eosbench.records import LengthPrediction
 from model_adapters.arguments import parse_arguments
 from model_adapters.varlen_dlm import VarLenDLM

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from eosbench.forward.step_zero import Need, StepZero
-from eosbench.lengths import LengthReader
 from eosbench.predictors import FittedPredictor, load_predictor
 from eosbench.predictors.protocol import Fitting, Reads
+from eosbench.predictors.reader import LengthReader
 from eosbench.records import LengthPrediction, Prompt
 from tests.eosbench.toy import CANVAS, FIRST_NUMBER, toy_backbone
 from tests.fakes import BOS, MASK, SEP, ScriptedBackbone
