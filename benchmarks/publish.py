@@ -18,7 +18,7 @@ import pandas as pd
 import typer
 
 from eosbench.report import write_report
-from eosbench.results import read_results
+from eosbench.results.table import read_results
 
 TABLES = ("comparison.csv", "comparison.md", "seeds.csv")
 KEYS = ["benchmark", "fraction", "document"]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eosbench.metrics.statistics import mcnemar, paired
-from eosbench.results import Run, TaskResult, read_documents
+from eosbench.results.files import Run, TaskResult
+from eosbench.results.table import read_documents
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,8 +20,8 @@ from typing import Any
 from eosbench.errors import ResultsError
 from eosbench.outcomes import FELL, FINE, UNCOMPARABLE, CheckOutcome, Comparison, write_junit, write_step_summary
 from eosbench.paired import LEVEL, kept_values, logged_documents, significantly_worse
-from eosbench.run_files import BASELINE_MARK, Run, TaskResult
-from eosbench.runs import scan
+from eosbench.results.files import BASELINE_MARK, Run, TaskResult
+from eosbench.results.runs import scan
 
 SCHEMA = 1
 NEW_LINE = re.compile(r"\n\s*")

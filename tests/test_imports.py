@@ -36,7 +36,7 @@ ROOMS = (
         "eosbench.documents.instruct",
         "eosbench.documents.public",
         "eosbench.documents.reveal",
-        "eosbench.runs eosbench.run_files",
+        "eosbench.runs eosbench.results.files",
         "eosbench.unmasking eosbench.decoding.dream_rules",
         "eosbench.forward.memory",
         "eosbench.mask_design eosbench.mask_patterns eosbench.likelihood.estimator",

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eosbench.results import Run, Skipped, read_documents, scan
+from eosbench.results.files import Run
+from eosbench.results.runs import Skipped, scan
+from eosbench.results.table import read_documents
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from eosbench.metrics.statistics import bootstrap, percentiles
 from eosbench.report.columns import BOUND_COLUMNS, COST_COLUMNS, FAMILY_COLUMNS, RELATIVE_COLUMNS, SECONDS, Column
 from eosbench.report.curves import staircase_area
 from eosbench.report.tables import Row, Table, in_order
-from eosbench.results import Run, Score, TaskResult
+from eosbench.results.files import Run, Score, TaskResult
 
 if TYPE_CHECKING:
     import pandas as pd

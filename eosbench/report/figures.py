@@ -18,7 +18,7 @@ from eosbench.report import plots, small_multiples, style
 from eosbench.report.columns import BOUND_COLUMNS, Column
 from eosbench.report.comparison import reference_run
 from eosbench.report.tables import Row, Table, in_order, text
-from eosbench.results import Run
+from eosbench.results.files import Run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,8 @@ from eosbench.report.figures import Drawing, themed_svg
 from eosbench.report.samples import SEPARATORS, sample_data
 from eosbench.report.seeds import seed_groups
 from eosbench.report.tables import BELOW, Row, Table, places, text
-from eosbench.results import Run, Score, Skipped
+from eosbench.results.files import Run, Score
+from eosbench.results.runs import Skipped
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from eosbench.report.columns import Column
 from eosbench.report.curves import coverage_curve
 from eosbench.report.style import INK, legend, line, marks, share_axis, single
 from eosbench.report.tables import Row, interval
-from eosbench.results import Score
+from eosbench.results.files import Score
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,8 +29,8 @@ from eosbench.metrics.statistics import bootstrap, over_seeds, percentiles, wils
 from eosbench.report.columns import Column
 from eosbench.report.comparison import BOUND_KEYS, by_run_and_task, quality_metric
 from eosbench.report.tables import Row, Table, below_promise, in_order, interval
-from eosbench.results import Run, Score
-from eosbench.runs import named
+from eosbench.results.files import Run, Score
+from eosbench.results.runs import named
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from eosbench.metrics.statistics import SIGNIFICANT, holm, mcnemar, paired, rank
 from eosbench.report.columns import BOUND_COLUMNS, Column
 from eosbench.report.comparison import quality_metric
 from eosbench.report.tables import Row, Table, in_order
-from eosbench.results import Run, Score
+from eosbench.results.files import Run, Score
 
 if TYPE_CHECKING:
     import pandas as pd

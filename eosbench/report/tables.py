@@ -13,7 +13,7 @@ from typing import Any
 
 from eosbench.metrics.statistics import wilson
 from eosbench.report.columns import Column
-from eosbench.results import Run, Score
+from eosbench.results.files import Run, Score
 
 ORDER = (
     "logit", "concat_regression", "average_regression", "classification", "distilbert",

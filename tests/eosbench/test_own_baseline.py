@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from eosbench.regression import check_results
-from eosbench.runs import read_runs
+from eosbench.results.runs import read_runs
 from eosbench.sweep import sweep
 
 BASELINE = Path(__file__).parents[2] / "results" / "baseline.json"

@@ -16,7 +16,8 @@ from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.forward import step_zero
 from eosbench.predictors import THE_FIVE
 from eosbench.report import write_report
-from eosbench.results import read_results, read_runs
+from eosbench.results.runs import read_runs
+from eosbench.results.table import read_results
 from eosbench.strategies import ALL_METHODS, STRATEGIES
 from eosbench.sweep import chosen_methods, sweep
 from tests.golden_files import GOLDEN, load_golden

@@ -22,7 +22,9 @@ from eosbench.report.comparison import compare
 from eosbench.report.exports import Tables, write_tables
 from eosbench.report.seeds import _estimates, across_seeds, flat_seeds, seed_groups
 from eosbench.report.tables import Table, text
-from eosbench.results import Run, Score, TaskResult, read_documents, read_runs
+from eosbench.results.files import Run, Score, TaskResult
+from eosbench.results.runs import read_runs
+from eosbench.results.table import read_documents
 from tests.fixtures.make_runs import make_baseline, make_run
 
 TASK = "eos_upper_bound_u00"

@@ -14,7 +14,9 @@ from eosbench.report.columns import BOUND_COLUMNS, Column
 from eosbench.report.comparison import compare, costs, families
 from eosbench.report.exports import markdown, write_tables
 from eosbench.report.tables import BELOW, Row, Table, in_order, interval, text
-from eosbench.results import Run, Score, read_documents, read_runs
+from eosbench.results.files import Run, Score
+from eosbench.results.runs import read_runs
+from eosbench.results.table import read_documents
 from tests.fixtures.make_runs import ERROR, make_baseline, make_run, make_runs
 
 HAND = Path(__file__).parents[2] / "fixtures" / "hand"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eosbench.errors import ResultsError
-from eosbench.run_files import Run, UnusableError, load_run, with_asked
+from eosbench.results.files import Run, UnusableError, load_run, with_asked
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eosbench.report.comparison import reference_run
-from eosbench.runs import read_runs, scan
+from eosbench.results.runs import read_runs, scan
 from tests.fixtures.make_runs import make_baseline, make_run
 
 PLAIN, LATER = 1_767_323_045.0, 1_800_000_000.0

@@ -25,8 +25,8 @@ import numpy as np
 from eosbench.metrics.bound import each_document
 from eosbench.metrics.rounding import of_rounding
 from eosbench.records import LengthRecord
-from eosbench.run_files import Run, Score, TaskResult, UnusableError
-from eosbench.runs import Scan, Skipped, read_runs, scan
+from eosbench.results.files import Run, Score, TaskResult, UnusableError
+from eosbench.results.runs import Scan, Skipped, read_runs, scan
 
 if TYPE_CHECKING:
     import pandas as pd

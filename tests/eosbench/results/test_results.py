@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from pandas.testing import assert_frame_equal
 
-from eosbench import results
 from eosbench.errors import ResultsError
-from eosbench.results import COLUMNS, read_documents, read_results, read_runs, scan
+from eosbench.results import table as results
+from eosbench.results.runs import read_runs, scan
+from eosbench.results.table import COLUMNS, read_documents, read_results
 from tests.fixtures.make_runs import make_baseline, make_run, make_runs
 
-HAND = Path(__file__).parents[1] / "fixtures" / "hand"
+HAND = Path(__file__).parents[2] / "fixtures" / "hand"
 READ = results._read
 LATER = "2026-02-03T04-05-06.000001"
 
