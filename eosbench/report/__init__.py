@@ -54,7 +54,7 @@ def write_report(results: str | Path, output: str | Path, *, console: Console | 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from eosbench.report.exports import write_tables
-    from eosbench.report.figures import drawings
+    from eosbench.report.figures.drawings import drawings
     from eosbench.report.page import render_page
 
     results, output = Path(results), Path(output)

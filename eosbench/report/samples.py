@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from eosbench.report.style import COLOURS
+from eosbench.report.figures.style import COLOURS
 
 if TYPE_CHECKING:
     import pandas as pd

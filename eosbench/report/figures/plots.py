@@ -13,7 +13,7 @@ import numpy as np
 
 from eosbench.report.columns import Column
 from eosbench.report.curves import coverage_curve
-from eosbench.report.style import INK, legend, line, marks, share_axis, single
+from eosbench.report.figures.style import INK, legend, line, marks, share_axis, single
 from eosbench.report.tables import Row, interval
 from eosbench.results.files import Score
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eosbench.metrics.bound import bucket
-from eosbench.report.style import BAD, GOOD, INK, line, panels
+from eosbench.report.figures.style import BAD, GOOD, INK, line, panels
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from eosbench.report import plots, small_multiples, style
 from eosbench.report.columns import BOUND_COLUMNS, Column
 from eosbench.report.comparison import reference_run
+from eosbench.report.figures import plots, small_multiples, style
 from eosbench.report.tables import Row, Table, in_order, text
 from eosbench.results.files import Run
 
