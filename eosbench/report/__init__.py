@@ -55,7 +55,7 @@ def write_report(results: str | Path, output: str | Path, *, console: Console | 
 
     from eosbench.report.exports import write_tables
     from eosbench.report.figures.drawings import drawings
-    from eosbench.report.page import render_page
+    from eosbench.report.page.page import render_page
 
     results, output = Path(results), Path(output)
     console = console or Console(stderr=True)

@@ -14,8 +14,9 @@ import pytest
 
 from eosbench.documents.reveal import FRACTIONS
 from eosbench.errors import ResultsError
-from eosbench.report import ReportSummary, page, samples, write_report
+from eosbench.report import ReportSummary, write_report
 from eosbench.report.figures.drawings import themed_svg
+from eosbench.report.page import page, samples
 from tests.fixtures.make_runs import ERROR, make_baseline, make_run, make_runs
 
 HAND = Path(__file__).parents[2] / "fixtures" / "hand"

@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 
 from eosbench.metrics.statistics import bootstrap, over_seeds, percentiles, wilson
-from eosbench.report import make_tables, page, write_report
+from eosbench.report import make_tables, write_report
 from eosbench.report.comparison import compare
 from eosbench.report.exports import Tables, write_tables
 from eosbench.report.figures import drawings as figures
+from eosbench.report.page import page
 from eosbench.report.seeds import _estimates, across_seeds, flat_seeds, seed_groups
 from eosbench.report.tables import Table, text
 from eosbench.results.files import Run, Score, TaskResult

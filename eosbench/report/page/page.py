@@ -18,7 +18,7 @@ from eosbench.metrics.statistics import RESAMPLES
 from eosbench.report.columns import Column
 from eosbench.report.exports import Tables
 from eosbench.report.figures.drawings import Drawing, themed_svg
-from eosbench.report.samples import SEPARATORS, sample_data
+from eosbench.report.page.samples import SEPARATORS, sample_data
 from eosbench.report.seeds import seed_groups
 from eosbench.report.tables import BELOW, Row, Table, places, text
 from eosbench.results.files import Run, Score
