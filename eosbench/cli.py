@@ -125,8 +125,8 @@ def check(
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
 ) -> None:
     """Compare metrics with a committed baseline: exit 0 fine, 1 regression, 2 cannot compare."""
-    from eosbench.outcomes import print_outcome
-    from eosbench.regression import check_results
+    from eosbench.check.baseline import check_results
+    from eosbench.check.outcomes import print_outcome
 
     outcome = check_results(results, baseline, update=update, paired=paired, junit=junit)
     print_outcome(outcome, console)

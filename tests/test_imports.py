@@ -28,7 +28,7 @@ ROOMS = (
         "eosbench.documents.wordlists",
         "eosbench.metrics.terms",
         "eosbench.embedded",
-        "eosbench.outcomes",
+        "eosbench.check.outcomes",
     ),
     (
         "eosbench.records",
@@ -68,7 +68,7 @@ ROOMS = (
         "eosbench.eos_bound",
     ),
     ("eosbench.report", "eosbench.plugin", "model_adapters"),
-    ("eosbench.sweep", "eosbench.paired eosbench.regression"),
+    ("eosbench.sweep", "eosbench.paired eosbench.check.baseline"),
     ("eosbench.cli eosbench.cli_fit eosbench.cli_shared", "eosbench.embedded.make", "eosbench._bridge"),
 )
 ROOM_OF = {module: room for rooms in ROOMS for room in rooms for module in room.split()}

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from eosbench.outcomes import FELL, FINE, UNCOMPARABLE
-from eosbench.paired import kept_values, significantly_worse
-from eosbench.regression import check_results
+from eosbench.check.baseline import check_results
+from eosbench.check.outcomes import FELL, FINE, UNCOMPARABLE
+from eosbench.check.paired import kept_values, significantly_worse
 from tests.fixtures.make_runs import make_run
 
 BOUND = "eos_upper_bound_u00"

@@ -17,9 +17,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from eosbench.check.outcomes import FELL, FINE, UNCOMPARABLE, CheckOutcome, Comparison, write_junit, write_step_summary
+from eosbench.check.paired import LEVEL, kept_values, logged_documents, significantly_worse
 from eosbench.errors import ResultsError
-from eosbench.outcomes import FELL, FINE, UNCOMPARABLE, CheckOutcome, Comparison, write_junit, write_step_summary
-from eosbench.paired import LEVEL, kept_values, logged_documents, significantly_worse
 from eosbench.results.files import BASELINE_MARK, Run, TaskResult
 from eosbench.results.runs import scan
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from eosbench.regression import check_results
+from eosbench.check.baseline import check_results
 from eosbench.results.runs import read_runs
 from eosbench.sweep import sweep
 
-BASELINE = Path(__file__).parents[2] / "results" / "baseline.json"
+BASELINE = Path(__file__).parents[3] / "results" / "baseline.json"
 METHOD, TASK = "classification", "eos_upper_bound_u00"
 
 

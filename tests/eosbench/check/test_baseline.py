@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from eosbench.outcomes import FELL, FINE, UNCOMPARABLE, CheckOutcome, print_outcome
-from eosbench.regression import check_results
+from eosbench.check.baseline import check_results
+from eosbench.check.outcomes import FELL, FINE, UNCOMPARABLE, CheckOutcome, print_outcome
 
-HAND = Path(__file__).parents[1] / "fixtures" / "hand"  # coverage 2/3, overshoot 1.5, rmse 2.89, gsm8k 0.25 and 0.5
+HAND = Path(__file__).parents[2] / "fixtures" / "hand"  # coverage 2/3, overshoot 1.5, rmse 2.89, gsm8k 0.25 and 0.5
 BOUND = "eos_upper_bound_u00"
 
 
