@@ -18,7 +18,7 @@ WITH_EXAMPLES = sorted(
 
 
 def test_there_are_examples() -> None:
-    assert {"eosbench.metrics", "eosbench.metrics.terms", "eosbench.cli_shared"} <= set(WITH_EXAMPLES)
+    assert {"eosbench.metrics", "eosbench.metrics.terms", "eosbench.cli.shared"} <= set(WITH_EXAMPLES)
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)

@@ -53,7 +53,7 @@ def on_disk() -> set[str]:
     ],
 )
 def test_the_reader_of_trees_reads_both_styles(tree: str) -> None:
-    expected = {"eosbench/", "eosbench/cli.py", "eosbench/report/", "eosbench/report/page/page.py", "Makefile"}
+    expected = {"eosbench/", "eosbench/cli/commands.py", "eosbench/report/", "eosbench/report/page/page.py", "Makefile"}
     assert tree_paths(f"# Title\n\n```bash\nmake demo\n```\n\n```\n{tree}\n```\n") == expected
 
 

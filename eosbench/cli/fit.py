@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from eosbench.cli_shared import BatchSize, ChatTemplate, Device, console, key_values, names
+from eosbench.cli.shared import BatchSize, ChatTemplate, Device, console, key_values, names
 from eosbench.errors import ConfigurationError
 
 CACHE = os.environ.get("EOSBENCH_CACHE", "~/.cache/eosbench")

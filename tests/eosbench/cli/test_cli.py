@@ -17,14 +17,14 @@ from lm_eval.api.instance import Instance
 from typer.testing import CliRunner, Result
 
 import eosbench
-from eosbench import cli
+from eosbench.cli import commands as cli
 from eosbench.documents.instruct import documents
 from eosbench.errors import ConfigurationError
 from eosbench.records import LengthRecord
 from tests.fixtures.make_runs import make_runs
 from tests.golden_files import GOLDEN
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 LLADA, CANVAS, SIZE = GOLDEN / "llada-trained", 64, 160
 COMMANDS = ("sweep", "fit", "report", "check")
 

@@ -11,8 +11,8 @@ from rich import box
 from rich.table import Table
 
 from eosbench import __version__
-from eosbench.cli_fit import fit
-from eosbench.cli_shared import BatchSize, ChatTemplate, Device, console, errors, key_values, names, numbers
+from eosbench.cli.fit import fit
+from eosbench.cli.shared import BatchSize, ChatTemplate, Device, console, errors, key_values, names, numbers
 from eosbench.errors import EosbenchError
 
 app = typer.Typer(
