@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from model_adapters.blueprint import Blueprint, own_name, stock_config
+from model_adapters.checkpoints.blueprint import Blueprint, own_name, stock_config
 
 if TYPE_CHECKING:
-    from model_adapters.checkpoint import Checkpoint
+    from model_adapters.checkpoints.checkpoint import Checkpoint
 
 
 def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:

@@ -11,12 +11,12 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from eosbench.errors import CheckpointError
-from model_adapters.blueprint import Blueprint, checked_config
+from model_adapters.checkpoints.blueprint import Blueprint, checked_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from model_adapters.checkpoint import Checkpoint
+    from model_adapters.checkpoints.checkpoint import Checkpoint
 
 # What each setting has to be for LLaMA's blocks to compute the same; a setting that config.json leaves out has this value.
 REQUIRED: dict[str, tuple[Any, ...]] = {

@@ -1,6 +1,6 @@
 """From a folder or hub id to a backbone: find the checkpoint, recognise its family, build what the family's file describes.
 
-To add a family, write one file with `recognises` and `blueprint` (model_adapters/blueprint.py) and add one row to FAMILIES:
+To add a family, write one file with `recognises` and `blueprint` (model_adapters/checkpoints/blueprint.py) and add one row to FAMILIES:
 docs/families.md. Nothing here knows how a family names its weights; nothing in a family's file knows where a checkpoint lives.
 """
 
@@ -98,7 +98,7 @@ def load_backbone(
 
     from eosbench.forward.memory import keep_freed_memory
     from model_adapters.assembly import assemble
-    from model_adapters.checkpoint import open_checkpoint
+    from model_adapters.checkpoints.checkpoint import open_checkpoint
     from model_adapters.placement import Placement
 
     if device_.type == "cpu":

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
-from model_adapters.blueprint import Blueprint, stock_config
+from model_adapters.checkpoints.blueprint import Blueprint, stock_config
 
 if TYPE_CHECKING:
-    from model_adapters.checkpoint import Checkpoint
+    from model_adapters.checkpoints.checkpoint import Checkpoint
 
 ENCODERS = ("bert", "roberta", "modernbert")
 NOT_WEIGHTS = (r"\.pooler\.", r"^cls\.seq_relationship\.", r"\.position_ids$")

@@ -16,7 +16,7 @@ from eosbench.documents.wordlists import NAMES
 from eosbench.fitting.pretrain import PretrainConfig, new_model, optimizers, pretrain
 from eosbench.fitting.warm_start import warm_start
 from model_adapters import load_backbone
-from model_adapters.checkpoint import open_checkpoint
+from model_adapters.checkpoints.checkpoint import open_checkpoint
 from tests.golden_files import GOLDEN
 
 TINY = dataclasses.replace(
