@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
-from model_adapters.llada import llama_config, weight_names
+from model_adapters.families.llada import llama_config, weight_names
 
 VOCABULARY = 126_464  # LLaDA's
 

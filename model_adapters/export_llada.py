@@ -1,6 +1,6 @@
 """Writes a LlamaModel as a checkpoint in LLaDA's published format: config.json and model.safetensors, and nothing else.
 
-The inverse of model_adapters/llada.py: what is written here loads there, and in LLaDA's own published code.
+The inverse of model_adapters/families/llada.py: what is written here loads there, and in LLaDA's own published code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaModel
 
 from eosbench.errors import ConfigurationError
-from model_adapters.llada import REQUIRED, weight_names
+from model_adapters.families.llada import REQUIRED, weight_names
 
 
 def save_llada(

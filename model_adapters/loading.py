@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eosbench.errors import CheckpointError, ConfigurationError
-from model_adapters.unsupported import why_unsupported
+from model_adapters.families.unsupported import why_unsupported
 
 if TYPE_CHECKING:
     import torch

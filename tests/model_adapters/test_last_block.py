@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from eosbench.backbone import raw_rows, scoring_rows
 from model_adapters import load_backbone
 from tests.golden_files import load_golden
-from tests.model_adapters.test_families import DECODER, ENCODER, GPT2, IDS_BT, published, stock
+from tests.model_adapters.families.test_families import DECODER, ENCODER, GPT2, IDS_BT, published, stock
 
 D, M, HEAD = 16, 24, 8
 QWEN3 = {**DECODER, "head_dim": HEAD}

@@ -1,7 +1,7 @@
 """Masked models on a stock architecture (A2D, "autoregressive to diffusion"): Qwen3, Qwen2, LLaMA or GPT-2 with a full mask.
 
 dllm-hub's checkpoints call themselves a2d-qwen3 and the like; a checkpoint that names the stock architecture itself is taken as
-one when it has a mask token (without, it is a causal model: model_adapters/unsupported.py says so). Logits are not shifted
+one when it has a mask token (without, it is a causal model: model_adapters/families/unsupported.py says so). Logits are not shifted
 unless config.json says `logits_shifted: true` or `right_shift_logits: true`, or the user does.
 """
 
