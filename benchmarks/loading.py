@@ -58,7 +58,7 @@ def main(
 def measure(dtype: str, folder: str) -> dict[str, float]:
     """In a process of its own: bytes resident after the imports, at the peak, and in parameters."""
     from model_adapters import load_backbone
-    from model_adapters.full_canvas import FullCanvasBackbone
+    from model_adapters.backbones.full_canvas import FullCanvasBackbone
 
     load_backbone("tests/golden/llada-tiny")  # whatever is imported late
     before, started = peak_memory(), time.perf_counter()

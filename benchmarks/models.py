@@ -13,7 +13,7 @@ from eosbench.backbone import Backbone, BackboneSpec
 from eosbench.documents.encoding import encode_prompt, encode_response
 from eosbench.documents.instruct import documents
 from model_adapters import load_backbone
-from model_adapters.full_canvas import FullCanvasBackbone
+from model_adapters.backbones.full_canvas import FullCanvasBackbone
 
 
 def random_model(*, vocabulary: int, width: int, layers: int) -> FullCanvasBackbone:

@@ -97,9 +97,9 @@ def load_backbone(
     folder, name = resolve_folder(str(path_or_hub_id), revision), str(path_or_hub_id)
 
     from eosbench.forward.memory import keep_freed_memory
-    from model_adapters.assembly import assemble
+    from model_adapters.backbones.assembly import assemble
+    from model_adapters.backbones.placement import Placement
     from model_adapters.checkpoints.checkpoint import open_checkpoint
-    from model_adapters.placement import Placement
 
     if device_.type == "cpu":
         keep_freed_memory()
@@ -108,7 +108,7 @@ def load_backbone(
     backbone: Backbone
     unfit = why_unsupported(checkpoint.config, None)
     if trust_remote_code and not _recognised(checkpoint.config, checkpoint.files) and (unfit is None or unfit.own_code_fits):
-        from model_adapters.remote_code import build
+        from model_adapters.backbones.remote_code import build
 
         return build(
             checkpoint,

@@ -16,7 +16,7 @@ from eosbench.decoding.window import Job, generate
 from eosbench.forward.costs import Cost, estimated_flops
 from model_adapters import load_backbone
 from model_adapters.arguments import parse_arguments
-from model_adapters.full_canvas import FullCanvasBackbone
+from model_adapters.backbones.full_canvas import FullCanvasBackbone
 from model_adapters.scores import Scores
 from tests.golden_files import GOLDEN
 

@@ -20,8 +20,8 @@ from eosbench.decoding.denoise import denoise
 from eosbench.errors import CheckpointError, ConfigurationError
 from eosbench.forward.block_cache import BlockPasses
 from model_adapters import load_backbone
+from model_adapters.backbones.placement import Devices
 from model_adapters.loading import FAMILIES, family_of
-from model_adapters.placement import Devices
 from tests.golden_files import GOLDEN, load_golden
 
 V, T = 48, 12

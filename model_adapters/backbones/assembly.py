@@ -14,11 +14,11 @@ from transformers import PreTrainedModel
 
 from eosbench.backbone import BackboneSpec
 from eosbench.errors import CheckpointError, ConfigurationError
+from model_adapters.backbones.full_canvas import FullCanvasBackbone, fingerprint
+from model_adapters.backbones.last_block import blocks, chosen_weights, matrix_weights
+from model_adapters.backbones.placement import Placement
 from model_adapters.checkpoints.blueprint import Blueprint
 from model_adapters.checkpoints.checkpoint import Checkpoint
-from model_adapters.full_canvas import FullCanvasBackbone, fingerprint
-from model_adapters.last_block import blocks, chosen_weights, matrix_weights
-from model_adapters.placement import Placement
 
 # Settings that change what is computed and are no weights; a family has some of them.
 ESSENTIALS = (

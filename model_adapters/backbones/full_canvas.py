@@ -18,7 +18,7 @@ from transformers import Cache, PreTrainedModel
 from eosbench.backbone import BackboneSpec, scoring_rows
 from eosbench.errors import ConfigurationError
 from eosbench.forward.block_cache import positions
-from model_adapters.last_block import LastBlock
+from model_adapters.backbones.last_block import LastBlock
 
 
 class FullCanvasBackbone:

@@ -15,9 +15,9 @@ import transformers
 
 from eosbench.backbone import BackboneSpec, scoring_rows
 from eosbench.errors import CheckpointError, ConfigurationError
+from model_adapters.backbones.full_canvas import fingerprint
+from model_adapters.backbones.placement import Placement
 from model_adapters.checkpoints.checkpoint import Checkpoint, fingerprint_of_files
-from model_adapters.full_canvas import fingerprint
-from model_adapters.placement import Placement
 
 logger = logging.getLogger(__name__)
 
