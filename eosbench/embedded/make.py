@@ -31,7 +31,7 @@ from eosbench.fitting.fit import FitJob, fit_all
 from eosbench.fitting.pretrain import PretrainConfig, pretrain
 from eosbench.predictors import METHODS, method_class
 from model_adapters import load_backbone
-from model_adapters.export_llada import save_llada
+from model_adapters.export import save_llada
 
 logger = logging.getLogger(__name__)
 

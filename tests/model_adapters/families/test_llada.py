@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaModel
 
 from eosbench.errors import CheckpointError, ConfigurationError
 from model_adapters import load_backbone
-from model_adapters.export_llada import save_llada
+from model_adapters.export import save_llada
 from tests.golden_files import GOLDEN, Golden, load_golden
 
 
