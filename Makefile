@@ -61,9 +61,9 @@ bench: venv  ## speed, as ratios against a plain reference loop
 	$(BIN)/python -m benchmarks.report
 
 embedded-model: venv  ## trains the embedded model and fits its predictors again (about two hours on two cores)
-	$(BIN)/python -m eosbench.embedded.make model
-	$(BIN)/python -m eosbench.embedded.make model --start $(SNAPSHOT) --steps 4000 --decay-share 1.0 --seed 1
-	$(BIN)/python -m eosbench.embedded.make predictors
+	$(BIN)/python -m eosbench.recipe.make model
+	$(BIN)/python -m eosbench.recipe.make model --start $(SNAPSHOT) --steps 4000 --decay-share 1.0 --seed 1
+	$(BIN)/python -m eosbench.recipe.make predictors
 
 FIT = $(BIN)/eosbench fit --data $(DATA):train --limit $(TRAIN_$(DATA)) --calibration $(DATA):calibration --calibration_limit $(CALIBRATION_$(DATA)) --canvas $(CANVAS_$(DATA))
 SWEEP = $(BIN)/eosbench sweep --model_args max_gen_toks=$(CANVAS_$(DATA)) --tasks $(TASK_$(DATA)) --limit $(TEST_$(DATA)) --batch_size 16

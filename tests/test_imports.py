@@ -69,7 +69,7 @@ ROOMS = (
     ),
     ("eosbench.report", "eosbench.plugin", "model_adapters"),
     ("eosbench.sweep", "eosbench.paired eosbench.check.baseline"),
-    ("eosbench.cli eosbench.cli_fit eosbench.cli.shared", "eosbench.embedded.make", "eosbench._bridge"),
+    ("eosbench.cli eosbench.cli_fit eosbench.cli.shared", "eosbench.recipe.make", "eosbench._bridge"),
 )
 ROOM_OF = {module: room for rooms in ROOMS for room in rooms for module in room.split()}
 HEIGHT_OF = {room: height for height, rooms in enumerate(ROOMS) for room in rooms}

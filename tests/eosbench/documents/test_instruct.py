@@ -93,7 +93,7 @@ def test_the_ood_splits_are_out_of_distribution(corpus: dict[str, list[Instructi
 def test_lengths_in_tokens(corpus: dict[str, list[Instruction]]) -> None:
     """Under a tokenizer as the embedded model's: every long answer is longer than all of training, and the canvas holds them."""
     from eosbench.embedded import CANVAS
-    from eosbench.embedded.make import build_tokenizer
+    from eosbench.recipe.make import build_tokenizer
 
     tokenizer = build_tokenizer(documents=TOKENIZER_DOCUMENTS)
     lengths = {

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from eosbench import embedded
 from eosbench.documents.wordlists import NAMES
-from eosbench.fitting.pretrain import PretrainConfig, new_model, optimizers, pretrain
-from eosbench.fitting.warm_start import warm_start
+from eosbench.recipe.pretrain import PretrainConfig, new_model, optimizers, pretrain
+from eosbench.recipe.warm_start import warm_start
 from model_adapters import load_backbone
 from model_adapters.checkpoints.checkpoint import open_checkpoint
 from tests.golden_files import GOLDEN

@@ -28,8 +28,8 @@ from eosbench import embedded
 from eosbench.documents.instruct import VERSION, stream
 from eosbench.fitting.data import load_examples
 from eosbench.fitting.fit import FitJob, fit_all
-from eosbench.fitting.pretrain import PretrainConfig, pretrain
 from eosbench.predictors import METHODS, method_class
+from eosbench.recipe.pretrain import PretrainConfig, pretrain
 from model_adapters import load_backbone
 from model_adapters.export import save_llada
 
@@ -106,7 +106,7 @@ def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
 
 def main() -> None:
     defaults = PretrainConfig()
-    parser = argparse.ArgumentParser(prog="python -m eosbench.embedded.make", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m eosbench.recipe.make", description=__doc__.splitlines()[0])
     parser.add_argument("part", nargs="?", choices=("all", "model", "predictors"), default="all")
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--decay-share", type=float, default=defaults.decay_share)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eosbench.documents.instruct import stream
-from eosbench.fitting.corruption import SHARES, Row, batches, draw_masks, longest_answer, loss_weights, tokenize_train_split
+from eosbench.recipe.corruption import SHARES, Row, batches, draw_masks, longest_answer, loss_weights, tokenize_train_split
 
 EOS = 1
 

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from eosbench.fitting.corruption import batches, draw_masks, loss_weights, tokenize_train_split
-from eosbench.fitting.warm_start import warm_start
+from eosbench.recipe.corruption import batches, draw_masks, loss_weights, tokenize_train_split
+from eosbench.recipe.warm_start import warm_start
 
 
 @dataclass(frozen=True)
