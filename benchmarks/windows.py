@@ -12,7 +12,7 @@ from lm_eval.api.instance import Instance
 
 from benchmarks.measure import Row, Setup, timed
 from eosbench.documents.instruct import FAMILIES, Instruction, documents
-from model_adapters.varlen_dlm import VarLenDLM
+from model_adapters.varlen_dlm.model import VarLenDLM
 
 EVERY_PASS = "fixed, every pass"
 

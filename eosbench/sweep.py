@@ -94,9 +94,9 @@ def sweep(
     from eosbench.predictors import load_predictor
     from eosbench.predictors.reader import LengthReader
     from model_adapters import load_backbone
-    from model_adapters.arguments import parse_arguments
-    from model_adapters.processes import Processes
-    from model_adapters.varlen_dlm import VarLenDLM
+    from model_adapters.varlen_dlm.arguments import parse_arguments
+    from model_adapters.varlen_dlm.model import VarLenDLM
+    from model_adapters.varlen_dlm.processes import Processes
 
     given = simple_parse_args_string(model_args) if isinstance(model_args, str) else dict(model_args or {})
     flags = {name: value for name, value in (("batch_size", batch_size), ("device", device)) if value is not None}
@@ -242,7 +242,7 @@ def _arguments(
     What only some methods can use is left out for the others: settings of bounds for those that predict none, promises beyond a
     coverage for those that are not calibrated.
     """
-    from model_adapters.arguments import OF_BOUNDS, OTHER_PROMISES
+    from model_adapters.varlen_dlm.arguments import OF_BOUNDS, OTHER_PROMISES
 
     given = {**given, **variant}
     if predictors is not None and not predictors.is_dir():

@@ -21,7 +21,7 @@ from eosbench.metrics.bound import per_document
 from eosbench.metrics.terms import Term
 from eosbench.records import LengthRecord
 from eosbench.request_arguments import ONLY_HERE, BoundArguments
-from model_adapters.plain_errors import report_errors_plainly
+from model_adapters.varlen_dlm.plain_errors import report_errors_plainly
 
 
 class ReferenceTask(ConfigurableTask):

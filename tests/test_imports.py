@@ -63,7 +63,7 @@ ROOMS = (
         "eosbench.fitting",
         "eosbench.strategies",
         "eosbench.predictors.reader",
-        "eosbench.own_answers",
+        "model_adapters.varlen_dlm.own_answers",
         "eosbench.results",
         "eosbench.eos_bound",
     ),

@@ -80,7 +80,7 @@ def fit(
     from eosbench.predictors.hub import push
     from eosbench.sweep import chosen_methods
     from model_adapters import load_backbone
-    from model_adapters.processes import Processes
+    from model_adapters.varlen_dlm.processes import Processes
 
     methods = [name for name in chosen_methods(method, list(METHODS)) if method != "all" or method_class(name).fitting != "none"]
     seeds = _seeds(seed)

@@ -15,7 +15,7 @@ from benchmarks.__main__ import BENCHMARKS, app, markdown, run
 from benchmarks.measure import Row, Setup
 from benchmarks.windows import answer_in_turn
 from eosbench.documents.instruct import FAMILIES, NOT_EXACT
-from model_adapters.varlen_dlm import VarLenDLM
+from model_adapters.varlen_dlm.model import VarLenDLM
 from tests.golden_files import GOLDEN
 
 TRAINED = str(GOLDEN / "llada-trained")

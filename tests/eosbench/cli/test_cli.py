@@ -118,7 +118,7 @@ def test_a_wrong_option_is_exit_code_2() -> None:
 
 def test_fit_writes_predictors_that_varlen_dlm_runs(heads: Path) -> None:
     """A regression that is calibrated and a zero-shot method that is: both answer a benchmark request."""
-    from model_adapters.varlen_dlm import VarLenDLM
+    from model_adapters.varlen_dlm.model import VarLenDLM
 
     for method in ("average_regression", "logit"):
         config = json.loads((heads / method / "config.json").read_text(encoding="utf-8"))

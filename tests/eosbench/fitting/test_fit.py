@@ -19,7 +19,7 @@ from eosbench.fitting.train import train_weights
 from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor, method_class
 from eosbench.predictors.classification import Classification
 from eosbench.records import LengthPrediction
-from model_adapters.fingerprint import predictor_digest
+from model_adapters.varlen_dlm.fingerprint import predictor_digest
 from tests.eosbench.toy import CANVAS, toy_backbone, toy_examples
 
 FRACTIONS = (0.0, 0.5)

@@ -15,9 +15,9 @@ from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.window import Job, generate
 from eosbench.forward.costs import Cost, estimated_flops
 from model_adapters import load_backbone
-from model_adapters.arguments import parse_arguments
 from model_adapters.backbones.full_canvas import FullCanvasBackbone
-from model_adapters.scores import Scores
+from model_adapters.varlen_dlm.arguments import parse_arguments
+from model_adapters.varlen_dlm.scores import Scores
 from tests.golden_files import GOLDEN
 
 NAMES = ("llada-tiny", "llada-tiny-gqa", "llada-trained")

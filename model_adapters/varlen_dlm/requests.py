@@ -20,8 +20,8 @@ from lm_eval.api.instance import Instance
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.window import Job
 from eosbench.errors import ConfigurationError
-from model_adapters.arguments import DECODING, Arguments
-from model_adapters.stop_strings import fixes_stop, holds_stop
+from model_adapters.varlen_dlm.arguments import DECODING, Arguments
+from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop
 
 logger = logging.getLogger(__name__)
 

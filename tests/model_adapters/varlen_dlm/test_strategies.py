@@ -10,9 +10,9 @@ import pytest
 
 from eosbench.errors import ConfigurationError
 from eosbench.strategies import STRATEGIES
-from model_adapters.arguments import parse_arguments
+from model_adapters.varlen_dlm.arguments import parse_arguments
 from tests.fakes import MASK
-from tests.model_adapters.scripted_model import asked, backbone_of, benchmark, model_of
+from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, model_of
 
 REPLIES = {"One?": "a", "Two?": "bc", "Long?": "abcdefghijklmnop"}
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from eosbench.backbone import BackboneSpec
-from model_adapters.arguments import Arguments
+from model_adapters.varlen_dlm.arguments import Arguments
 
 
 def predictor_digest(folder: Path | None) -> str | None:

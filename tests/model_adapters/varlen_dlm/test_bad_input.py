@@ -17,12 +17,12 @@ from safetensors.torch import save_file
 from eosbench.errors import CheckpointError, ConfigurationError, EosbenchError, PredictorError
 from eosbench.predictors import load_predictor
 from eosbench.predictors.folder import save_folder
-from model_adapters.plain_errors import report_errors_plainly
-from model_adapters.varlen_dlm import VarLenDLM
+from model_adapters.varlen_dlm.model import VarLenDLM
+from model_adapters.varlen_dlm.plain_errors import report_errors_plainly
 from tests.golden_files import GOLDEN
-from tests.model_adapters.scripted_model import asked, backbone_of, benchmark, model_of, pair
+from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, model_of, pair
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 TRAINED = str(GOLDEN / "llada-trained")
 
 

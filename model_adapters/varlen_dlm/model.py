@@ -30,18 +30,18 @@ from eosbench.predictors.reader import LengthReader
 from eosbench.strategies import load_strategy
 from eosbench.strategies.protocol import Strategy
 from model_adapters import load_backbone
-from model_adapters.answers import Answers
-from model_adapters.arguments import Arguments, parse_arguments
-from model_adapters.chat import render_turns
-from model_adapters.fingerprint import predictor_digest, settings_fingerprint
-from model_adapters.flags import with_flags
-from model_adapters.model_info import model_info
-from model_adapters.plain_errors import report_errors_plainly
-from model_adapters.processes import Processes
-from model_adapters.requests import Request, own_requests, read_requests
-from model_adapters.response_cache import ResponseCache
-from model_adapters.scores import Scores
-from model_adapters.strategy_answers import StrategyAnswers
+from model_adapters.varlen_dlm.answers import Answers
+from model_adapters.varlen_dlm.arguments import Arguments, parse_arguments
+from model_adapters.varlen_dlm.chat import render_turns
+from model_adapters.varlen_dlm.fingerprint import predictor_digest, settings_fingerprint
+from model_adapters.varlen_dlm.flags import with_flags
+from model_adapters.varlen_dlm.model_info import model_info
+from model_adapters.varlen_dlm.plain_errors import report_errors_plainly
+from model_adapters.varlen_dlm.processes import Processes
+from model_adapters.varlen_dlm.requests import Request, own_requests, read_requests
+from model_adapters.varlen_dlm.response_cache import ResponseCache
+from model_adapters.varlen_dlm.scores import Scores
+from model_adapters.varlen_dlm.strategy_answers import StrategyAnswers
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     """A diffusion language model whose canvas is cut to a predicted length, or grows and shrinks while it is denoised.
 
     Args:
-        model_args: see model_adapters.arguments.Arguments.
+        model_args: see model_adapters.varlen_dlm.arguments.Arguments.
 
     Raises:
         ConfigurationError: an unknown argument, or a value that cannot work.

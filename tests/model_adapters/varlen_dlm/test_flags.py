@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from eosbench.errors import ConfigurationError
-from model_adapters.flags import with_flags
-from model_adapters.varlen_dlm import VarLenDLM
+from model_adapters.varlen_dlm.flags import with_flags
+from model_adapters.varlen_dlm.model import VarLenDLM
 from tests.golden_files import GOLDEN
 
 TRAINED = str(GOLDEN / "llada-trained")

@@ -21,7 +21,7 @@ from eosbench.predictors import method_class
 from eosbench.predictors.hub import local_folder
 from eosbench.predictors.protocol import refuse_promises
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
-from model_adapters.conversion import convert, kinds_of
+from model_adapters.varlen_dlm.conversion import convert, kinds_of
 
 METHOD_OPTIONS = (  # of methods that work without a fitted folder
     "variant", "q", "tau",
@@ -76,7 +76,7 @@ class Arguments:
         stop_at_eos: leave out the passes that only fill in what stands behind the EOS or a stop string; no text changes.
         overflow: accept or retry a window without EOS.
         reference: whose answer a bound is compared with (and whose length `oracle` is told): the task's, or with "self" what the
-            model itself says on the whole canvas (eosbench/own_answers.py).
+            model itself says on the whole canvas (model_adapters/varlen_dlm/own_answers.py).
         mc_num: up to how many passes a likelihood enumerates all masks; where there are more, fewer are drawn.
         seed: of sampling and of masks.
         telemetry: JSONL file for the cost of every request.

@@ -22,10 +22,10 @@ from eosbench.predictors.fixed import Fixed
 from eosbench.predictors.folder import save_folder
 from eosbench.records import LengthRecord, Prompt
 from model_adapters import load_backbone
-from model_adapters.varlen_dlm import VarLenDLM
+from model_adapters.varlen_dlm.model import VarLenDLM
 from tests.fakes import BOS, EOS, FIRST_BYTE, SEP, ByteTokenizer
 from tests.golden_files import GOLDEN, load_golden
-from tests.model_adapters.scripted_model import asked, backbone_of, benchmark, ids, model_of, pair
+from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, ids, model_of, pair
 
 V = ByteTokenizer.vocab_size
 TRAINED = {"pretrained": str(GOLDEN / "llada-trained"), "device": "cpu", "max_gen_toks": 64, "block_length": 16}
@@ -244,7 +244,7 @@ def test_greedy_and_what_likelihoods_cost() -> None:
 
 
 def test_equal_pairs_are_computed_once_however_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model_adapters.scores.AT_ONCE", 1)
+    monkeypatch.setattr("model_adapters.varlen_dlm.scores.AT_ONCE", 1)
     backbone = backbone_of(by_position)
     scored = model_of(backbone).loglikelihood([pair("a", "b", 0), pair("aa", "c", 1), pair("a", "b", 2)], disable_tqdm=True)
     assert len(backbone.passes) == 2

@@ -15,8 +15,8 @@ from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.predictors import load_predictor
 from eosbench.predictors.folder import save_folder
 from eosbench.sweep import sweep
-from model_adapters.varlen_dlm import VarLenDLM
-from tests.model_adapters.scripted_model import backbone_of, model_of
+from model_adapters.varlen_dlm.model import VarLenDLM
+from tests.model_adapters.varlen_dlm.scripted_model import backbone_of, model_of
 
 
 def folder_with(calibration: Calibration | None, folder: Path, backbone: Any) -> str:

@@ -11,10 +11,10 @@ from eosbench.forward.step_zero import StepZero
 from eosbench.predictors import METHODS, FittedPredictor, method_class
 from eosbench.predictors.reader import LengthReader
 from eosbench.records import LengthPrediction
-from model_adapters.arguments import parse_arguments
-from model_adapters.varlen_dlm import VarLenDLM
+from model_adapters.varlen_dlm.arguments import parse_arguments
+from model_adapters.varlen_dlm.model import VarLenDLM
 from tests.fakes import MASK
-from tests.model_adapters.scripted_model import asked, backbone_of, ids
+from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, ids
 
 QUESTION, CANVAS = "Long?", 32
 REPLY = "abcdefghij"  # 10 tokens: the EOS stands at index 10

@@ -14,10 +14,10 @@ from transformers import PreTrainedTokenizerFast
 
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.window import Job, generate
-from model_adapters.stop_strings import fixes_stop, holds_stop, text_before_stop
+from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop, text_before_stop
 from tests.fakes import ByteTokenizer
 from tests.golden_files import load_golden
-from tests.model_adapters.scripted_model import asked, backbone_of, ids, model_of
+from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, ids, model_of
 
 first = itemgetter(0)
 

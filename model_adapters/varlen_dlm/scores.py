@@ -12,7 +12,7 @@ from eosbench.errors import ConfigurationError
 from eosbench.forward.costs import Cost, estimated_flops
 from eosbench.forward.timing import TimedBackbone
 from eosbench.likelihood.likelihood import Likelihood, log_likelihoods
-from model_adapters.arguments import Arguments
+from model_adapters.varlen_dlm.arguments import Arguments
 
 logger = logging.getLogger(__name__)
 

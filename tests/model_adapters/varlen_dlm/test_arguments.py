@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eosbench.errors import ConfigurationError
-from model_adapters.arguments import Arguments, parse_arguments
+from model_adapters.varlen_dlm.arguments import Arguments, parse_arguments
 
 
 def parsed(**given: Any) -> Arguments:

@@ -8,9 +8,9 @@ from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
 from eosbench.forward.costs import Ledger
 from eosbench.strategies.protocol import Strategy
-from model_adapters.arguments import Arguments
-from model_adapters.requests import Request
-from model_adapters.stop_strings import text_before_stop
+from model_adapters.varlen_dlm.arguments import Arguments
+from model_adapters.varlen_dlm.requests import Request
+from model_adapters.varlen_dlm.stop_strings import text_before_stop
 
 
 class StrategyAnswers:

@@ -22,7 +22,7 @@ import pytest
 
 from tests.golden_files import GOLDEN
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 DOCUMENTS = 9
 
 TASK = """

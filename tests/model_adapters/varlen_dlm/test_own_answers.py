@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eosbench.decoding.config import DecodeConfig
-from eosbench.own_answers import OwnAnswers, Reference, cache_folder
+from model_adapters.varlen_dlm.own_answers import OwnAnswers, Reference, cache_folder
 from tests.fakes import EOS, ScriptedBackbone, table
 
 V, PROMPT = 30, (9, 9, 9)

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from eosbench.errors import ConfigurationError
 from tests.fakes import BOS, EOS, MASK, SEP, ScriptedBackbone
 from tests.golden_files import GOLDEN
-from tests.model_adapters.scripted_model import model_of
+from tests.model_adapters.varlen_dlm.scripted_model import model_of
 
 V = 622
 TEMPLATE = (

@@ -10,7 +10,7 @@ from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.predictors import FittedPredictor
 from eosbench.strategies.protocol import Strategy
-from model_adapters.arguments import Arguments
+from model_adapters.varlen_dlm.arguments import Arguments
 
 SCHEMA = 1
 

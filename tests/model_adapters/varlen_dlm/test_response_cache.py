@@ -14,9 +14,9 @@ from sqlitedict import SqliteDict
 from eosbench.errors import CacheError
 from eosbench.predictors import load_predictor
 from eosbench.predictors.folder import save_folder
-from model_adapters.response_cache import KEY
+from model_adapters.varlen_dlm.response_cache import KEY
 from tests.fakes import Script
-from tests.model_adapters.scripted_model import asked, backbone_of, benchmark, knows, model_of, pair
+from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, knows, model_of, pair
 
 REPLIES = {f"q{n}?": f"reply {n}" for n in range(5)}
 QUESTIONS = [asked(question, n) for n, question in enumerate(REPLIES)]

@@ -8,8 +8,8 @@ import pytest
 
 from eosbench.errors import ConfigurationError
 from eosbench.records import LengthRecord
-from model_adapters.varlen_dlm import VarLenDLM
-from tests.model_adapters.scripted_model import asked, backbone_of, benchmark, ids, model_of
+from model_adapters.varlen_dlm.model import VarLenDLM
+from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, ids, model_of
 
 
 @pytest.fixture(autouse=True)

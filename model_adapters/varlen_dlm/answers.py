@@ -17,12 +17,12 @@ from eosbench.documents.encoding import decode_prompt, encode_response
 from eosbench.documents.reveal import partly_masked_canvas
 from eosbench.errors import ConfigurationError
 from eosbench.forward.costs import Cost, Ledger, estimated_flops
-from eosbench.own_answers import OwnAnswers, Reference, cache_folder
 from eosbench.predictors.reader import LengthReader, Reading
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
-from model_adapters.arguments import Arguments
-from model_adapters.requests import Request
-from model_adapters.stop_strings import text_before_stop
+from model_adapters.varlen_dlm.arguments import Arguments
+from model_adapters.varlen_dlm.own_answers import OwnAnswers, Reference, cache_folder
+from model_adapters.varlen_dlm.requests import Request
+from model_adapters.varlen_dlm.stop_strings import text_before_stop
 
 
 class Answers:

@@ -15,7 +15,7 @@ import torch
 from lm_eval.api.instance import Instance
 
 from tests.fakes import EOS, FIRST_BYTE, MASK, ByteTokenizer
-from tests.model_adapters.scripted_model import asked, backbone_of, ids, model_of, pair
+from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, ids, model_of, pair
 
 V = ByteTokenizer.vocab_size
 
