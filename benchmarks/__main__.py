@@ -32,24 +32,47 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    only: Annotated[str, typer.Option(help=f"some of {', '.join(BENCHMARKS)}, with commas")] = ",".join(BENCHMARKS),
+    only: Annotated[
+        str, typer.Option(help=f"some of {', '.join(BENCHMARKS)}, with commas")
+    ] = ",".join(BENCHMARKS),
     runs: Annotated[int, typer.Option(min=1, help="rounds; each runs both sides")] = 5,
-    documents: Annotated[int, typer.Option(min=1, help="windows, rivals: of each of the eight families, in every round")] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="small shapes: shows that it works, its ratios mean nothing")] = False,
-    pretrained: Annotated[str, typer.Option(help="the small trained model: embedded, a folder or a hub id")] = "embedded",
-    predictors: Annotated[Path | None, typer.Option(help="fitted predictors of --pretrained, one folder per method")] = None,
+    documents: Annotated[
+        int,
+        typer.Option(min=1, help="windows, rivals: of each of the eight families, in every round"),
+    ] = 1,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="small shapes: shows that it works, its ratios mean nothing"),
+    ] = False,
+    pretrained: Annotated[
+        str, typer.Option(help="the small trained model: embedded, a folder or a hub id")
+    ] = "embedded",
+    predictors: Annotated[
+        Path | None, typer.Option(help="fitted predictors of --pretrained, one folder per method")
+    ] = None,
     canvas: Annotated[int, typer.Option(help="C, which --predictors were fitted for")] = 256,
-    method: Annotated[str, typer.Option(help="the one length predictor where one is enough")] = "classification",
-    output: Annotated[Path | None, typer.Option(help="also write the table as Markdown here")] = None,
+    method: Annotated[
+        str, typer.Option(help="the one length predictor where one is enough")
+    ] = "classification",
+    output: Annotated[
+        Path | None, typer.Option(help="also write the table as Markdown here")
+    ] = None,
 ) -> None:
     """Speed as ratios: both sides run in turn, the ratio is the median over the rounds."""
     names = [name.strip() for name in only.split(",") if name.strip()]
     if unknown := [name for name in names if name not in BENCHMARKS]:
-        raise typer.BadParameter(f"no benchmark {', '.join(unknown)}: expected some of {', '.join(BENCHMARKS)}")
+        raise typer.BadParameter(
+            f"no benchmark {', '.join(unknown)}: expected some of {', '.join(BENCHMARKS)}"
+        )
     setup = Setup(pretrained, predictors, canvas, method, runs, quick, documents)
     console = Console()
     rows = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         for name in names:
             rows += run(name, setup.watched_by(progress, progress.add_task(name, total=None)))
@@ -74,14 +97,25 @@ def markdown(rows: list[Row]) -> str:
 def _table(rows: list[Row]) -> Table:
     table = Table(title="eosbench: ratios of times", title_justify="left")
     for column in COLUMNS:
-        table.add_column(column, justify="right" if column in ("ratio", "min to max") else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if column in ("ratio", "min to max") else "left",
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*_cells(row))
     return table
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    return row.name, f"{row.slow} / {row.fast}", row.shapes, f"{row.median:.2f}", row.spread, row.found
+    return (
+        row.name,
+        f"{row.slow} / {row.fast}",
+        row.shapes,
+        f"{row.median:.2f}",
+        row.spread,
+        row.found,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Multiple choice on public rows (arc_easy, piqa): likelihoods of a round's documents against 128 random masks a request."""
+"""Multiple choice on public rows (arc_easy, piqa): likelihoods of a round's documents against 128
+random masks a request.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from benchmarks.measure import Row, Setup, timed
 from benchmarks.models import trained_model
 from benchmarks.reference import log_likelihood
 from eosbench.backbone import Backbone
-from eosbench.likelihood.likelihood import Likelihood, log_likelihoods
+from eosbench.likelihood import Likelihood, log_likelihoods
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +38,15 @@ class Questions:
     def first(self, count: int) -> list[tuple[str, list[str]]]:
         """(question, choices) of the first rows.
 
-        Raises:
-            OSError, ValueError, RuntimeError: what `datasets` raises where neither the hub nor its cache has them.
+        Raises: OSError, ValueError, RuntimeError: what `datasets` raises where neither the hub nor
+            its cache has them.
         """
         import datasets
 
-        return [self._asked(row) for row in datasets.load_dataset(self.path, self.config, split=self.split).take(count)]
+        return [
+            self._asked(row)
+            for row in datasets.load_dataset(self.path, self.config, split=self.split).take(count)
+        ]
 
     def _asked(self, row: Mapping[str, Any]) -> tuple[str, list[str]]:
         if self.name == "piqa":
@@ -63,7 +68,9 @@ def public_rows(setup: Setup) -> list[Row]:
             asked = questions.first(setup.runs * per_round)
         except (OSError, ValueError, RuntimeError) as error:
             logger.warning(
-                "choices: left out %s, whose rows come from the hub or the cache in HF_HOME: %s", questions.name, error
+                "choices: left out %s, whose rows come from the hub or the cache in HF_HOME: %s",
+                questions.name,
+                error,
             )
             continue
         rows.append(_task(setup, questions.name, asked, per_round))
@@ -74,7 +81,11 @@ def _task(setup: Setup, name: str, asked: Sequence[tuple[str, list[str]]], per_r
     backbone = trained_model(setup.pretrained)
     ratios, theirs, ours = [], list[float](), list[float]()
     for start in range(0, len(asked), per_round):
-        pairs = [pair for question, choices in asked[start : start + per_round] for pair in _pairs(backbone, question, choices)]
+        pairs = [
+            pair
+            for question, choices in asked[start : start + per_round]
+            for pair in _pairs(backbone, question, choices)
+        ]
         slow, errors = timed(_reference, backbone, pairs, start)
         fast, found = timed(_ours, backbone, pairs)
         ratios.append(slow / fast)
@@ -92,7 +103,10 @@ def _reference(backbone: Backbone, pairs: list[Pair], seed: int) -> list[float]:
     """Standard errors of the mean over four batches of masks, which is what 128 masks give."""
     generator, errors = torch.Generator().manual_seed(seed), []
     for pair in pairs:
-        values = [log_likelihood(backbone, *pair, masks=BATCH, batch_size=BATCH, generator=generator) for _ in range(BATCHES)]
+        values = [
+            log_likelihood(backbone, *pair, masks=BATCH, batch_size=BATCH, generator=generator)
+            for _ in range(BATCHES)
+        ]
         errors.append(statistics.stdev(values) / math.sqrt(BATCHES))
     return errors
 
@@ -106,5 +120,8 @@ def _pairs(backbone: Backbone, question: str, choices: Sequence[str]) -> list[Pa
     context = f"Question: {question.rstrip()}\nAnswer:"
     prompt = backbone.tokenizer(context)["input_ids"]
     length = len(backbone.tokenizer(context, add_special_tokens=False)["input_ids"])
-    whole = (backbone.tokenizer(f"{context} {choice}", add_special_tokens=False)["input_ids"] for choice in choices)
+    whole = (
+        backbone.tokenizer(f"{context} {choice}", add_special_tokens=False)["input_ids"]
+        for choice in choices
+    )
     return [(torch.tensor(prompt), torch.tensor(ids[length:])) for ids in whole]

@@ -1,4 +1,6 @@
-"""Decoding: the same tokens, with logits at the masked positions of the active block alone, and in batches."""
+"""Decoding: the same tokens, with logits at the masked positions of the active block alone, and in
+batches.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,7 @@ from benchmarks.measure import Row, Setup
 from benchmarks.models import prompts, random_model, trained_model
 from benchmarks.reference import generate
 from eosbench.backbone import Backbone
-from eosbench.decoding.config import DecodeConfig
-from eosbench.decoding.denoise import denoise
+from eosbench.decoding import DecodeConfig, denoise
 
 
 def one_prompt(setup: Setup) -> list[Row]:
@@ -31,28 +32,52 @@ def batch(setup: Setup) -> list[Row]:
     backbone = trained_model(setup.pretrained)
     count, canvas, block = (4, 16, 8) if setup.quick else (16, 64, 16)
     rows = [prompt for prompt, _ in prompts(backbone, count)]
-    row = _against_reference(setup, "batching", f"{count} prompts, canvas {canvas}", backbone, rows, canvas, block)
-    agreement = _agreement(trained_model(setup.pretrained, "bfloat16"), rows, DecodeConfig(gen_length=canvas, block_length=block))
-    return [replace(row, found=f"{row.found}; in bfloat16 {100 * agreement:.1f} % of the tokens are those of a batch of one")]
+    row = _against_reference(
+        setup, "batching", f"{count} prompts, canvas {canvas}", backbone, rows, canvas, block
+    )
+    agreement = _agreement(
+        trained_model(setup.pretrained, "bfloat16"),
+        rows,
+        DecodeConfig(gen_length=canvas, block_length=block),
+    )
+    return [
+        replace(
+            row,
+            found=f"{row.found}; in bfloat16 {100 * agreement:.1f} % of the tokens are those of a batch of one",
+        )
+    ]
 
 
 def _agreement(backbone: Backbone, rows: Sequence[torch.Tensor], config: DecodeConfig) -> float:
     """Share of tokens that one batch and batches of one have in common."""
-    together, alone = (denoise(backbone, rows, config, batch_size=size).sequences for size in (len(rows), 1))
+    together, alone = (
+        denoise(backbone, rows, config, batch_size=size).sequences for size in (len(rows), 1)
+    )
     return float((torch.stack(together) == torch.stack(alone)).float().mean())
 
 
 def _against_reference(
-    setup: Setup, name: str, about: str, backbone: Backbone, rows: Sequence[torch.Tensor], canvas: int, block: int
+    setup: Setup,
+    name: str,
+    about: str,
+    backbone: Backbone,
+    rows: Sequence[torch.Tensor],
+    canvas: int,
+    block: int,
 ) -> Row:
     config = DecodeConfig(gen_length=canvas, block_length=block)
 
     def reference() -> list[torch.Tensor]:
-        return [generate(backbone, row, gen_length=canvas, steps=canvas, block_length=block) for row in rows]
+        return [
+            generate(backbone, row, gen_length=canvas, steps=canvas, block_length=block)
+            for row in rows
+        ]
 
     def ours() -> list[torch.Tensor]:
         return denoise(backbone, rows, config).sequences
 
     same = sum(ours.equal(theirs) for theirs, ours in zip(reference(), ours(), strict=True))
     ratios = setup.alternate(reference, ours)
-    return Row(name, "reference loop", "denoise", about, ratios, f"same tokens: {same} of {len(rows)}")
+    return Row(
+        name, "reference loop", "denoise", about, ratios, f"same tokens: {same} of {len(rows)}"
+    )

@@ -1,11 +1,13 @@
-"""`python -m benchmarks.hyperparameters`: what the options of the length predictors are worth, one at a time around the defaults.
+"""`python -m benchmarks.hyperparameters`: what the options of the length predictors are worth, one
+at a time around the defaults.
 
     python -m benchmarks.hyperparameters                                  # all methods, three seeds, Markdown on stdout
     python -m benchmarks.hyperparameters --method classification --seeds 1
 
-Everything is fitted on the train split of the embedded benchmark and scored on its calibration split, which no test document and
-no training document is part of. A bound (alpha 0.05, not rounded) is calibrated on one half of the split and measured on the
-other, both ways, so that the columns compare options at equal coverage: the less overshoot, the better.
+Everything is fitted on the train split of the embedded benchmark and scored on its calibration
+split, which no test document and no training document is part of. A bound (alpha 0.05, not
+rounded) is calibrated on one half of the split and measured on the other, both ways, so that the
+columns compare options at equal coverage: the less overshoot, the better.
 """
 
 from __future__ import annotations
@@ -20,8 +22,7 @@ import typer
 from rich.console import Console
 
 from eosbench import embedded
-from eosbench.fitting.data import load_examples
-from eosbench.fitting.fit import FitJob, FitReport, fit_all
+from eosbench.fitting import FitJob, FitReport, fit_all, load_examples
 from eosbench.predictors import METHODS, method_class
 from model_adapters import load_backbone
 
@@ -29,12 +30,14 @@ VARIED: dict[str, dict[str, tuple[Any, ...]]] = {
     "concat_regression": {"hidden": (32, 64, 128), "grid": (8, 16, 32), "project": (8, 16, 32)},
     "average_regression": {"hidden": (32, 64, 128, 256), "pooling": ("both", "canvas", "prompt")},
     "classification": {
-        "hidden": (32, 64, 128), "positions": (32, 64, 128),
-        "tau": (0.5, 0.7, 0.8, 0.9, 0.95), "positive_weight": (0.5, 1.0, 2.0),
+        "hidden": (32, 64, 128),
+        "positions": (32, 64, 128),
+        "tau": (0.5, 0.7, 0.8, 0.9, 0.95),
+        "positive_weight": (0.5, 1.0, 2.0),
     },
     "distilbert": {"head": ("classes", "regression")},
     "smartcrop": {"tau": (0.8, 0.95, 0.99, 0.999)},
-}  # fmt: skip
+}
 TOGETHER: dict[str, tuple[dict[str, Any], ...]] = {
     "logit": (
         {"variant": "top1"},
@@ -46,7 +49,14 @@ TOGETHER: dict[str, tuple[dict[str, Any], ...]] = {
         tuple({"loss": "pinball", "quantile": level} for level in (0.5, 0.8, 0.9, 0.95)),
     ),
 }  # options that mean nothing alone
-COLUMNS = ("method", "options", "overshoot u=0", "overshoot, mean over u", "coverage u=0", "rmse u=0")
+COLUMNS = (
+    "method",
+    "options",
+    "overshoot u=0",
+    "overshoot, mean over u",
+    "coverage u=0",
+    "rmse u=0",
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -58,12 +68,18 @@ def main(
     canvas: Annotated[int, typer.Option(min=1)] = embedded.CANVAS,
     seeds: Annotated[int, typer.Option(min=1, help="of weights and training")] = 3,
     documents: Annotated[int, typer.Option(min=20, help="of the train split")] = 4_000,
-    calibration: Annotated[int, typer.Option(min=40, help="documents of the calibration split")] = 1_000,
+    calibration: Annotated[
+        int, typer.Option(min=40, help="documents of the calibration split")
+    ] = 1_000,
     device: Annotated[str, typer.Option(help="as torch names it")] = "cpu",
 ) -> None:
-    """Overshoot at a promised coverage of 95 % for every option, mean and standard deviation over the seeds."""
+    """Overshoot at a promised coverage of 95 % for every option, mean and standard deviation over
+    the seeds.
+    """
     methods = list(dict.fromkeys([*VARIED, *TOGETHER])) if method == "all" else method.split(",")
-    backbone = load_backbone(str(embedded.MODEL) if pretrained == embedded.NAME else pretrained, device=device)
+    backbone = load_backbone(
+        str(embedded.MODEL) if pretrained == embedded.NAME else pretrained, device=device
+    )
     with tempfile.TemporaryDirectory() as folder:
         jobs = [
             FitJob(name, Path(folder) / f"{name}-{number}-{seed}", options, seed)
@@ -81,8 +97,20 @@ def main(
     rows = [COLUMNS, ("---", "---", *["---:"] * 4)]
     for name in methods:
         for options in choices(name):
-            rows.append(row(name, options, [one for one in reports if one.job.method == name and one.job.options == options]))
-    Console(soft_wrap=True, highlight=False, markup=False).print("\n".join(f"| {' | '.join(cells)} |" for cells in rows))
+            rows.append(
+                row(
+                    name,
+                    options,
+                    [
+                        one
+                        for one in reports
+                        if one.job.method == name and one.job.options == options
+                    ],
+                )
+            )
+    Console(soft_wrap=True, highlight=False, markup=False).print(
+        "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    )
 
 
 def choices(method: str) -> list[dict[str, Any]]:
@@ -93,7 +121,9 @@ def choices(method: str) -> list[dict[str, Any]]:
     """
     if method not in VARIED and method not in TOGETHER:
         known = ", ".join(name for name in METHODS if name in VARIED or name in TOGETHER)
-        raise typer.BadParameter(f"{method!r} has no options to compare: expected all or some of {known}")
+        raise typer.BadParameter(
+            f"{method!r} has no options to compare: expected all or some of {known}"
+        )
     alone = [
         {name: value}
         for name, values in VARIED.get(method, {}).items()

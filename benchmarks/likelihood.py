@@ -1,4 +1,6 @@
-"""Likelihood of multiple choice: short targets enumerated in batches, against random masks request by request."""
+"""Likelihood of multiple choice: short targets enumerated in batches, against random masks request
+by request.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import torch
 from benchmarks.measure import Row, Setup
 from benchmarks.models import prompts, trained_model
 from benchmarks.reference import log_likelihood
-from eosbench.likelihood.likelihood import log_likelihoods
+from eosbench.likelihood import log_likelihoods
 
 CHOICES = 4
 MASKS = 128
@@ -31,7 +33,10 @@ def _targets(setup: Setup, length: int) -> Row:
 
     def reference() -> list[float]:
         generator = torch.Generator().manual_seed(0)
-        return [log_likelihood(backbone, *pair, masks=masks, batch_size=32, generator=generator) for pair in pairs]
+        return [
+            log_likelihood(backbone, *pair, masks=masks, batch_size=32, generator=generator)
+            for pair in pairs
+        ]
 
     def exact() -> list[float]:
         return [likelihood.value for likelihood in log_likelihoods(backbone, pairs)]

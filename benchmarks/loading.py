@@ -1,8 +1,10 @@
-"""`python -m benchmarks.loading`: how much memory loading a checkpoint takes, as a multiple of its weights.
+"""`python -m benchmarks.loading`: how much memory loading a checkpoint takes, as a multiple of its
+weights.
 
-A LLaDA-shaped checkpoint with random weights in bfloat16, in shards, is written into a temporary folder and loaded in a process
-of its own, once in the dtype it is stored in and once in float32. Peak resident memory is what the operating system says, less
-the peak after the imports; `weights` is what the loaded parameters take. The aim is at most 1.2.
+A LLaDA-shaped checkpoint with random weights in bfloat16, in shards, is written into a temporary
+folder and loaded in a process of its own, once in the dtype it is stored in and once in float32.
+Peak resident memory is what the operating system says, less the peak after the imports; `weights`
+is what the loaded parameters take. The aim is at most 1.2.
 """
 
 from __future__ import annotations
@@ -39,18 +41,28 @@ def main(
     if child:
         print(json.dumps(measure(*child.split(",", 1))))
         return
-    table = Table("dtype", "stored GB", "weights GB", "peak GB", "peak / weights", "with imports", "seconds")
+    table = Table(
+        "dtype", "stored GB", "weights GB", "peak GB", "peak / weights", "with imports", "seconds"
+    )
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
         stored = write_checkpoint(Path(folder), width=WIDTH, layers=layers, heads=16)
         for dtype in DTYPES:
             command = [sys.executable, "-m", "benchmarks.loading", "--child", f"{dtype},{folder}"]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            found = json.loads(
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            )
             weights, before, peak = found["weights"], found["before"], found["peak"]
             ratio = (peak - before) / weights
             worst = max(worst, ratio)
             gigabytes = [f"{size / 1e9:.2f}" for size in (stored, weights, peak - before)]
-            table.add_row(dtype, *gigabytes, f"{ratio:.3f}", f"{peak / weights:.3f}", f"{found['seconds']:.1f}")
+            table.add_row(
+                dtype,
+                *gigabytes,
+                f"{ratio:.3f}",
+                f"{peak / weights:.3f}",
+                f"{found['seconds']:.1f}",
+            )
     Console().print(table)
     raise typer.Exit(int(worst > LIMIT))
 
@@ -58,7 +70,7 @@ def main(
 def measure(dtype: str, folder: str) -> dict[str, float]:
     """In a process of its own: bytes resident after the imports, at the peak, and in parameters."""
     from model_adapters import load_backbone
-    from model_adapters.backbones.full_canvas import FullCanvasBackbone
+    from model_adapters.backbones import FullCanvasBackbone
 
     load_backbone("tests/golden/llada-tiny")  # whatever is imported late
     before, started = peak_memory(), time.perf_counter()
@@ -67,8 +79,17 @@ def measure(dtype: str, folder: str) -> dict[str, float]:
     assert isinstance(backbone, FullCanvasBackbone)
     with torch.no_grad():
         backbone.logits(torch.tensor([[1, 2, 3, 4]]))  # what was mapped only is read now
-    parameters = {p.data_ptr(): p.nbytes for part in (backbone.model, backbone.output) for p in part.parameters()}
-    return {"before": before, "peak": peak_memory(), "weights": sum(parameters.values()), "seconds": seconds}
+    parameters = {
+        p.data_ptr(): p.nbytes
+        for part in (backbone.model, backbone.output)
+        for p in part.parameters()
+    }
+    return {
+        "before": before,
+        "peak": peak_memory(),
+        "weights": sum(parameters.values()),
+        "seconds": seconds,
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Ratios of two times: both sides run in turn, so that what else the machine does falls on both, and the spread is kept."""
+"""Ratios of two times: both sides run in turn, so that what else the machine does falls on both,
+and the spread is kept.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: time of `slow` over time of `fast`, a ratio per round; on what, and what else was found."""
+    """One line of the table: time of `slow` over time of `fast`, a ratio per round; on what, and
+    what else was found.
+    """
 
     name: str
     slow: str
@@ -39,14 +43,12 @@ class Row:
 class Setup:
     """What every benchmark is given.
 
-    Attributes:
-        pretrained: the small trained model: "embedded", a folder or a hub id.
-        predictors: folder with a fitted predictor per method; the embedded model brings its own.
-        canvas: C, which the predictors were fitted for.
-        method: the length predictor that stands for all where one is enough.
-        runs: rounds; each round runs both sides.
-        quick: small shapes, to see that everything works; its ratios mean nothing.
-        documents: of each family of `varlen_instruct` with one right answer, in every round (eight families).
+    Attributes: pretrained: the small trained model: "embedded", a folder or a hub id. predictors:
+        folder with a fitted predictor per method; the embedded model brings its own. canvas: C,
+        which the predictors were fitted for. method: the length predictor that stands for all where
+        one is enough. runs: rounds; each round runs both sides. quick: small shapes, to see that
+        everything works; its ratios mean nothing. documents: of each family of `varlen_instruct`
+        with one right answer, in every round (eight families).
     """
 
     pretrained: str = "embedded"
@@ -67,7 +69,9 @@ class Setup:
         if self.progress is not None and self.task is not None:
             self.progress.advance(self.task)
 
-    def alternate(self, slow: Callable[[], object], fast: Callable[[], object]) -> tuple[float, ...]:
+    def alternate(
+        self, slow: Callable[[], object], fast: Callable[[], object]
+    ) -> tuple[float, ...]:
         """A B A B ...: the ratio of each pair. Warm both sides up before."""
         ratios = []
         for _ in range(self.runs):
@@ -85,7 +89,9 @@ def timed(call: Callable[..., _T], *arguments: Any) -> tuple[float, _T]:
 
 
 def peak_memory() -> int:
-    """Peak resident memory of this process so far, in bytes: VmHWM, since Linux hands a parent's ru_maxrss on to its children."""
+    """Peak resident memory of this process so far, in bytes: VmHWM, since Linux hands a parent's
+    ru_maxrss on to its children.
+    """
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))

@@ -10,10 +10,9 @@ from transformers import LlamaConfig, LlamaModel
 
 from eosbench import embedded
 from eosbench.backbone import Backbone, BackboneSpec
-from eosbench.documents.encoding import encode_prompt, encode_response
-from eosbench.documents.instruct import documents
+from eosbench.documents import encode_prompt, encode_response, instruct_documents
 from model_adapters import load_backbone
-from model_adapters.backbones.full_canvas import FullCanvasBackbone
+from model_adapters.backbones import FullCanvasBackbone
 
 
 def random_model(*, vocabulary: int, width: int, layers: int) -> FullCanvasBackbone:
@@ -39,20 +38,36 @@ def random_model(*, vocabulary: int, width: int, layers: int) -> FullCanvasBackb
         fingerprint="random",
         layers=layers,
     )
-    return FullCanvasBackbone(LlamaModel(config), torch.nn.Linear(width, vocabulary, bias=False), spec=spec, tokenizer=None)
+    return FullCanvasBackbone(
+        LlamaModel(config),
+        torch.nn.Linear(width, vocabulary, bias=False),
+        spec=spec,
+        tokenizer=None,
+    )
 
 
 @functools.cache
 def trained_model(pretrained: str, dtype: str = "float32") -> Backbone:
     """The embedded model, or another with a tokenizer."""
-    return load_backbone(str(embedded.MODEL) if pretrained == embedded.NAME else pretrained, dtype=dtype)
+    return load_backbone(
+        str(embedded.MODEL) if pretrained == embedded.NAME else pretrained, dtype=dtype
+    )
 
 
-def prompts(backbone: Backbone, count: int, response_tokens: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def prompts(
+    backbone: Backbone, count: int, response_tokens: int = 0
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Prompts of the test split and their answers, of at least `response_tokens` tokens each."""
     found = (
-        (encode_prompt(backbone.tokenizer, document.prompt, False), encode_response(backbone.tokenizer, document.response))
-        for document in documents("test")
+        (
+            encode_prompt(backbone.tokenizer, document.prompt, False),
+            encode_response(backbone.tokenizer, document.response),
+        )
+        for document in instruct_documents("test")
     )
-    long_enough = ((torch.tensor(prompt), torch.tensor(answer)) for prompt, answer in found if len(answer) >= response_tokens)
+    long_enough = (
+        (torch.tensor(prompt), torch.tensor(answer))
+        for prompt, answer in found
+        if len(answer) >= response_tokens
+    )
     return list(islice(long_enough, count))

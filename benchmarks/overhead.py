@@ -1,16 +1,18 @@
-"""What the adapter takes beside the model: a whole `generate_until` against the seconds inside the DLM."""
+"""What the adapter takes beside the model: a whole `generate_until` against the seconds inside the
+DLM.
+"""
 
 from __future__ import annotations
 
 from benchmarks.measure import Row, Setup, timed
 from benchmarks.windows import model_for, requests_for
-from eosbench.documents.instruct import documents
+from eosbench.documents import instruct_documents
 
 
 def beside_the_model(setup: Setup) -> list[Row]:
     """Batches of 16; other documents in every round."""
     per_round = 2 if setup.quick else 16
-    chosen = list(documents("test"))[: (setup.runs + 1) * per_round]
+    chosen = list(instruct_documents("test"))[: (setup.runs + 1) * per_round]
     model = model_for(setup, setup.method, setup.canvas, 16)
     ratios, inside = [], 0.0
     for round_ in range(setup.runs + 1):
@@ -22,4 +24,13 @@ def beside_the_model(setup: Setup) -> list[Row]:
             setup.advance()
     outside = 100 * (1 - len(ratios) / sum(ratios))
     found = f"{outside:.1f} % outside the model"
-    return [Row("overhead", "generate_until", "the model alone", f"{setup.method}, batches of 16", tuple(ratios), found)]
+    return [
+        Row(
+            "overhead",
+            "generate_until",
+            "the model alone",
+            f"{setup.method}, batches of 16",
+            tuple(ratios),
+            found,
+        )
+    ]

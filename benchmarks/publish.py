@@ -1,4 +1,5 @@
-"""`python -m benchmarks.publish RESULTS OUTPUT`: what may be committed of results, small and without a row of any data set.
+"""`python -m benchmarks.publish RESULTS OUTPUT`: what may be committed of results, small and
+without a row of any data set.
 
     OUTPUT/comparison.csv, comparison.md    every metric of every run, with intervals (`eosbench report` writes them)
     OUTPUT/seeds.csv                        runs that differ in their predictor's seed alone, joined
@@ -18,7 +19,7 @@ import pandas as pd
 import typer
 
 from eosbench.report import write_report
-from eosbench.results.table import read_results
+from eosbench.results import read_results
 
 TABLES = ("comparison.csv", "comparison.md", "seeds.csv")
 KEYS = ["benchmark", "fraction", "document"]
@@ -28,7 +29,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    results: Annotated[Path, typer.Argument(help="folder with lm-eval results, with their samples")],
+    results: Annotated[
+        Path, typer.Argument(help="folder with lm-eval results, with their samples")
+    ],
     output: Annotated[Path, typer.Argument(help="folder for the tables")],
 ) -> None:
     """Aggregates and numbers per document of a folder of results."""
@@ -44,15 +47,18 @@ def main(
 
 
 def bounds(frame: pd.DataFrame) -> pd.DataFrame:
-    """From a row per run and document to a line per document, indexed by KEYS: its length, then a column of bounds per run.
+    """From a row per run and document to a line per document, indexed by KEYS: its length, then a
+    column of bounds per run.
 
-    Raises:
-        ValueError: two runs disagree about a document's length, so that they did not see the same documents.
+    Raises: ValueError: two runs disagree about a document's length, so that they did not see the
+        same documents.
     """
     asked = frame[frame["bound"].notna()]
     lengths = asked.groupby(KEYS)["length"].agg(["min", "max"])
     if not (lengths["min"] == lengths["max"]).all():
-        raise ValueError("runs disagree about the length of a document: they did not see the same documents")
+        raise ValueError(
+            "runs disagree about the length of a document: they did not see the same documents"
+        )
     wide = asked.pivot_table(index=KEYS, columns="run", values="bound", aggfunc="first")
     wide.insert(0, "length", lengths["min"])
     return wide.astype("Int64")

@@ -1,8 +1,10 @@
-"""What eosbench is compared with: decoding and likelihood as evaluation scripts of published models compute them.
+"""What eosbench is compared with: decoding and likelihood as evaluation scripts of published models
+compute them.
 
-One prompt at a time, logits of the whole sequence in every pass, softmax in float64 over the whole vocabulary; likelihood from a
-fixed number of random masks, whatever the length of the target. Slow on purpose and only here: eosbench/decoding/denoise.py gives the
-same tokens, eosbench/likelihood/likelihood.py the same expectation.
+One prompt at a time, logits of the whole sequence in every pass, softmax in float64 over the whole
+vocabulary; likelihood from a fixed number of random masks, whatever the length of the target. Slow
+on purpose and only here: eosbench/decoding/denoise.py gives the same tokens,
+eosbench/likelihood/likelihood.py the same expectation.
 
 Legend: B masked copies, T prompt + canvas, L tokens of the target, V vocabulary.
 """
@@ -15,8 +17,11 @@ from eosbench.backbone import Backbone
 
 
 @torch.no_grad()
-def generate(backbone: Backbone, prompt: torch.Tensor, *, gen_length: int, steps: int, block_length: int) -> torch.Tensor:
-    """Denoises one canvas block by block, keeping the most confident tokens of every step: the canvas's `gen_length` ids.
+def generate(
+    backbone: Backbone, prompt: torch.Tensor, *, gen_length: int, steps: int, block_length: int
+) -> torch.Tensor:
+    """Denoises one canvas block by block, keeping the most confident tokens of every step: the
+    canvas's `gen_length` ids.
 
     `block_length` divides `gen_length`, and the number of blocks divides `steps`.
     """
@@ -42,17 +47,29 @@ def generate(backbone: Backbone, prompt: torch.Tensor, *, gen_length: int, steps
 
 @torch.no_grad()
 def log_likelihood(
-    backbone: Backbone, prompt: torch.Tensor, target: torch.Tensor, *, masks: int, batch_size: int, generator: torch.Generator
+    backbone: Backbone,
+    prompt: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    masks: int,
+    batch_size: int,
+    generator: torch.Generator,
 ) -> float:
-    """The mean over `masks` random masks of the bound on log p(target | prompt), in nats; `batch_size` divides `masks`.
+    """The mean over `masks` random masks of the bound on log p(target | prompt), in nats;
+    `batch_size` divides `masks`.
 
-    The number of masked tokens runs evenly through 1..L from a random start, which of them is random in every copy.
+    The number of masked tokens runs evenly through 1..L from a random start, which of them is
+    random in every copy.
     """
     length = len(target)
     total = 0.0
     for _ in range(masks // batch_size):
         first = int(torch.randint(1, length + 1, (1,), generator=generator))
-        counts_B = torch.linspace(first, first + (batch_size - 1) * length / batch_size, batch_size).round().long()
+        counts_B = (
+            torch.linspace(first, first + (batch_size - 1) * length / batch_size, batch_size)
+            .round()
+            .long()
+        )
         counts_B = (counts_B - 1) % length + 1
         order_BL = torch.rand(batch_size, length, generator=generator).argsort(dim=1)
         masked_BL = order_BL < counts_B[:, None]

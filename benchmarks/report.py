@@ -3,9 +3,10 @@
     python -m benchmarks.report                       # 100 runs x 4 fractions x 1,000 documents
     python -m benchmarks.report --runs 5 --keep /tmp/results
 
-Times here are absolute, unlike those of `python -m benchmarks`: there is no plain loop to be compared with, only a promise (60 s
-and 2 GB on two cores). Memory is that of the command and the processes that it starts, together (Linux only). The runs are made
-once from the embedded benchmark's documents and a seeded error model.
+Times here are absolute, unlike those of `python -m benchmarks`: there is no plain loop to be
+compared with, only a promise (60 s and 2 GB on two cores). Memory is that of the command and the
+processes that it starts, together (Linux only). The runs are made once from the embedded
+benchmark's documents and a seeded error model.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Annotated
 
 import typer
 
-from tests.fixtures.make_runs import ERROR, make_run
+from benchmarks.made_runs import ERROR, make_run
 
 COMMAND = "from eosbench.cli import main; main()"
 
@@ -32,12 +33,22 @@ def main(
     documents: Annotated[int, typer.Option(min=1, help="per run and unmasked fraction")] = 1000,
     keep: Annotated[Path | None, typer.Option(help="where the made runs go, and stay")] = None,
 ) -> None:
-    """Makes the runs (unless they are there), reports on them in a fresh process, and prints what that took."""
+    """Makes the runs (unless they are there), reports on them in a fresh process, and prints what
+    that took.
+    """
     folder = keep or Path(tempfile.mkdtemp(prefix="eosbench-report-"))
     try:
         make(folder, runs, documents)
         started = time.perf_counter()
-        command = [sys.executable, "-c", COMMAND, "report", str(folder), "--output", str(folder / "report")]
+        command = [
+            sys.executable,
+            "-c",
+            COMMAND,
+            "report",
+            str(folder),
+            "--output",
+            str(folder / "report"),
+        ]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         peak = 0.0
         while process.poll() is None:
@@ -48,18 +59,26 @@ def main(
             raise typer.Exit(process.returncode)
         busy = used.ru_utime + used.ru_stime
         page = (folder / "report" / "index.html").stat().st_size / 1e6
-        print(f"{runs} runs: {seconds:.1f} s ({busy:.1f} s of processor time), {peak:.2f} GB, page {page:.2f} MB")
+        print(
+            f"{runs} runs: {seconds:.1f} s ({busy:.1f} s of processor time), {peak:.2f} GB, page {page:.2f} MB"
+        )
     finally:
         if keep is None:
             shutil.rmtree(folder)
 
 
 def resident(process: int) -> float:
-    """Gigabytes that a process and everything it started hold; what two of them share counts twice. 0 once it has ended."""
+    """Gigabytes that a process and everything it started hold; what two of them share counts twice.
+    0 once it has ended.
+    """
     folder = Path(f"/proc/{process}")
     try:
         pages = int((folder / "statm").read_text().split()[1])
-        started = [int(child) for thread in folder.glob("task/*/children") for child in thread.read_text().split()]
+        started = [
+            int(child)
+            for thread in folder.glob("task/*/children")
+            for child in thread.read_text().split()
+        ]
     except OSError:
         return 0.0
     return pages * resource.getpagesize() / 1e9 + sum(map(resident, started))
@@ -68,7 +87,8 @@ def resident(process: int) -> float:
 def make(folder: Path, runs: int, documents: int) -> None:
     """Runs 0 to `runs` - 1: the five methods of the fixtures in turn, told apart by their steps.
 
-    A method's runs log the same samples, so that making them takes a minute and not an hour; each is read in full all the same.
+    A method's runs log the same samples, so that making them takes a minute and not an hour; each
+    is read in full all the same.
     """
     first: dict[str, Path] = {}
     for index in range(runs):
@@ -78,7 +98,14 @@ def make(folder: Path, runs: int, documents: int) -> None:
             first.setdefault(method, target)
             continue
         if method not in first:
-            make_run(target, method, size=documents, generation=False, fingerprint=f"{index:016x}", decoding={"steps": index})
+            make_run(
+                target,
+                method,
+                size=documents,
+                generation=False,
+                fingerprint=f"{index:016x}",
+                decoding={"steps": index},
+            )
             first[method] = target
             continue
         shutil.copytree(first[method], target)

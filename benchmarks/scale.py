@@ -1,11 +1,12 @@
-"""`python -m benchmarks.scale`: what a canvas costs on a model of LLaDA-8B's shape, from 64 tokens to 1,024.
+"""`python -m benchmarks.scale`: what a canvas costs on a model of LLaDA-8B's shape, from 64 tokens
+to 1,024.
 
     python -m benchmarks.scale --device cuda                            # LLaDA-8B's shape, 16 GB in bfloat16
     python -m benchmarks.scale --shape small --tokens-per-step 16       # on a CPU
 
-A checkpoint with random weights in bfloat16 is written into a temporary folder and loaded as any other. Random weights take as
-long as trained ones while no text ends early, so every canvas is denoised to its end. Tokens per second count the canvas and not
-the prompt.
+A checkpoint with random weights in bfloat16 is written into a temporary folder and loaded as any
+other. Random weights take as long as trained ones while no text ends early, so every canvas is
+denoised to its end. Tokens per second count the canvas and not the prompt.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from rich.progress import track
 from benchmarks.checkpoints import write_checkpoint
 from benchmarks.measure import peak_memory, timed
 from eosbench.backbone import Backbone
-from eosbench.decoding.config import DecodeConfig
-from eosbench.decoding.denoise import denoise
+from eosbench.decoding import DecodeConfig, denoise
 from model_adapters import load_backbone
 
 SHAPES = {
@@ -40,10 +40,14 @@ def main(
     shape: Annotated[str, typer.Option(help=" or ".join(SHAPES))] = "8b",
     device: Annotated[str, typer.Option(help="as torch names it")] = "cpu",
     dtype: Annotated[str, typer.Option(help="of the weights in memory")] = "bfloat16",
-    canvases: Annotated[str, typer.Option(help="tokens, with commas; the longest is the full canvas")] = "64,128,256,512,1024",
+    canvases: Annotated[
+        str, typer.Option(help="tokens, with commas; the longest is the full canvas")
+    ] = "64,128,256,512,1024",
     prompt: Annotated[int, typer.Option(min=1, help="tokens of every prompt")] = 128,
     batch: Annotated[int, typer.Option(min=1, help="prompts at a time")] = 1,
-    tokens_per_step: Annotated[int, typer.Option(min=1, help="unmasked by a pass; 1 as published")] = 1,
+    tokens_per_step: Annotated[
+        int, typer.Option(min=1, help="unmasked by a pass; 1 as published")
+    ] = 1,
     block_length: Annotated[int, typer.Option(min=1)] = 32,
 ) -> None:
     """Seconds, tokens per second and memory by canvas, as a Markdown table."""
@@ -55,31 +59,51 @@ def main(
         backbone = load_backbone(folder, device=device, dtype=dtype)
         about = f"{shape}: {size / 1e9:.2f} GB stored, {dtype} on {hardware(backbone)}, prompt {prompt}, batch {batch}"
         print(f"{about}, blocks of {block_length}, {tokens_per_step} tokens a step\n")
-        ids = torch.randint(0, backbone.spec.vocab_size - 2, (batch, prompt), generator=torch.Generator().manual_seed(0))
+        ids = torch.randint(
+            0,
+            backbone.spec.vocab_size - 2,
+            (batch, prompt),
+            generator=torch.Generator().manual_seed(0),
+        )
         found = []
         for length in track(lengths, console=Console(stderr=True), transient=True):
             config = DecodeConfig(
-                gen_length=length, steps=max(1, length // tokens_per_step), block_length=min(block_length, length)
+                gen_length=length,
+                steps=max(1, length // tokens_per_step),
+                block_length=min(block_length, length),
             )
             found.append(measure(backbone, ids, config))
     full = found[-1][1]
     lines = [COLUMNS, ("---:",) * len(COLUMNS)]
     for length, (passes, seconds, peak) in zip(lengths, found, strict=True):
         speed = batch * length / seconds
-        lines.append((str(length), str(passes), f"{seconds:.2f}", f"{speed:.1f}", f"{peak / 1e9:.2f}", f"{full / seconds:.1f}"))
+        lines.append(
+            (
+                str(length),
+                str(passes),
+                f"{seconds:.2f}",
+                f"{speed:.1f}",
+                f"{peak / 1e9:.2f}",
+                f"{full / seconds:.1f}",
+            )
+        )
     print("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
 def measure(backbone: Backbone, ids: torch.Tensor, config: DecodeConfig) -> tuple[int, float, int]:
-    """Forward passes, seconds, and the peak of memory in bytes, of denoising one canvas a prompt [B, T].
+    """Forward passes, seconds, and the peak of memory in bytes, of denoising one canvas a prompt
+    [B, T].
 
-    On a GPU the peak is this canvas's own; on a CPU the process's so far, so that canvases go from short to long.
+    On a GPU the peak is this canvas's own; on a CPU the process's so far, so that canvases go
+    from short to long.
     """
     blocks = -(-config.gen_length // (config.block_length or config.gen_length))
     cuda = backbone.device.type == "cuda"
 
     def run(steps: int | None) -> int:
-        passes = denoise(backbone, list(ids), DecodeConfig(config.gen_length, steps, config.block_length)).forward_passes
+        passes = denoise(
+            backbone, list(ids), DecodeConfig(config.gen_length, steps, config.block_length)
+        ).forward_passes
         if cuda:
             torch.cuda.synchronize(backbone.device)
         return passes
@@ -88,7 +112,11 @@ def measure(backbone: Backbone, ids: torch.Tensor, config: DecodeConfig) -> tupl
     if cuda:
         torch.cuda.reset_peak_memory_stats(backbone.device)
     seconds, passes = timed(run, config.steps)
-    return passes, seconds, torch.cuda.max_memory_allocated(backbone.device) if cuda else peak_memory()
+    return (
+        passes,
+        seconds,
+        torch.cuda.max_memory_allocated(backbone.device) if cuda else peak_memory(),
+    )
 
 
 def hardware(backbone: Backbone) -> str:

@@ -29,10 +29,21 @@ def commands(setup: Setup) -> list[Row]:
         torch_loaded = command().split()[-1] == "True"
         ratios = setup.alternate(command, bare)
         found = f"torch loaded: {'yes' if torch_loaded else 'no'}"
-        rows.append(Row("startup", f"eosbench {' '.join(arguments)}", "python -c pass", "one process", ratios, found))
+        rows.append(
+            Row(
+                "startup",
+                f"eosbench {' '.join(arguments)}",
+                "python -c pass",
+                "one process",
+                ratios,
+                found,
+            )
+        )
     return rows
 
 
 def _python(program: str) -> str:
     """What the program wrote to stderr."""
-    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stderr
+    return subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stderr

@@ -19,9 +19,11 @@ from eosbench.sweep import sweep
 
 
 def five_methods(setup: Setup, methods: Sequence[str] = THE_FIVE) -> list[Row]:
-    """Everything from loading the model to the written results, without lm-eval's scan of its tasks and with it.
+    """Everything from loading the model to the written results, without lm-eval's scan of its tasks
+    and with it.
 
-    The scan takes longer than all the rest and is the same on both sides: it is timed once a round and added to both.
+    The scan takes longer than all the rest and is the same on both sides: it is timed once a round
+    and added to both.
     """
     limit = 4 if setup.quick else 60
     eosbench.plugin.register()
@@ -42,11 +44,18 @@ def five_methods(setup: Setup, methods: Sequence[str] = THE_FIVE) -> list[Row]:
     run([setup.method])  # warm up
     alone, with_scan = [], []
     for _ in range(setup.runs):
-        several, one, scan = (timed(call)[0] for call in (partial(run, methods), partial(run, [setup.method]), TaskManager))
+        several, one, scan = (
+            timed(call)[0]
+            for call in (partial(run, methods), partial(run, [setup.method]), TaskManager)
+        )
         alone.append(several / one)
         with_scan.append((several + scan) / (one + scan))
         setup.advance()
-    slow, fast, shapes = f"{len(methods)} methods", setup.method, f"eos_upper_bound, {limit} documents a task"
+    slow, fast, shapes = (
+        f"{len(methods)} methods",
+        setup.method,
+        f"eos_upper_bound, {limit} documents a task",
+    )
     return [
         Row("sweep", slow, fast, shapes, tuple(alone), "without lm-eval's scan of its tasks"),
         Row("sweep", slow, fast, shapes, tuple(with_scan), "with that scan, once on each side"),

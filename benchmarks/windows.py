@@ -1,7 +1,9 @@
-"""What a predicted window saves: generation with a fixed canvas, a predicted bound, and the true length.
+"""What a predicted window saves: generation with a fixed canvas, a predicted bound, and the true
+length.
 
-Published scripts run every pass over the whole canvas, also those that only fill in what stands behind the EOS; `fixed` leaves
-those out, as every method here does (docs/engine.md). Both are compared, so that a window is not credited with what that saves.
+Published scripts run every pass over the whole canvas, also those that only fill in what stands
+behind the EOS; `fixed` leaves those out, as every method here does (docs/engine.md). Both are
+compared, so that a window is not credited with what that saves.
 """
 
 from __future__ import annotations
@@ -11,14 +13,16 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from benchmarks.measure import Row, Setup, timed
-from eosbench.documents.instruct import FAMILIES, Instruction, documents
-from model_adapters.varlen_dlm.model import VarLenDLM
+from eosbench.documents import INSTRUCT_FAMILIES, Instruction, instruct_documents
+from model_adapters.varlen_dlm import VarLenDLM
 
 EVERY_PASS = "fixed, every pass"
 
 
 def windows(setup: Setup) -> list[Row]:
-    """`varlen_instruct`: the whole canvas with and without the passes behind the EOS, a predicted window, the true length."""
+    """`varlen_instruct`: the whole canvas with and without the passes behind the EOS, a predicted
+    window, the true length.
+    """
     size = len(rounds_of(setup)[0])
     models = {
         EVERY_PASS: model_for(setup, "fixed", setup.canvas, size, stop_at_eos=False),
@@ -31,12 +35,25 @@ def windows(setup: Setup) -> list[Row]:
     def compare(slow: str, fast: str) -> Row:
         ratios = tuple(a / b for a, b in zip(times[slow], times[fast], strict=True))
         found = f"exact match {right[slow]:.2f} and {right[fast]:.2f}"
-        return Row("windows", slow, fast, f"varlen_instruct, {total(setup)} documents, canvas {setup.canvas}", ratios, found)
+        return Row(
+            "windows",
+            slow,
+            fast,
+            f"varlen_instruct, {total(setup)} documents, canvas {setup.canvas}",
+            ratios,
+            found,
+        )
 
-    return [compare(EVERY_PASS, setup.method), compare("fixed", setup.method), compare(setup.method, "oracle")]
+    return [
+        compare(EVERY_PASS, setup.method),
+        compare("fixed", setup.method),
+        compare(setup.method, "oracle"),
+    ]
 
 
-def answer_in_turn(setup: Setup, models: dict[str, VarLenDLM]) -> tuple[dict[str, list[float]], dict[str, float]]:
+def answer_in_turn(
+    setup: Setup, models: dict[str, VarLenDLM]
+) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Each model's seconds in every round, and its exact match over the documents of all of them."""
     times: dict[str, list[float]] = {name: [] for name in models}
     right = dict.fromkeys(models, 0)
@@ -47,16 +64,23 @@ def answer_in_turn(setup: Setup, models: dict[str, VarLenDLM]) -> tuple[dict[str
         for name, model in models.items():
             seconds, answers = timed(model.generate_until, requests_for(chosen, setup.canvas), True)
             times[name].append(seconds)
-            right[name] += sum(answer == document.response for answer, document in zip(answers, chosen, strict=True))
+            right[name] += sum(
+                answer == document.response
+                for answer, document in zip(answers, chosen, strict=True)
+            )
         setup.advance()
     return times, {name: count / total(setup) for name, count in right.items()}
 
 
 def rounds_of(setup: Setup) -> list[list[Instruction]]:
-    """Other documents in every round, as many of each family of the test split that has one right answer."""
-    count = len(FAMILIES) * setup.documents  # the split goes through its families in turn
-    drawn = documents("test", setup.runs * count)
-    rounds = [[one for one in drawn[at : at + count] if one.exact] for at in range(0, len(drawn), count)]
+    """Other documents in every round, as many of each family of the test split that has one right
+    answer.
+    """
+    count = len(INSTRUCT_FAMILIES) * setup.documents  # the split goes through its families in turn
+    drawn = instruct_documents("test", setup.runs * count)
+    rounds = [
+        [one for one in drawn[at : at + count] if one.exact] for at in range(0, len(drawn), count)
+    ]
     return [chosen[:2] for chosen in rounds] if setup.quick else rounds
 
 
@@ -80,13 +104,18 @@ def model_for(setup: Setup, method: str, canvas: int, batch_size: int, **given: 
     return VarLenDLM(**arguments)
 
 
-def requests_for(chosen: list[Instruction], canvas: int, task: str = "varlen_instruct") -> list[Instance]:
+def requests_for(
+    chosen: list[Instruction], canvas: int, task: str = "varlen_instruct"
+) -> list[Instance]:
     """What lm-eval would send for these documents of `varlen_instruct`."""
     return [
         Instance(
             request_type="generate_until",
             doc=vars(document),
-            arguments=(document.prompt, {"until": [], "max_gen_toks": canvas, "reference": document.response}),
+            arguments=(
+                document.prompt,
+                {"until": [], "max_gen_toks": canvas, "reference": document.response},
+            ),
             idx=0,
             metadata=(task, index, 1),
         )

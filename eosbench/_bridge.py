@@ -1,8 +1,10 @@
-"""Starts eosbench.plugin when lm-eval is imported, so that the stock `lm_eval` command finds our model and tasks.
+"""Starts eosbench.plugin when lm-eval is imported, so that the stock `lm_eval` command finds our
+model and tasks.
 
-The one-line `.pth` file of an installed eosbench imports this module at the start of every interpreter. It must cost next to
-nothing there, so it imports what Python has already loaded and nothing else. `install` puts a finder before Python's own. The
-finder knows two modules: it lets them load as ever and, once they ran, calls the function of eosbench.plugin named here. See
+The one-line `.pth` file of an installed eosbench imports this module at the start of every
+interpreter. It must cost next to nothing there, so it imports what Python has already loaded and
+nothing else. `install` puts a finder before Python's own. The finder knows two modules: it lets
+them load as ever and, once they ran, calls the function of eosbench.plugin named here. See
 docs/plugin.md.
 """
 
@@ -19,7 +21,9 @@ AFTER_IMPORT_OF = {"lm_eval.models": "add_model", "lm_eval.tasks": "add_tasks"}
 
 
 class LmEvalFinder:
-    """A meta-path finder that finds what Python would have found, and has eosbench.plugin called afterwards."""
+    """A meta-path finder that finds what Python would have found, and has eosbench.plugin called
+    afterwards.
+    """
 
     def find_spec(
         self, fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
@@ -42,7 +46,9 @@ class LmEvalFinder:
 
 
 def call_plugin(function: str) -> None:
-    """Calls `eosbench.plugin.<function>()`. Whatever goes wrong is a warning: lm-eval must keep working for everything else."""
+    """Calls `eosbench.plugin.<function>()`. Whatever goes wrong is a warning: lm-eval must keep
+    working for everything else.
+    """
     try:
         from eosbench import plugin
 
@@ -60,6 +66,8 @@ def call_plugin(function: str) -> None:
 
 def install() -> None:
     """Puts the finder in place, once; does nothing under EOSBENCH_PLUGIN=0."""
-    if os.environ.get("EOSBENCH_PLUGIN") == "0" or any(isinstance(finder, LmEvalFinder) for finder in sys.meta_path):
+    if os.environ.get("EOSBENCH_PLUGIN") == "0" or any(
+        isinstance(finder, LmEvalFinder) for finder in sys.meta_path
+    ):
         return
     sys.meta_path.insert(0, LmEvalFinder())

@@ -11,9 +11,15 @@ EosbenchError
 
 from __future__ import annotations
 
+import os
+import sys
+from types import TracebackType
+
 
 class EosbenchError(Exception):
-    """Base of all errors raised on purpose; the message says what was got, what was expected and what to type."""
+    """Base of all errors raised on purpose; the message says what was got, what was expected and
+    what to type.
+    """
 
 
 class ConfigurationError(EosbenchError, ValueError):
@@ -38,3 +44,23 @@ class CacheError(EosbenchError):
 
 class ResultsError(EosbenchError):
     """A results file or folder that cannot be read or compared."""
+
+
+def report_errors_plainly() -> None:
+    """Has an uncaught EosbenchError print one line; everything else, and all under
+    EOSBENCH_TRACEBACK=1, keeps its traceback.
+    """
+    previous = sys.excepthook
+    if getattr(previous, "eosbench", False) or os.environ.get("EOSBENCH_TRACEBACK") == "1":
+        return
+
+    def hook(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, EosbenchError):
+            sys.stderr.write(f"eosbench: {error}\n(EOSBENCH_TRACEBACK=1 shows where)\n")
+        else:
+            previous(kind, error, traceback)
+
+    hook.eosbench = True  # type: ignore[attr-defined]
+    sys.excepthook = hook

@@ -1,13 +1,14 @@
 """How lm-eval finds the model and the tasks.
 
-Installed, nothing needs to be typed: eosbench/_bridge.py calls `add_model` and `add_tasks` as soon as lm-eval is imported. From a
-bare checkout, or under EOSBENCH_PLUGIN=0, the same by hand:
+Installed, nothing needs to be typed: eosbench/_bridge.py calls `add_model` and `add_tasks` as soon
+as lm-eval is imported. From a bare checkout, or under EOSBENCH_PLUGIN=0, the same by hand:
 
     import eosbench.plugin
     eosbench.plugin.register()
 
-The package also declares `varlen_dlm` in the entry-point group `lm_eval.models`, which lm-eval after 0.4.13 reads by itself. Why
-there is a bridge at all, and what to delete once lm-eval finds tasks too, is in docs/plugin.md.
+The package also declares `varlen_dlm` in the entry-point group `lm_eval.models`, which lm-eval
+after 0.4.13 reads by itself. Why there is a bridge at all, and what to delete once lm-eval finds
+tasks too, is in docs/plugin.md.
 """
 
 from __future__ import annotations
@@ -24,18 +25,20 @@ MODEL_TARGET = "model_adapters.varlen_dlm:VarLenDLM"
 
 
 def register() -> None:
-    """Makes `varlen_dlm` and the packaged tasks known to the lm-eval of this process; calling it again changes nothing.
+    """Makes `varlen_dlm` and the packaged tasks known to the lm-eval of this process; calling it
+    again changes nothing.
 
-    Raises:
-        ImportError: lm-eval is missing, or has none of the modules that are extended here.
-        ConfigurationError: the task folder is missing, or lm-eval's TaskManager takes no include path.
+    Raises: ImportError: lm-eval is missing, or has none of the modules that are extended here.
+        ConfigurationError: the task folder is missing, or lm-eval's TaskManager takes no include
+        path.
     """
     add_model()
     add_tasks()
 
 
 def tasks_folder() -> Path:
-    """The folder with the YAML tasks: inside the package in a wheel, else the repository's own `tasks/`.
+    """The folder with the YAML tasks: inside the package in a wheel, else the repository's own
+    `tasks/`.
 
     Raises:
         ConfigurationError: neither exists.
@@ -52,7 +55,9 @@ def tasks_folder() -> Path:
 
 
 def add_model() -> None:
-    """Registers `varlen_dlm` lazily, unless lm-eval found it already: adapter and torch are imported when the model is used."""
+    """Registers `varlen_dlm` lazily, unless lm-eval found it already: adapter and torch are
+    imported when the model is used.
+    """
     import lm_eval.models  # noqa: F401  # lm-eval registers its own models only into an empty registry, so they come first
     from lm_eval.api.registry import model_registry
 
@@ -61,7 +66,8 @@ def add_model() -> None:
 
 
 def add_tasks() -> None:
-    """Has every TaskManager look into our task folder too: before the caller's own include paths, which may override a task.
+    """Has every TaskManager look into our task folder too: before the caller's own include paths,
+    which may override a task.
 
     Raises:
         ConfigurationError: the task folder is missing, or TaskManager takes no `include_path`.
@@ -74,7 +80,9 @@ def add_tasks() -> None:
     folder = tasks_folder()
     signature = inspect.signature(original)
     if "include_path" not in signature.parameters:
-        raise ConfigurationError(f"TaskManager{signature} has no include_path, through which eosbench adds its tasks")
+        raise ConfigurationError(
+            f"TaskManager{signature} has no include_path, through which eosbench adds its tasks"
+        )
 
     @functools.wraps(original)
     def with_our_tasks(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -86,6 +94,8 @@ def add_tasks() -> None:
     TaskManager.__init__ = with_our_tasks
 
 
-def _prepend(folder: Path, given: str | Path | list[str | Path] | tuple[str | Path, ...] | None) -> list[str | Path]:
+def _prepend(
+    folder: Path, given: str | Path | list[str | Path] | tuple[str | Path, ...] | None
+) -> list[str | Path]:
     paths = list(given) if isinstance(given, list | tuple) else [given] if given else []
     return paths if any(Path(path).resolve() == folder for path in paths) else [folder, *paths]

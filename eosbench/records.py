@@ -1,4 +1,5 @@
-"""Frozen records that travel between the rooms. No torch here: the report and the tasks read these too.
+"""Frozen records that travel between the rooms. No torch here: the report and the tasks read these
+too.
 
 Legend for shapes: B batch, T tokens, P prompt, C canvas, V vocabulary, D width, N documents.
 """
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 class Prompt:
     """What a predictor may see: the prompt, the canvas with the revealed tokens, and nothing else.
 
-    `canvas` holds C token ids, the mask id wherever nothing was revealed. `fraction` is the unmasked fraction u, known to whoever
-    revealed the tokens (it selects the calibration table). `reference_length` is filled for the `oracle` alone.
+    `canvas` holds C token ids, the mask id wherever nothing was revealed. `fraction` is the
+    unmasked fraction u, known to whoever revealed the tokens (it selects the calibration table).
+    `reference_length` is filled for the `oracle` alone.
     """
 
     text: str
@@ -30,9 +32,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class LengthPrediction:
-    """A point estimate of the EOS position in tokens and, where a method has one, P(at or after EOS) per canvas position [C].
+    """A point estimate of the EOS position in tokens and, where a method has one, P(at or after
+    EOS) per canvas position [C].
 
-    `at_least` is what the revealed tokens prove: a token revealed at canvas index i means that L >= i + 1.
+    `at_least` is what the revealed tokens prove: a token revealed at canvas index i means that L
+    >= i + 1.
     """
 
     length: float
@@ -42,7 +46,9 @@ class LengthPrediction:
 
 @dataclass(frozen=True)
 class LengthBound:
-    """What bounds.py makes of a prediction. `bound` is final, 1 <= bound <= C; `clamped` says that C was too small for it."""
+    """What bounds.py makes of a prediction. `bound` is final, 1 <= bound <= C; `clamped` says that
+    C was too small for it.
+    """
 
     bound: int
     calibrated: float
@@ -51,10 +57,12 @@ class LengthBound:
 
 @dataclass(frozen=True)
 class LengthRecord:
-    """One document under one method at one unmasked fraction: the JSON answer of an `eos_upper_bound` request.
+    """One document under one method at one unmasked fraction: the JSON answer of an
+    `eos_upper_bound` request.
 
-    Positions and lengths count from the start of the response. `eos_rank` and `eos_prob` are read at canvas index L of step zero
-    and are None for methods that do not read the DLM or when L >= C.
+    Positions and lengths count from the start of the response. `eos_rank` and `eos_prob` are
+    read at canvas index L of step zero and are None for methods that do not read the DLM or when
+    L >= C.
     """
 
     method: str
@@ -84,4 +92,6 @@ class LengthRecord:
         data: dict[str, Any] = json.loads(text)
         if not isinstance(data, dict) or "eosbench" not in data:
             raise ValueError("not an eosbench length record")
-        return cls(**{name: value for name, value in data.items() if name in cls.__dataclass_fields__})
+        return cls(
+            **{name: value for name, value in data.items() if name in cls.__dataclass_fields__}
+        )

@@ -1,6 +1,8 @@
-"""Writes a LlamaModel as a checkpoint in LLaDA's published format: config.json and model.safetensors, and nothing else.
+"""Writes a LlamaModel as a checkpoint in LLaDA's published format: config.json and
+model.safetensors, and nothing else.
 
-The inverse of model_adapters/families/llada.py: what is written here loads there, and in LLaDA's own published code.
+The inverse of model_adapters/families/llada.py: what is written here loads there, and in LLaDA's
+own published code.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaModel
 
 from eosbench.errors import ConfigurationError
-from model_adapters.families.llada import REQUIRED, weight_names
+from model_adapters.families import family_file
+
+LLADA = family_file("llada")
 
 
 def save_llada(
@@ -29,36 +33,46 @@ def save_llada(
 ) -> None:
     """Writes config.json and model.safetensors into `folder`, which is made if need be.
 
-    Args:
-        folder: where to.
-        model: the trained blocks, embeddings and final norm.
-        output_weight: [V, D], the output layer; `model.embed_tokens.weight` itself for tied weights.
-        mask_id: id of the mask token.
-        eos_id: id that ends a text.
-        pad_id: id of padding; `eos_id` by default, as LLaDA has it.
-        dtype: what the weights are stored in.
+    Args: folder: where to. model: the trained blocks, embeddings and final norm. output_weight: [V,
+        D], the output layer; `model.embed_tokens.weight` itself for tied weights. mask_id: id of
+        the mask token. eos_id: id that ends a text. pad_id: id of padding; `eos_id` by default, as
+        LLaDA has it. dtype: what the weights are stored in.
 
-    Raises:
-        ConfigurationError: the output layer has another shape than the embeddings, or the model has biases, which LLaDA has not.
+    Raises: ConfigurationError: the output layer has another shape than the embeddings, or the model
+        has biases, which LLaDA has not.
     """
     if output_weight.shape != model.embed_tokens.weight.shape:
         expected = list(model.embed_tokens.weight.shape)
-        raise ConfigurationError(f"output layer of shape {list(output_weight.shape)}: expected the embeddings' shape {expected}")
-    parameters: dict[str, torch.Tensor] = {f"model.{name}": value for name, value in model.named_parameters()}
+        raise ConfigurationError(
+            f"output layer of shape {list(output_weight.shape)}: expected the embeddings' shape {expected}"
+        )
+    parameters: dict[str, torch.Tensor] = {
+        f"model.{name}": value for name, value in model.named_parameters()
+    }
     tied = output_weight is model.embed_tokens.weight
     if not tied:
         parameters["lm_head.weight"] = output_weight
-    names = weight_names(model.config.num_hidden_layers)
+    names = LLADA.weight_names(model.config.num_hidden_layers)
     if unknown := sorted(parameters.keys() - names.keys()):
-        raise ConfigurationError(f"weights that LLaDA's format has no name for: {', '.join(unknown)}")
+        raise ConfigurationError(
+            f"weights that LLaDA's format has no name for: {', '.join(unknown)}"
+        )
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = llada_config(
-        model.config, tied=tied, mask_id=mask_id, eos_id=eos_id, pad_id=eos_id if pad_id is None else pad_id, dtype=dtype
+        model.config,
+        tied=tied,
+        mask_id=mask_id,
+        eos_id=eos_id,
+        pad_id=eos_id if pad_id is None else pad_id,
+        dtype=dtype,
     )
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    tensors = {names[name]: value.detach().to("cpu", dtype).contiguous() for name, value in parameters.items()}
+    tensors = {
+        names[name]: value.detach().to("cpu", dtype).contiguous()
+        for name, value in parameters.items()
+    }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -84,5 +98,5 @@ def llada_config(
         "mask_token_id": mask_id,
         "eos_token_id": eos_id,
         "pad_token_id": pad_id,
-        **{name: allowed[0] for name, allowed in REQUIRED.items()},
+        **{name: allowed[0] for name, allowed in LLADA.REQUIRED.items()},
     }

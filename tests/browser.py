@@ -1,12 +1,13 @@
-"""Debian's headless Chromium, driven through its own debugging protocol over a pipe: no driver program, no download, no package.
+"""Debian's headless Chromium, driven through its own debugging protocol over a pipe: no driver
+program, no download, no package.
 
     with Browser() as browser:
         browser.open(page.as_uri())
         assert browser.run("document.title") == "eosbench report"
         assert not browser.complaints
 
-The protocol is JSON with a NUL byte after each message, read on the browser's descriptor 3 and written on 4
-(https://chromedevtools.github.io/devtools-protocol, `--remote-debugging-pipe`).
+The protocol is JSON with a NUL byte after each message, read on the browser's descriptor 3 and
+written on 4 (https://chromedevtools.github.io/devtools-protocol, `--remote-debugging-pipe`).
 """
 
 from __future__ import annotations
@@ -26,9 +27,17 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-sync",
-    "--disable-extensions", "--no-first-run", "--hide-scrollbars", "--remote-debugging-pipe",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--disable-extensions",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
 PATIENCE = 120.0  # seconds: a busy machine may take long to start it
 
 
@@ -38,25 +47,39 @@ def find() -> str | None:
 
 
 class Browser:
-    """One page of one browser. `complaints` holds console errors, uncaught exceptions and what the security policy refused."""
+    """One page of one browser. `complaints` holds console errors, uncaught exceptions and what the
+    security policy refused.
+    """
 
     def __init__(self, width: int = 1280, height: int = 900) -> None:
         program = find()
         assert program is not None, "no browser: ask find() first"
         self.complaints: list[str] = []
-        self._profile = tempfile.TemporaryDirectory(prefix="eosbench-browser-", ignore_cleanup_errors=True)
+        self._profile = tempfile.TemporaryDirectory(
+            prefix="eosbench-browser-", ignore_cleanup_errors=True
+        )
         their_in, self._out = _pipe()
         self._in, their_out = _pipe()
-        command = [program, *OPTIONS, f"--user-data-dir={self._profile.name}", f"--window-size={width},{height}", "about:blank"]
+        command = [
+            program,
+            *OPTIONS,
+            f"--user-data-dir={self._profile.name}",
+            f"--window-size={width},{height}",
+            "about:blank",
+        ]
         self._process = subprocess.Popen(
             ["bash", "-c", f'exec "$@" 3<&{their_in} 4>&{their_out}', "bash", *command],
-            pass_fds=(their_in, their_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            pass_fds=(their_in, their_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(their_in)
         os.close(their_out)
         self._buffer, self._number, self._session, self._loaded = b"", 0, "", 0
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log"):
             self._call(f"{domain}.enable")
 
@@ -77,18 +100,33 @@ class Browser:
     def press(self, key: str, code: int = 0, text: str = "") -> None:
         """One key, as from a keyboard: `press("Tab", 9)`, `press("Enter", 13, "\\r")`."""
         more = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-        self._call("Input.dispatchKeyEvent", type="keyDown", **more, **({"text": text} if text else {}))
+        self._call(
+            "Input.dispatchKeyEvent", type="keyDown", **more, **({"text": text} if text else {})
+        )
         self._call("Input.dispatchKeyEvent", type="keyUp", **more)
 
     def resize(self, width: int, height: int) -> None:
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
 
     def prefer(self, scheme: str) -> None:
         """`light` or `dark`."""
-        self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self._call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]))
+        path.write_bytes(
+            base64.b64decode(
+                self._call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
+            )
+        )
 
     def close(self) -> None:
         self._process.kill()
@@ -100,7 +138,12 @@ class Browser:
     def __enter__(self) -> Browser:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _call(self, method: str, **params: Any) -> dict[str, Any]:

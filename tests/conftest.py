@@ -1,4 +1,6 @@
-"""Fixtures for every room. Heavy imports stay inside them, so that tests of the light rooms start without torch."""
+"""Fixtures for every room. Heavy imports stay inside them, so that tests of the light rooms start
+without torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A backbone whose logits are written by hand and a tokenizer of bytes: what uses them can be tested by eye, in milliseconds."""
+"""A backbone whose logits are written by hand and a tokenizer of bytes: what uses them can be
+tested by eye, in milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ Script = Callable[[torch.Tensor], torch.Tensor]
 class ByteTokenizer:
     """Ids 0 to 3 are <mask>, <eos>, <bos>, <sep>; id 4 + b is byte b."""
 
-    mask_token, eos_token, bos_token, sep_token, pad_token = "<mask>", "<eos>", "<bos>", "<sep>", "<eos>"
+    mask_token, eos_token, bos_token, sep_token, pad_token = (
+        "<mask>",
+        "<eos>",
+        "<bos>",
+        "<sep>",
+        "<eos>",
+    )
     mask_token_id, eos_token_id, bos_token_id, sep_token_id, pad_token_id = MASK, EOS, BOS, SEP, EOS
     vocab_size = FIRST_BYTE + 256
     name_or_path = "byte-tokenizer"
@@ -51,15 +59,21 @@ class ByteTokenizer:
                 out += names[index].encode()
         return out.decode(errors="replace")
 
-    def batch_decode(self, batch: Iterable[Iterable[int]], skip_special_tokens: bool = False) -> list[str]:
+    def batch_decode(
+        self, batch: Iterable[Iterable[int]], skip_special_tokens: bool = False
+    ) -> list[str]:
         return [self.decode(ids, skip_special_tokens) for ids in batch]
 
-    def __call__(self, text: str | Sequence[str], add_special_tokens: bool = False, **_: Any) -> dict[str, Any]:
+    def __call__(
+        self, text: str | Sequence[str], add_special_tokens: bool = False, **_: Any
+    ) -> dict[str, Any]:
         if isinstance(text, str):
             return {"input_ids": self.encode(text, add_special_tokens)}
         return {"input_ids": [self.encode(one, add_special_tokens) for one in text]}
 
-    def apply_chat_template(self, messages: Sequence[dict[str, str]], tokenize: bool = False, **_: Any) -> Any:
+    def apply_chat_template(
+        self, messages: Sequence[dict[str, str]], tokenize: bool = False, **_: Any
+    ) -> Any:
         text = "<bos>" + "\n".join(message["content"] for message in messages) + "<sep>"
         return self.encode(text) if tokenize else text
 
@@ -67,10 +81,11 @@ class ByteTokenizer:
 class ScriptedBackbone:
     """The Backbone protocol over logits written by hand.
 
-    `script` gets the real tokens of one row, a LongTensor [T], and returns logits [T, V] where row i scores token i; a table
-    [T, V] stands for a script that returns its first rows whatever it reads. Hidden states are those logits and the output layer
-    is the identity, so `width == vocab_size`; with `logits_shifted` the hidden rows are the raw ones. `passes` collects the
-    (ids, mask) of every call.
+    `script` gets the real tokens of one row, a LongTensor [T], and returns logits [T, V] where row
+    i scores token i; a table [T, V] stands for a script that returns its first rows whatever it
+    reads. Hidden states are those logits and the output layer is the identity, so `width ==
+    vocab_size`; with `logits_shifted` the hidden rows are the raw ones. `passes` collects the (ids,
+    mask) of every call.
     """
 
     def __init__(
@@ -85,7 +100,9 @@ class ScriptedBackbone:
         logits_shifted: bool = False,
         tokenizer: Any = None,
     ) -> None:
-        self.script: Script = (lambda ids_T: script[: len(ids_T)]) if isinstance(script, torch.Tensor) else script
+        self.script: Script = (
+            (lambda ids_T: script[: len(ids_T)]) if isinstance(script, torch.Tensor) else script
+        )
         self.tokenizer = tokenizer
         self.passes: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.spec = BackboneSpec(
@@ -105,14 +122,19 @@ class ScriptedBackbone:
     dtype = torch.float32
 
     def hidden(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, *, read: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        read: torch.Tensor | None = None,
     ) -> torch.Tensor:
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         self.passes.append((input_ids.clone(), mask_BT.clone()))
         hidden_BTD = torch.full((*input_ids.shape, self.spec.width), GARBAGE)
         for row, (ids_T, real_T) in enumerate(zip(input_ids, mask_BT.bool(), strict=True)):
             logits_TV = self.script(ids_T[real_T]).to(torch.float32)
-            if self.spec.logits_shifted:  # raw row i scores token i + 1; nothing is read off the last one
+            # Raw row i scores token i + 1; nothing is read off the last one.
+            if self.spec.logits_shifted:
                 logits_TV = torch.cat([logits_TV[1:], torch.full_like(logits_TV[:1], GARBAGE)])
             hidden_BTD[row, real_T] = logits_TV
         return hidden_BTD
@@ -120,18 +142,26 @@ class ScriptedBackbone:
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
         return hidden
 
-    def logits(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    def logits(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         return scoring_rows(self.hidden(input_ids, attention_mask), self.spec.logits_shifted)
 
 
 class SmallMemory(ScriptedBackbone):
-    """Runs out of memory at more than `most` rows, or at any number, with an error of someone's choice."""
+    """Runs out of memory at more than `most` rows, or at any number, with an error of someone's
+    choice.
+    """
 
     most = 2
     error: Exception = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
     def hidden(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, *, read: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        read: torch.Tensor | None = None,
     ) -> torch.Tensor:
         if len(input_ids) > self.most:
             raise self.error
@@ -139,7 +169,9 @@ class SmallMemory(ScriptedBackbone):
 
 
 def table(tokens: Sequence[int], confidences: Sequence[float], vocab_size: int) -> torch.Tensor:
-    """[T, V] logits whose softmax gives token tokens[i] the probability confidences[i] and shares the rest evenly."""
+    """[T, V] logits whose softmax gives token tokens[i] the probability confidences[i] and shares
+    the rest evenly.
+    """
     logits_TV = torch.zeros(len(tokens), vocab_size)
     for row, (token, confidence) in enumerate(zip(tokens, confidences, strict=True)):
         logits_TV[row] = torch.log(torch.tensor((1.0 - confidence) / (vocab_size - 1)))

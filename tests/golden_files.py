@@ -1,4 +1,6 @@
-"""Golden checkpoints with what published implementations compute on them (tests/golden), each loaded once."""
+"""Golden checkpoints with what published implementations compute on them (tests/golden), each
+loaded once.
+"""
 
 from __future__ import annotations
 

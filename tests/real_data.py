@@ -1,4 +1,6 @@
-"""The public rows that lie beside the repository, where they lie there at all: `../shared`, through its offline cache."""
+"""The public rows that lie beside the repository, where they lie there at all: `../shared`, through
+its offline cache.
+"""
 
 from __future__ import annotations
 

@@ -18,10 +18,14 @@ WITH_EXAMPLES = sorted(
 
 
 def test_there_are_examples() -> None:
-    assert {"eosbench.metrics", "eosbench.metrics.terms", "eosbench.cli.shared"} <= set(WITH_EXAMPLES)
+    assert {"eosbench.metrics.bound", "eosbench.metrics.terms", "eosbench.cli.shared"} <= set(
+        WITH_EXAMPLES
+    )
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples(name: str) -> None:
-    outcome = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    outcome = doctest.testmod(
+        importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE
+    )
     assert outcome.attempted > 0 and outcome.failed == 0

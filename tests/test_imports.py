@@ -1,12 +1,14 @@
-"""The import direction between the rooms, and that what must start fast never loads torch.
+"""The rooms, which of them may import which, and that what must start fast never loads torch.
 
-Each module belongs to a room, each room has a height, and an import goes down: to a lower room or to a module of the same room.
-Imports inside functions and under TYPE_CHECKING count too. A new module needs a row in ROOMS.
+A room is a package or a module on its own. Inside a room, files import each other by file. Into
+another room an import goes through its face, the package's __init__, and only downward. Imports
+inside functions and under TYPE_CHECKING count too. A new room needs a place in ROOMS.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,101 +16,73 @@ from pathlib import Path
 
 import pytest
 
-import eosbench
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 OWN_PACKAGES = ("eosbench", "model_adapters", "tasks", "benchmarks", "tests")
 
-# From the bottom up, a line a height. Rooms of one height do not know each other; modules of one room (a package, or names with a
-# space between them) do.
+# From the bottom up, a line a height. Rooms of one height do not know each other.
 ROOMS = (
-    (
-        "eosbench",
-        "eosbench.errors",
-        "eosbench.documents.wordlists",
-        "eosbench.metrics.terms",
-        "eosbench.embedded",
-        "eosbench.check.outcomes",
-    ),
-    (
-        "eosbench.records",
-        "eosbench.documents.encoding",
-        "eosbench.documents.instruct",
-        "eosbench.documents.public",
-        "eosbench.documents.reveal",
-        "eosbench.runs eosbench.results.files",
-        "eosbench.unmasking eosbench.decoding.dream_rules",
-        "eosbench.forward.memory",
-        "eosbench.mask_design eosbench.mask_patterns eosbench.likelihood.estimator",
-        "eosbench.request_arguments",
-    ),
-    (
-        "eosbench.metrics eosbench.metric eosbench.metrics.rounding",
-        "eosbench.metrics.paper_table",
-        "eosbench.metrics.position",
-        "eosbench.backbone",
-        "eosbench.bounds.calibration",
-    ),
-    (
-        "eosbench.bounds",
-        "eosbench.forward.step_zero",
-        "eosbench.forward.block_cache",
-        "eosbench.forward.scoring",
-        "eosbench.forward.costs",
-        "eosbench.forward.timing",
-    ),
-    ("eosbench.decode_config eosbench.rows eosbench.waiting eosbench.continuous eosbench.decoding", "eosbench.likelihood"),
-    ("eosbench.predictors", "eosbench.decoding.window"),
-    (
-        "eosbench.fitting",
-        "eosbench.strategies",
-        "eosbench.predictors.reader",
-        "model_adapters.varlen_dlm.own_answers",
-        "eosbench.results",
-        "eosbench.eos_bound",
-    ),
-    ("eosbench.report", "eosbench.plugin", "model_adapters"),
-    ("eosbench.sweep", "eosbench.paired eosbench.check.baseline"),
-    ("eosbench.cli eosbench.cli_fit eosbench.cli.shared", "eosbench.recipe.make", "eosbench._bridge"),
+    ("eosbench", "eosbench.errors", "eosbench.backbone", "eosbench.embedded"),
+    ("eosbench.records",),
+    ("eosbench.documents",),
+    ("eosbench.metrics", "eosbench.forward"),
+    ("eosbench.bounds", "eosbench.decoding", "eosbench.results", "eosbench.eos_bound"),
+    ("eosbench.likelihood", "eosbench.predictors", "eosbench.report", "eosbench.check"),
+    ("eosbench.strategies", "eosbench.fitting"),
+    ("model_adapters.checkpoints",),
+    ("model_adapters.families",),
+    ("model_adapters.backbones",),
+    ("model_adapters",),
+    ("model_adapters.varlen_dlm", "eosbench.plugin"),
+    ("eosbench.sweep", "eosbench.recipe"),
+    ("eosbench.cli",),
+    ("eosbench._bridge", "tasks", "benchmarks"),
 )
-ROOM_OF = {module: room for rooms in ROOMS for room in rooms for module in room.split()}
 HEIGHT_OF = {room: height for height, rooms in enumerate(ROOMS) for room in rooms}
+FACES = sorted(
+    room for room in HEIGHT_OF if (REPOSITORY / room.replace(".", "/") / "__init__.py").is_file()
+)
+ROOM_PACKAGES = set(FACES) - {"eosbench", "model_adapters"}
 MAY_IMPORT_LM_EVAL = {"eosbench.plugin", "eosbench.sweep"}
 
 
 def modules() -> dict[str, Path]:
-    """Name -> file of every module of the two packages that a wheel brings."""
-    files = [file for package in ("eosbench", "model_adapters") for file in (REPOSITORY / package).rglob("*.py")]
-    return {".".join(file.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+    """Name -> file of every module of the packages, the tasks and the benchmarks."""
+    folders = ("eosbench", "model_adapters", "tasks", "benchmarks")
+    files = [file for folder in folders for file in (REPOSITORY / folder).rglob("*.py")]
+    dotted = {file: ".".join(file.relative_to(REPOSITORY).with_suffix("").parts) for file in files}
+    return {name.removesuffix(".__init__"): file for file, name in dotted.items()}
 
 
 def room_of(module: str) -> str:
-    """The room of `module` or of the package it lies in; `eosbench` itself stands for its __init__ alone."""
+    """The room that `module` is or lies in; `eosbench` itself stands for its __init__ alone."""
     name = module
-    while name not in ROOM_OF and "." in name:
+    while name not in HEIGHT_OF and "." in name:
         name = name.rpartition(".")[0]
-    assert name in ROOM_OF and (name != "eosbench" or module == "eosbench"), (
+    assert name in HEIGHT_OF and (name != "eosbench" or module == "eosbench"), (
         f"{module} belongs to no room: give it a place in ROOMS of tests/test_imports.py"
     )
-    return ROOM_OF[name]
+    return name
 
 
 def imports(module: str, file: Path, known: set[str]) -> Iterator[str]:
     """Every module that `file` imports, anywhere in it, by absolute name."""
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    parents = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], *filter(None, [base])])
+                above = parents[: len(parents) - node.level + 1]
+                base = ".".join([*above, *filter(None, [base])])
             for alias in node.names:
-                yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base
+                # A name that a face exports may be a module of its room too: `step_zero` is both.
+                is_module = f"{base}.{alias.name}" in known and base not in ROOM_PACKAGES
+                yield f"{base}.{alias.name}" if is_module else base
 
 
 @pytest.mark.parametrize("module", sorted(modules()))
-def test_imports_point_down(module: str) -> None:
+def test_imports_point_down_and_enter_by_the_face(module: str) -> None:
     files = modules()
     room = room_of(module)
     for imported in imports(module, files[module], set(files)):
@@ -116,13 +90,31 @@ def test_imports_point_down(module: str) -> None:
             continue
         assert imported in files, f"{module} imports {imported}, which no installed eosbench has"
         target = room_of(imported)
-        assert target == room or HEIGHT_OF[target] < HEIGHT_OF[room], f"{module} imports {imported}, which is not below it"
+        if target == room:
+            continue
+        assert HEIGHT_OF[target] < HEIGHT_OF[room], f"{module} imports {imported}, not below it"
+        assert imported == target, f"{module} imports {imported}: import it from {target}"
 
 
-@pytest.mark.parametrize("module", sorted(name for name in modules() if name.split(".")[0] == "eosbench"))
+@pytest.mark.parametrize("face", FACES)
+def test_a_face_lists_what_it_offers_sorted(face: str) -> None:
+    """In ruff's order: constants, classes, functions."""
+    offered = getattr(importlib.import_module(face), "__all__", [])
+    kinds = [0 if name.isupper() else 1 if name[0].isupper() else 2 for name in offered]
+    assert [*zip(kinds, offered, strict=True)] == sorted(zip(kinds, offered, strict=True))
+    assert all(hasattr(importlib.import_module(face), name) for name in offered)
+
+
+@pytest.mark.parametrize(
+    "module", sorted(name for name in modules() if name.split(".")[0] == "eosbench")
+)
 def test_lm_eval_is_imported_by_plugin_and_sweep_alone(module: str) -> None:
     files = modules()
-    used = {name for name in imports(module, files[module], set(files)) if name.split(".")[0] == "lm_eval"}
+    used = {
+        name
+        for name in imports(module, files[module], set(files))
+        if name.split(".")[0] == "lm_eval"
+    }
     assert not used or module in MAY_IMPORT_LM_EVAL, f"{module} imports {', '.join(sorted(used))}"
 
 
@@ -144,13 +136,27 @@ def test_the_reader_of_imports_sees_every_form(tmp_path: Path) -> None:
 
 def loaded_after(code: str) -> set[str]:
     program = f"import sys\n{code}\nprint('LOADED', *sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rpartition("LOADED")[2].split())
 
 
 def test_light_modules_never_load_torch() -> None:
-    light = {f"eosbench.{name}" for name in ("errors", "records", "metrics", "results", "report", "regression", "plugin", "cli")}
+    light = {
+        f"eosbench.{name}"
+        for name in (
+            "errors",
+            "records",
+            "metrics",
+            "results",
+            "report",
+            "check",
+            "plugin",
+            "cli",
+        )
+    }
     loaded = loaded_after(f"import {', '.join(sorted(light))}")
     assert light <= loaded
     assert not {"torch", "transformers", "lm_eval"} & loaded
@@ -164,8 +170,3 @@ def test_help_never_loads_torch(command: list[str]) -> None:
         "try:\n    app()\nexcept SystemExit as leaving:\n    assert not leaving.code, leaving.code"
     )
     assert not {"torch", "transformers", "lm_eval"} & loaded_after(code)
-
-
-def test_every_public_name_exists_and_the_list_is_sorted() -> None:
-    assert sorted(eosbench.__all__) == eosbench.__all__
-    assert all(hasattr(eosbench, name) for name in eosbench.__all__)

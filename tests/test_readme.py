@@ -1,4 +1,6 @@
-"""The README says what is true: its tree is the tree on the disk, its make targets exist, and packages show it."""
+"""The README says what is true: its tree is the tree on the disk, its make targets exist, and
+packages show it.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,25 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = REPOSITORY / "README.md"
+TREE = REPOSITORY / "docs" / "architecture.md"
 PACKAGES = ("eosbench", "model_adapters")
 
 
 def tree_paths(text: str) -> set[str]:
-    """Paths of the first fenced block that shows `eosbench/` at the start of a line: one path a line, nested by indentation.
+    """Paths of the first fenced block that shows `eosbench/` at the start of a line: one path a
+    line, nested by indentation.
 
-    Plain indentation and the box drawing of `tree` both work. What follows the path on its line is its description.
+    Plain indentation and the box drawing of `tree` both work. What follows the path on its line
+    is its description.
     """
     blocks = [
         block
         for block in re.findall(r"^```[a-z]*\n(.*?)^```", text, re.M | re.S)
         if re.search(r"^\W*eosbench/(\s|$)", block, re.M)
     ]
-    assert blocks, "README.md shows no tree: expected a fenced block with a line that begins with eosbench/"
+    assert blocks, (
+        "docs/architecture.md shows no tree: expected a fenced block with a line that begins with eosbench/"
+    )
     paths: set[str] = set()
     parents: list[tuple[int, str]] = []
     for line in filter(str.strip, blocks[0].splitlines()):
@@ -40,9 +47,21 @@ def tree_paths(text: str) -> set[str]:
 
 def on_disk() -> set[str]:
     """What the tree owes its reader: every module of the packages and every folder of tasks."""
-    modules = {file.relative_to(REPOSITORY).as_posix() for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")}
-    tasks = {folder.relative_to(REPOSITORY).as_posix() + "/" for folder in (REPOSITORY / "tasks").iterdir() if folder.is_dir()}
-    return {path for path in modules | tasks if "__pycache__" not in path and not path.endswith("__init__.py")}
+    modules = {
+        file.relative_to(REPOSITORY).as_posix()
+        for package in PACKAGES
+        for file in (REPOSITORY / package).rglob("*.py")
+    }
+    tasks = {
+        folder.relative_to(REPOSITORY).as_posix() + "/"
+        for folder in (REPOSITORY / "tasks").iterdir()
+        if folder.is_dir()
+    }
+    return {
+        path
+        for path in modules | tasks
+        if "__pycache__" not in path and not path.endswith("__init__.py")
+    }
 
 
 @pytest.mark.parametrize(
@@ -53,33 +72,49 @@ def on_disk() -> set[str]:
     ],
 )
 def test_the_reader_of_trees_reads_both_styles(tree: str) -> None:
-    expected = {"eosbench/", "eosbench/cli/commands.py", "eosbench/report/", "eosbench/report/page/page.py", "Makefile"}
+    expected = {
+        "eosbench/",
+        "eosbench/cli.py",
+        "eosbench/report/",
+        "eosbench/report/page.py",
+        "Makefile",
+    }
     assert tree_paths(f"# Title\n\n```bash\nmake demo\n```\n\n```\n{tree}\n```\n") == expected
 
 
 def test_every_path_of_the_tree_exists() -> None:
-    for path in sorted(tree_paths(README.read_text(encoding="utf-8"))):
+    for path in sorted(tree_paths(TREE.read_text(encoding="utf-8"))):
         found = REPOSITORY / path
-        assert found.is_dir() if path.endswith("/") else found.is_file(), f"README.md shows {path}, which is not there"
+        assert found.is_dir() if path.endswith("/") else found.is_file(), (
+            f"docs/architecture.md shows {path}, which is not there"
+        )
 
 
 def test_the_tree_shows_every_module_and_every_task() -> None:
-    missing = on_disk() - tree_paths(README.read_text(encoding="utf-8"))
-    assert not missing, f"README.md does not show {', '.join(sorted(missing))}"
+    missing = on_disk() - tree_paths(TREE.read_text(encoding="utf-8"))
+    assert not missing, f"docs/architecture.md does not show {', '.join(sorted(missing))}"
 
 
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
-    named = set(re.findall(r"\bmake ([a-z-]+)`|^\s*make ([a-z-]+)", README.read_text(encoding="utf-8"), re.M))
+    named = set(
+        re.findall(
+            r"\bmake ([a-z-]+)`|^\s*make ([a-z-]+)", README.read_text(encoding="utf-8"), re.M
+        )
+    )
     named_targets = {name for pair in named for name in pair if name}
     assert {"demo", "test"} <= named_targets <= targets
 
 
 def test_links_into_the_repository_lead_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", README.read_text(encoding="utf-8"))
-    assert all((REPOSITORY / link).exists() for link in links), [link for link in links if not (REPOSITORY / link).exists()]
+    assert all((REPOSITORY / link).exists() for link in links), [
+        link for link in links if not (REPOSITORY / link).exists()
+    ]
 
 
 def test_the_package_index_would_show_it() -> None:
     project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    assert re.search(r'^readme = "README.md"$', project, re.M), 'add readme = "README.md" under [project] of pyproject.toml'
+    assert re.search(r'^readme = "README.md"$', project, re.M), (
+        'add readme = "README.md" under [project] of pyproject.toml'
+    )

@@ -1,20 +1,27 @@
-"""What calibration documents say of a predictor: by what to raise a prediction so that a promise holds. No torch.
+"""What calibration documents say of a predictor: by what to raise a prediction so that a promise
+holds. No torch.
 
-Scores of documents that no fit has seen are stored as they are, so that the promise is chosen when a predictor is used:
+Scores of documents that no fit has seen are stored as they are, so that the promise is chosen when
+a predictor is used:
 
-- **coverage** (`quantile`): one-sided split conformal. A score says how far the answer was longer than predicted: L - prediction,
-  or the same between logarithms (`scale="log"`, the default: a factor instead of a number of tokens). Raising a new prediction by
-  the ceil((n + 1)(1 - alpha))-th smallest of n scores covers its answer with probability at least 1 - alpha, whatever the
-  predictor is worth, as long as the new document is exchangeable with the calibration documents. For a predictor that was
-  trained with the pinball loss this is conformalised quantile regression (Romano et al., arXiv 1905.03222, its one-sided form).
-- **mean shortfall** (`shortfall_margin`): conformal risk control (Angelopoulos et al., arXiv 2208.02814, theorem 1). The loss of
-  a margin m is max(0, L - bound(m)), which falls as m grows and is at most C; the smallest m for which the n calibration
-  documents' mean loss R satisfies n / (n + 1) R + C / (n + 1) <= level keeps the expected loss of a new one at or below it.
-- either of them **per group** (Mondrian): only calibration documents of the new document's own group count, so that the promise
-  holds within each group. Groups are made of what a predictor sees: of the prompt's length, or of the predicted length.
+- **coverage** (`quantile`): one-sided split conformal. A score says how far the answer was longer
+  than predicted: L - prediction, or the same between logarithms (`scale="log"`, the default: a
+  factor instead of a number of tokens). Raising a new prediction by the ceil((n + 1)(1 - alpha))-th
+  smallest of n scores covers its answer with probability at least 1 - alpha, whatever the predictor
+  is worth, as long as the new document is exchangeable with the calibration documents. For a
+  predictor that was trained with the pinball loss this is conformalised quantile regression (Romano
+  et al., arXiv 1905.03222, its one-sided form).
+- **mean shortfall** (`shortfall_margin`): conformal risk control (Angelopoulos et al., arXiv
+  2208.02814, theorem 1). The loss of a margin m is max(0, L - bound(m)), which falls as m grows and
+  is at most C; the smallest m for which the n calibration documents' mean loss R satisfies n / (n +
+  1) R + C / (n + 1) <= level keeps the expected loss of a new one at or below it.
+- either of them **per group** (Mondrian): only calibration documents of the new document's own
+  group count, so that the promise holds within each group. Groups are made of what a predictor
+  sees: of the prompt's length, or of the predicted length.
 
-There is one table of scores per unmasked fraction; a fraction without a table takes the next smaller one (less was known there),
-and where there is none it is an error. Legend: N calibration documents; length L, canvas C.
+There is one table of scores per unmasked fraction; a fraction without a table takes the next
+smaller one (less was known there), and where there is none it is an error. Legend: N calibration
+documents; length L, canvas C.
 """
 
 from __future__ import annotations
@@ -35,19 +42,25 @@ logger = logging.getLogger(__name__)
 Scale = Literal["log", "linear"]
 GROUPINGS = ("prompt", "prediction")
 
-__all__ = ["GROUPINGS", "Calibration", "Scale", "calibration_scores", "fewest_for_shortfall", "fewest_scores"]
+__all__ = [
+    "GROUPINGS",
+    "Calibration",
+    "Scale",
+    "calibration_scores",
+    "fewest_for_shortfall",
+    "fewest_scores",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Calibration scores per unmasked fraction, of the same documents in the same order at each.
 
-    Attributes:
-        scores: fraction -> [N] scores.
-        scale: on which scale they were taken, see `calibration_scores`.
-        length_N: L of each document; what risk control and groups need, None in folders of before.
-        prompt_length_N: tokens of each document's prompt; what groups need.
-        edges: grouping ("prompt", "prediction") -> rising inner edges between its groups, set on training documents.
+    Attributes: scores: fraction -> [N] scores. scale: on which scale they were taken, see
+        `calibration_scores`. length_N: L of each document; what risk control and groups need, None
+        in folders of before. prompt_length_N: tokens of each document's prompt; what groups need.
+        edges: grouping ("prompt", "prediction") -> rising inner edges between its groups, set on
+        training documents.
 
     Raises:
         CalibrationError: no table, or a score that is not a finite number.
@@ -68,14 +81,23 @@ class Calibration:
     def __post_init__(self) -> None:
         _known_scale(self.scale)
         if not self.scores:
-            raise CalibrationError("a calibration needs the scores of at least one unmasked fraction, got none")
-        tables = {float(fraction): np.asarray(scores, dtype=np.float64) for fraction, scores in self.scores.items()}
+            raise CalibrationError(
+                "a calibration needs the scores of at least one unmasked fraction, got none"
+            )
+        tables = {
+            float(fraction): np.asarray(scores, dtype=np.float64)
+            for fraction, scores in self.scores.items()
+        }
         for fraction, scores in tables.items():
             if not np.isfinite(scores).all():
-                raise CalibrationError(f"calibration scores at fraction {fraction:g}: all must be finite numbers")
+                raise CalibrationError(
+                    f"calibration scores at fraction {fraction:g}: all must be finite numbers"
+                )
         object.__setattr__(self, "scores", dict(sorted(tables.items())))
 
-    def quantile(self, fraction: float, alpha: float, members_N: NDArray[np.bool_] | None = None) -> float:
+    def quantile(
+        self, fraction: float, alpha: float, members_N: NDArray[np.bool_] | None = None
+    ) -> float:
         """What to add to a prediction so that it covers with probability at least 1 - alpha.
 
         Args:
@@ -93,12 +115,16 @@ class Calibration:
         order = math.ceil((len(scores) + 1) * (1.0 - alpha) - 1e-9)  # safe from 19.000000000000004
         return float(np.partition(scores, order - 1)[order - 1])
 
-    def shortfall_margin(self, fraction: float, level: float, canvas: int, members_N: NDArray[np.bool_] | None = None) -> float:
-        """What to add to a prediction so that its expected shortfall E[max(0, L - bound)] is at most `level` tokens.
+    def shortfall_margin(
+        self, fraction: float, level: float, canvas: int, members_N: NDArray[np.bool_] | None = None
+    ) -> float:
+        """What to add to a prediction so that its expected shortfall E[max(0, L - bound)] is at
+        most `level` tokens.
 
-        The mean loss is piecewise linear in the margin (in its exponential, on the log scale), convex and falling, and at
-        least as large as the line through any of its pieces: the margin is the largest of the points where those lines pass
-        the target.
+        The mean loss is piecewise linear in the margin (in its exponential, on the log scale),
+        convex and falling, and at
+        least as large as the line through any of its pieces: the margin is the largest of the
+        points where those lines pass the target.
 
         Args:
             fraction: unmasked fraction u.
@@ -106,9 +132,8 @@ class Calibration:
             canvas: C, the largest possible loss.
             members_N: the calibration documents that count, by default all.
 
-        Raises:
-            CalibrationError: too few documents for this level (the number is named), none stored, or no table for the fraction.
-            ConfigurationError: level not above 0.
+        Raises: CalibrationError: too few documents for this level (the number is named), none
+            stored, or no table for the fraction. ConfigurationError: level not above 0.
         """
         needed = fewest_for_shortfall(level, canvas)
         scores = _chosen(self._table(fraction), members_N)
@@ -124,7 +149,9 @@ class Calibration:
         passed = float(np.max((np.cumsum(slack_N) - target) / np.cumsum(slope_N)))
         return passed if self.scale == "linear" else math.log(max(passed, 1e-12))
 
-    def members(self, grouping: str, fraction: float, *, prompt_length: int, prediction: float) -> NDArray[np.bool_]:
+    def members(
+        self, grouping: str, fraction: float, *, prompt_length: int, prediction: float
+    ) -> NDArray[np.bool_]:
         """[N]: the calibration documents in a new document's group.
 
         Args:
@@ -141,37 +168,53 @@ class Calibration:
         return np.asarray(group_N == np.searchsorted(self._edges(grouping), value))
 
     def check(
-        self, *, alpha: float | None = None, shortfall: float | None = None, groups: str | None = None, canvas: int
+        self,
+        *,
+        alpha: float | None = None,
+        shortfall: float | None = None,
+        groups: str | None = None,
+        canvas: int,
     ) -> None:
         """Whether a promise can be kept, as far as it can be known before the first prompt.
 
-        Groups that are too small for it are a warning, since it may be that no prompt falls into them.
+        Groups that are too small for it are a warning, since it may be that no prompt falls into
+        them.
 
         Args:
             alpha, shortfall, groups: as in `eosbench.bounds.to_bound`.
             canvas: C.
 
-        Raises:
-            CalibrationError: too few documents, in all or in every group, or none by group (the number needed is named).
-            ConfigurationError: alpha, shortfall or groups outside what there is.
+        Raises: CalibrationError: too few documents, in all or in every group, or none by group (the
+            number needed is named). ConfigurationError: alpha, shortfall or groups outside what
+            there is.
         """
         if alpha is None and shortfall is None:
             return
         if shortfall is not None:
-            needed, promise = fewest_for_shortfall(shortfall, canvas), _shortfall_in_words(shortfall, canvas)
+            needed, promise = (
+                fewest_for_shortfall(shortfall, canvas),
+                _shortfall_in_words(shortfall, canvas),
+            )
         else:
             assert alpha is not None
             needed, promise = fewest_scores(alpha), (f"alpha={alpha:g}", "raise alpha")
         _enough(min(map(len, self.scores.values())), needed, *promise)
         for fraction in self.scores if groups is not None else ():
             assert groups is not None
-            sizes = np.bincount(self._groups(groups, fraction), minlength=len(self._edges(groups)) + 1)
+            sizes = np.bincount(
+                self._groups(groups, fraction), minlength=len(self._edges(groups)) + 1
+            )
             _enough(int(sizes.max()), needed, *promise, " in the largest group")
             if sizes.min() < needed:
                 logger.warning(
                     "groups=%s, unmasked fraction %g: the groups have %s calibration documents and %s takes %d; a prompt in a "
-                    "smaller group ends in an error", groups, fraction, ", ".join(map(str, sizes)), promise[0], needed
-                )  # fmt: skip
+                    "smaller group ends in an error",
+                    groups,
+                    fraction,
+                    ", ".join(map(str, sizes)),
+                    promise[0],
+                    needed,
+                )
 
     def _edges(self, grouping: str) -> NDArray[np.float64]:
         return np.asarray(self.edges[grouping], dtype=np.float64)
@@ -182,7 +225,9 @@ class Calibration:
             raise ConfigurationError(f"groups={grouping!r}: expected one of {', '.join(GROUPINGS)}")
         length_N = self._documents(self.length_N, "groups")
         if not len(self.edges.get(grouping, ())):
-            raise CalibrationError(f"this predictor's folder has no edges between groups of {grouping} lengths: fit it again")
+            raise CalibrationError(
+                f"this predictor's folder has no edges between groups of {grouping} lengths: fit it again"
+            )
         if grouping == "prompt":
             value_N = self._documents(self.prompt_length_N, "groups")
         elif self.scale == "linear":
@@ -203,18 +248,26 @@ class Calibration:
     @staticmethod
     def _documents(value_N: NDArray[np.float64] | None, purpose: str) -> NDArray[np.float64]:
         if value_N is None:
-            raise CalibrationError(f"this predictor's folder has no calibration documents for {purpose}: fit it again")
+            raise CalibrationError(
+                f"this predictor's folder has no calibration documents for {purpose}: fit it again"
+            )
         return np.asarray(value_N, dtype=np.float64)
 
 
-def calibration_scores(prediction_N: ArrayLike, length_N: ArrayLike, scale: Scale = "log") -> NDArray[np.float64]:
-    """How far each answer was longer than predicted: L - prediction ("linear"), or log(1 + L) - log(1 + prediction) ("log").
+def calibration_scores(
+    prediction_N: ArrayLike, length_N: ArrayLike, scale: Scale = "log"
+) -> NDArray[np.float64]:
+    """How far each answer was longer than predicted: L - prediction ("linear"), or log(1 + L) -
+    log(1 + prediction) ("log").
 
     >>> calibration_scores([10.0, 20.0], [12, 15], scale="linear").tolist()
     [2.0, -5.0]
     """
     _known_scale(scale)
-    prediction_N, length_N = np.asarray(prediction_N, dtype=np.float64), np.asarray(length_N, dtype=np.float64)
+    prediction_N, length_N = (
+        np.asarray(prediction_N, dtype=np.float64),
+        np.asarray(length_N, dtype=np.float64),
+    )
     if scale == "linear":
         return np.asarray(length_N - prediction_N)
     return np.asarray(np.log1p(length_N) - np.log1p(prediction_N))
@@ -234,13 +287,16 @@ def fewest_scores(alpha: float) -> int:
 
 
 def fewest_for_shortfall(level: float, canvas: int) -> int:
-    """The smallest number of calibration documents that can promise a mean shortfall of `level` tokens: C / level - 1.
+    """The smallest number of calibration documents that can promise a mean shortfall of `level`
+    tokens: C / level - 1.
 
     >>> fewest_for_shortfall(2.0, canvas=256)
     127
     """
     if not (math.isfinite(level) and level > 0):
-        raise ConfigurationError(f"shortfall={level!r}: expected a number of tokens above 0, the mean that may be missing")
+        raise ConfigurationError(
+            f"shortfall={level!r}: expected a number of tokens above 0, the mean that may be missing"
+        )
     return max(1, math.ceil(canvas / level - 1 - 1e-9))
 
 
@@ -249,7 +305,9 @@ def _shortfall_in_words(level: float, canvas: int) -> tuple[str, str]:
     return f"a mean shortfall of {level:g} tokens on a canvas of {canvas}", "raise it"
 
 
-def _chosen(value_N: NDArray[np.float64], members_N: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+def _chosen(
+    value_N: NDArray[np.float64], members_N: NDArray[np.bool_] | None
+) -> NDArray[np.float64]:
     return value_N if members_N is None else value_N[members_N]
 
 
@@ -267,4 +325,6 @@ def _enough(count: int, needed: int, purpose: str, otherwise: str, where: str = 
 
 def _known_scale(scale: str) -> None:
     if scale not in get_args(Scale):
-        raise ConfigurationError(f"calibration scale {scale!r}: expected one of {', '.join(get_args(Scale))}")
+        raise ConfigurationError(
+            f"calibration scale {scale!r}: expected one of {', '.join(get_args(Scale))}"
+        )

@@ -1,8 +1,10 @@
-"""`eosbench check` document by document: is a metric significantly worse than it was on the same documents?
+"""`eosbench check` document by document: is a metric significantly worse than it was on the same
+documents?
 
-A tolerance on a mean has to be wide enough for chance; a paired test knows how much chance there is, since both runs answered the
-same documents. For that the baseline keeps each document's value. Right-or-wrong values are compared by McNemar's exact test, all
-others by the paired bootstrap (eosbench/metrics/statistics.py).
+A tolerance on a mean has to be wide enough for chance; a paired test knows how much chance there
+is, since both runs answered the same documents. For that the baseline keeps each document's value.
+Right-or-wrong values are compared by McNemar's exact test, all others by the paired bootstrap
+(eosbench/metrics/statistics.py).
 """
 
 from __future__ import annotations
@@ -13,20 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eosbench.metrics.statistics import mcnemar, paired
-from eosbench.results.files import Run, TaskResult
-from eosbench.results.table import read_documents
+from eosbench.metrics import mcnemar, paired
+from eosbench.results import Run, TaskResult, read_documents
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.05
 DIGITS = 6  # of a document's value in the baseline
-OF_A_DOCUMENT = {"rmse": "squared_error"}  # metrics that are no mean over documents, and the values they come from
+# Metrics that are no mean over documents, and the values they come from.
+OF_A_DOCUMENT = {"rmse": "squared_error"}
 
 
 def logged_documents(run: Run, task: TaskResult) -> tuple[pd.DataFrame | None, str]:
-    """A row per document of one task, indexed by the document's name; without usable samples None, and why."""
+    """A row per document of one task, indexed by the document's name; without usable samples None,
+    and why.
+    """
     if task.samples is None:
         return None, "no samples were logged: run with --log_samples"
     frame, skipped = read_documents([replace(run, tasks={task.task: task})])
@@ -34,11 +38,15 @@ def logged_documents(run: Run, task: TaskResult) -> tuple[pd.DataFrame | None, s
 
 
 def kept_values(frame: pd.DataFrame, metrics: list[str]) -> dict[str, list[Any]]:
-    """What a baseline keeps of the documents: their names, and per metric a value each, null where it is not defined."""
+    """What a baseline keeps of the documents: their names, and per metric a value each, null where
+    it is not defined.
+    """
     kept: dict[str, list[Any]] = {"document": list(frame.index)}
     for metric in metrics:
         values = frame[OF_A_DOCUMENT.get(metric, metric)].to_numpy(dtype=np.float64)
-        kept[metric] = [None if math.isnan(value) else round(float(value), DIGITS) for value in values]
+        kept[metric] = [
+            None if math.isnan(value) else round(float(value), DIGITS) for value in values
+        ]
     return kept
 
 
@@ -55,11 +63,16 @@ def significantly_worse(
         frame: as `logged_documents` gives it.
     """
     if set(kept["document"]) != set(frame.index) or not frame.index.is_unique:
-        return None, "the documents are not those of the baseline: run the same ones, or accept these with --update"
+        return (
+            None,
+            "the documents are not those of the baseline: run the same ones, or accept these with --update",
+        )
     column = OF_A_DOCUMENT.get(metric, metric)
     if column not in frame:
         return None, "the metric is missing in the samples"
-    before_N = np.array([math.nan if value is None else value for value in kept[metric]], dtype=np.float64)
+    before_N = np.array(
+        [math.nan if value is None else value for value in kept[metric]], dtype=np.float64
+    )
     now_N = frame.loc[kept["document"], column].to_numpy(dtype=np.float64)
     known_N = ~np.isnan(before_N - now_N)
     before_N, now_N = before_N[known_N], now_N[known_N]
@@ -67,7 +80,11 @@ def significantly_worse(
         return False, f"defined for {len(now_N)} documents of both: nothing to test"
     exact = bool(np.isin([before_N, now_N], (0.0, 1.0)).all())
     difference = float((now_N - before_N).mean())
-    p = mcnemar(now_N[:, None], before_N[:, None]) if exact else paired(now_N[:, None], before_N[:, None])[3]
+    p = (
+        mcnemar(now_N[:, None], before_N[:, None])
+        if exact
+        else paired(now_N[:, None], before_N[:, None])[3]
+    )
     worse = difference < 0 if better == "higher" else difference > 0
     kind = "equal" if difference == 0 else "worse" if worse else "better"
     test = "McNemar's exact test" if exact else "paired bootstrap"

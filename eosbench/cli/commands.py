@@ -1,4 +1,6 @@
-"""The command line. Each command is a page of options around one function; what is heavy is imported when a command runs."""
+"""The command line. Each command is a page of options around one function; what is heavy is
+imported when a command runs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from rich.table import Table
 
 from eosbench import __version__
 from eosbench.cli.fit import fit
-from eosbench.cli.shared import BatchSize, ChatTemplate, Device, console, errors, key_values, names, numbers
+from eosbench.cli.shared import (
+    BatchSize,
+    ChatTemplate,
+    Device,
+    console,
+    errors,
+    key_values,
+    names,
+    numbers,
+)
 from eosbench.errors import EosbenchError
 
 app = typer.Typer(
@@ -29,7 +40,9 @@ def main() -> None:
     try:
         app()
     except EosbenchError as error:
-        errors.print(f"eosbench: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        errors.print(
+            f"eosbench: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
         raise SystemExit(2) from error
 
 
@@ -41,7 +54,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -49,30 +64,60 @@ def options(
 @app.command()
 def sweep(
     methods: Annotated[str, typer.Option(help="all, five, or names with commas.")] = "five",
-    tasks: Annotated[str, typer.Option(help="Tasks that lm-eval knows, with commas.")] = "eos_upper_bound",
-    output_path: Annotated[Path, typer.Option("--output_path", help="One folder per method is written here.")] = Path("results"),
+    tasks: Annotated[
+        str, typer.Option(help="Tasks that lm-eval knows, with commas.")
+    ] = "eos_upper_bound",
+    output_path: Annotated[
+        Path, typer.Option("--output_path", help="One folder per method is written here.")
+    ] = Path("results"),
     model_args: Annotated[
-        str, typer.Option("--model_args", help="Of varlen_dlm, as lm_eval takes them: pretrained=...,dtype=...")
+        str,
+        typer.Option(
+            "--model_args", help="Of varlen_dlm, as lm_eval takes them: pretrained=...,dtype=..."
+        ),
     ] = "",
-    predictors: Annotated[Path | None, typer.Option(help="Folder with one fitted predictor per method (eosbench fit).")] = None,
+    predictors: Annotated[
+        Path | None,
+        typer.Option(help="Folder with one fitted predictor per method (eosbench fit)."),
+    ] = None,
     alpha: Annotated[
-        str, typer.Option(help="Levels with commas, for curves: each method that can be calibrated runs at each of them.")
+        str,
+        typer.Option(
+            help="Levels with commas, for curves: each method that can be calibrated runs at each of them."
+        ),
     ] = "",
     tau: Annotated[
-        str, typer.Option(help="Thresholds with commas: logit, smartcrop and classification also run at each, uncalibrated.")
+        str,
+        typer.Option(
+            help="Thresholds with commas: logit, smartcrop and classification also run at each, uncalibrated."
+        ),
     ] = "",
-    quantile: Annotated[str, typer.Option(help="Quantiles with commas: logit also runs at each, uncalibrated.")] = "",
-    limit: Annotated[float | None, typer.Option(min=0, help="Documents per task, or below 1 a share of them.")] = None,
+    quantile: Annotated[
+        str, typer.Option(help="Quantiles with commas: logit also runs at each, uncalibrated.")
+    ] = "",
+    limit: Annotated[
+        float | None, typer.Option(min=0, help="Documents per task, or below 1 a share of them.")
+    ] = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    num_fewshot: Annotated[int | None, typer.Option("--num_fewshot", min=0, help="Examples in the prompt.")] = None,
+    num_fewshot: Annotated[
+        int | None, typer.Option("--num_fewshot", min=0, help="Examples in the prompt.")
+    ] = None,
     apply_chat_template: ChatTemplate = False,
-    metadata: Annotated[str, typer.Option(help="For the tasks' data sets: split=calibration.")] = "",
+    metadata: Annotated[
+        str, typer.Option(help="For the tasks' data sets: split=calibration.")
+    ] = "",
     log_samples: Annotated[
-        bool, typer.Option("--log_samples/--no_log_samples", help="Write a record per document (the report's figures need it).")
+        bool,
+        typer.Option(
+            "--log_samples/--no_log_samples",
+            help="Write a record per document (the report's figures need it).",
+        ),
     ] = True,
 ) -> None:
-    """Several methods through lm-eval in one process: one backbone, one shared first forward pass, one result set per method."""
+    """Several methods through lm-eval in one process: one backbone, one shared first forward pass,
+    one result set per method.
+    """
     from eosbench import sweep as sweeping
 
     results = sweeping.sweep(
@@ -94,7 +139,11 @@ def sweep(
     )
     if results:
         console.print(_sweep_table(results))
-        console.print(f"Results in {output_path}. Next: eosbench report {output_path}", highlight=False, soft_wrap=True)
+        console.print(
+            f"Results in {output_path}. Next: eosbench report {output_path}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 app.command()(fit)
@@ -102,31 +151,51 @@ app.command()(fit)
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="Folder with lm-eval results, searched with everything below it.")],
-    output: Annotated[Path, typer.Option(help="Where tables, figures and index.html go.")] = Path("reports"),
+    results: Annotated[
+        Path, typer.Argument(help="Folder with lm-eval results, searched with everything below it.")
+    ],
+    output: Annotated[Path, typer.Option(help="Where tables, figures and index.html go.")] = Path(
+        "reports"
+    ),
 ) -> None:
     """Tables, figures and one self-contained page from lm-eval's own output files."""
     from eosbench.report import write_report
 
-    summary = write_report(results, output, workers=4)  # at most: a core each, and only where there is much to read
+    # At most: a core each, and only where there is much to read.
+    summary = write_report(results, output, workers=4)
     for skipped in summary.skipped:
-        errors.print(f"skipped {skipped.path}: {skipped.reason}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{summary.runs} runs, {summary.documents} documents: {summary.page}", highlight=False, soft_wrap=True)
+        errors.print(
+            f"skipped {skipped.path}: {skipped.reason}",
+            style="yellow",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(
+        f"{summary.runs} runs, {summary.documents} documents: {summary.page}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()
 def check(
     results: Annotated[Path, typer.Argument(help="Folder with lm-eval results.")],
     baseline: Annotated[Path, typer.Option(help="JSON file to compare with.")],
-    update: Annotated[bool, typer.Option("--update", help="Write the baseline from the results instead.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the baseline from the results instead.")
+    ] = False,
     paired: Annotated[
-        bool, typer.Option("--paired", help="With --update: watch by a paired test over the documents instead of by tolerances.")
+        bool,
+        typer.Option(
+            "--paired",
+            help="With --update: watch by a paired test over the documents instead of by tolerances.",
+        ),
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
 ) -> None:
     """Compare metrics with a committed baseline: exit 0 fine, 1 regression, 2 cannot compare."""
-    from eosbench.check.baseline import check_results
-    from eosbench.check.outcomes import print_outcome
+    from eosbench.check import check_results, print_outcome
 
     outcome = check_results(results, baseline, update=update, paired=paired, junit=junit)
     print_outcome(outcome, console)
@@ -140,7 +209,11 @@ def _sweep_table(results: dict[str, dict[str, Any]]) -> Table:
         table.add_column(heading, overflow="fold")
     table.add_column("value", justify="right", no_wrap=True)
     for task in sorted({task for outcome in results.values() for task in outcome["results"]}):
-        ran = [(method, outcome["results"][task]) for method, outcome in results.items() if task in outcome["results"]]
+        ran = [
+            (method, outcome["results"][task])
+            for method, outcome in results.items()
+            if task in outcome["results"]
+        ]
         for row, (method, metrics) in enumerate(ran):
             table.add_row("" if row else task, method, *_headline(metrics))
         table.add_section()

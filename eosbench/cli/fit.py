@@ -1,4 +1,6 @@
-"""`eosbench fit`: the command's options, and how they become one call of eosbench.fitting.fit.fit_all."""
+"""`eosbench fit`: the command's options, and how they become one call of
+eosbench.fitting.fit.fit_all.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,18 @@ CACHE = os.environ.get("EOSBENCH_CACHE", "~/.cache/eosbench")
 
 
 def fit(
-    method: Annotated[str, typer.Option(help="all (that can be fitted), five, or names with commas.")],
-    output: Annotated[
-        Path, typer.Option(help="Folder of the predictor; of several methods or seeds, the folder of their folders.")
+    method: Annotated[
+        str, typer.Option(help="all (that can be fitted), five, or names with commas.")
     ],
-    pretrained: Annotated[str, typer.Option(help="Folder or hub id of the diffusion language model, or embedded.")] = "embedded",
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the predictor; of several methods or seeds, the folder of their folders."
+        ),
+    ],
+    pretrained: Annotated[
+        str, typer.Option(help="Folder or hub id of the diffusion language model, or embedded.")
+    ] = "embedded",
     data: Annotated[
         str,
         typer.Option(
@@ -29,29 +38,62 @@ def fit(
         ),
     ] = "instruct:train",
     calibration: Annotated[
-        str | None, typer.Option(help="As --data, for the calibration. By default a fifth of --data is held out for it.")
+        str | None,
+        typer.Option(
+            help="As --data, for the calibration. By default a fifth of --data is held out for it."
+        ),
     ] = None,
     prompt_column: Annotated[
-        str, typer.Option("--prompt_column", help="Column of the prompts, or a template: 'Question: {question}'.")
+        str,
+        typer.Option(
+            "--prompt_column", help="Column of the prompts, or a template: 'Question: {question}'."
+        ),
     ] = "prompt",
-    response_column: Annotated[str, typer.Option("--response_column", help="Column of the answers, or a template.")] = "response",
+    response_column: Annotated[
+        str, typer.Option("--response_column", help="Column of the answers, or a template.")
+    ] = "response",
     split: Annotated[str, typer.Option(help="Split of a hub data set.")] = "train",
     calibration_split: Annotated[
-        str | None, typer.Option("--calibration_split", help="Split of --calibration; by default that of --data.")
+        str | None,
+        typer.Option(
+            "--calibration_split", help="Split of --calibration; by default that of --data."
+        ),
     ] = None,
-    data_config: Annotated[str, typer.Option("--data_config", help="Configuration of a hub data set.")] = "default",
+    data_config: Annotated[
+        str, typer.Option("--data_config", help="Configuration of a hub data set.")
+    ] = "default",
     canvas: Annotated[
-        int, typer.Option(min=1, help="Tokens an answer may have: max_gen_toks of the evaluation. Longer ones are left out.")
+        int,
+        typer.Option(
+            min=1,
+            help="Tokens an answer may have: max_gen_toks of the evaluation. Longer ones are left out.",
+        ),
     ] = 256,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use the first documents of --data only.")] = None,
-    calibration_limit: Annotated[
-        int | None, typer.Option("--calibration_limit", min=1, help="Use the first documents of --calibration only.")
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use the first documents of --data only.")
     ] = None,
-    option: Annotated[list[str] | None, typer.Option(help="Of the method, name=value. May be repeated.")] = None,
-    seed: Annotated[str, typer.Option(help="Of weights and training; several with commas fit a predictor for each.")] = "0",
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many; early stopping usually ends it before.")] = 60,
+    calibration_limit: Annotated[
+        int | None,
+        typer.Option(
+            "--calibration_limit", min=1, help="Use the first documents of --calibration only."
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Of the method, name=value. May be repeated.")
+    ] = None,
+    seed: Annotated[
+        str,
+        typer.Option(help="Of weights and training; several with commas fit a predictor for each."),
+    ] = "0",
+    epochs: Annotated[
+        int, typer.Option(min=1, help="At most so many; early stopping usually ends it before.")
+    ] = 60,
     mixed_precision: Annotated[
-        str, typer.Option("--mixed_precision", help="Of the training: no, bf16 or fp16. The model itself runs in --dtype.")
+        str,
+        typer.Option(
+            "--mixed_precision",
+            help="Of the training: no, bf16 or fp16. The model itself runs in --dtype.",
+        ),
     ] = "no",
     feature_store: Annotated[
         str,
@@ -61,75 +103,121 @@ def fit(
         ),
     ] = f"{CACHE}/features",
     push_to_hub: Annotated[
-        str | None, typer.Option("--push_to_hub", help="Upload the predictor to this repository (owner/name) of the hub.")
+        str | None,
+        typer.Option(
+            "--push_to_hub", help="Upload the predictor to this repository (owner/name) of the hub."
+        ),
     ] = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    dtype: Annotated[str, typer.Option(help="Of the model's weights: float32, bfloat16, float16 or auto.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="Of the model's weights: float32, bfloat16, float16 or auto.")
+    ] = "float32",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     apply_chat_template: ChatTemplate = False,
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust_remote_code", help="Let the checkpoint's own tokenizer code run.")
+        bool,
+        typer.Option("--trust_remote_code", help="Let the checkpoint's own tokenizer code run."),
     ] = False,
 ) -> None:
-    """Fit and calibrate length predictors on a frozen model; all methods and seeds share their passes over it."""
+    """Fit and calibrate length predictors on a frozen model; all methods and seeds share their
+    passes over it.
+    """
     from eosbench import embedded
-    from eosbench.fitting.data import apart, load_examples, split_calibration
-    from eosbench.fitting.fit import FitJob, fit_all
-    from eosbench.predictors import METHODS, method_class
-    from eosbench.predictors.hub import push
+    from eosbench.fitting import FitJob, apart, fit_all, load_examples, split_calibration
+    from eosbench.predictors import METHODS, method_class, push
     from eosbench.sweep import chosen_methods
     from model_adapters import load_backbone
-    from model_adapters.varlen_dlm.processes import Processes
+    from model_adapters.varlen_dlm import Processes
 
-    methods = [name for name in chosen_methods(method, list(METHODS)) if method != "all" or method_class(name).fitting != "none"]
+    methods = [
+        name
+        for name in chosen_methods(method, list(METHODS))
+        if method != "all" or method_class(name).fitting != "none"
+    ]
     seeds = _seeds(seed)
     jobs = [
-        FitJob(name, _folder(output, name, number, len(methods), len(seeds)), key_values(option or []), number)
+        FitJob(
+            name,
+            _folder(output, name, number, len(methods), len(seeds)),
+            key_values(option or []),
+            number,
+        )
         for number in seeds
         for name in methods
     ]
     if push_to_hub is not None and len(jobs) > 1:
-        raise ConfigurationError(f"--push_to_hub uploads one predictor, these are {len(jobs)}: name one method and one seed")
+        raise ConfigurationError(
+            f"--push_to_hub uploads one predictor, these are {len(jobs)}: name one method and one seed"
+        )
     processes = Processes(device)
     backbone = load_backbone(
         str(embedded.MODEL) if pretrained == embedded.NAME else pretrained,
-        device=processes.device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
-    )  # fmt: skip
+        device=processes.device,
+        dtype=dtype,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+    )
     if canvas >= backbone.spec.max_length:
         raise ConfigurationError(
             f"--canvas {canvas} leaves no room for a prompt: the model has {backbone.spec.max_length} positions"
         )
     load = partial(
-        load_examples, backbone=backbone, chat=apply_chat_template, prompt_column=prompt_column,
-        response_column=response_column, config=data_config,
-    )  # fmt: skip
+        load_examples,
+        backbone=backbone,
+        chat=apply_chat_template,
+        prompt_column=prompt_column,
+        response_column=response_column,
+        config=data_config,
+    )
     train = load(data, limit=limit, split=split)
     if calibration is None:
         if calibration_limit is not None:
-            raise ConfigurationError("--calibration_limit needs --calibration: without it a fifth of --data calibrates")
+            raise ConfigurationError(
+                "--calibration_limit needs --calibration: without it a fifth of --data calibrates"
+            )
         train, held_out = split_calibration(train)
     else:
         held_out = load(calibration, limit=calibration_limit, split=calibration_split or split)
         train = apart(train, held_out)
     source = Path(data).name if Path(data).exists() else data
     reports = fit_all(
-        jobs, backbone=backbone, train=train, calibration=held_out, canvas=canvas, epochs=epochs,
-        backbone_batch_size=batch_size or 16, mixed_precision=mixed_precision, source=source,
-        store=None if feature_store.lower() == "none" else Path(feature_store), workers=processes,
-    )  # fmt: skip
+        jobs,
+        backbone=backbone,
+        train=train,
+        calibration=held_out,
+        canvas=canvas,
+        epochs=epochs,
+        backbone_batch_size=batch_size or 16,
+        mixed_precision=mixed_precision,
+        source=source,
+        store=None if feature_store.lower() == "none" else Path(feature_store),
+        workers=processes,
+    )
     if processes.rank != 0:
         return
     table = Table(title="fitted", title_justify="left")
-    for heading in ("method", "folder", *(f"rmse at u={fraction}" for fraction in reports[0].scores)):
+    for heading in (
+        "method",
+        "folder",
+        *(f"rmse at u={fraction}" for fraction in reports[0].scores),
+    ):
         table.add_column(heading, overflow="fold")
     for report in reports:
-        table.add_row(report.job.method, str(report.job.output), *(f"{score['rmse']:.1f}" for score in report.scores.values()))
+        table.add_row(
+            report.job.method,
+            str(report.job.output),
+            *(f"{score['rmse']:.1f}" for score in report.scores.values()),
+        )
     console.print(table)
     if push_to_hub is not None:
         console.print(f"Pushed to {push(output, push_to_hub)}", highlight=False, soft_wrap=True)
     use = f"pretrained={pretrained},max_gen_toks={canvas},method={jobs[0].method},predictor={jobs[0].output}"
-    console.print(f"Next: lm_eval --model varlen_dlm --model_args {use} --tasks eos_upper_bound", highlight=False, soft_wrap=True)
+    console.print(
+        f"Next: lm_eval --model varlen_dlm --model_args {use} --tasks eos_upper_bound",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _seeds(text: str) -> list[int]:

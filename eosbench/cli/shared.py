@@ -1,4 +1,6 @@
-"""What the commands share: where they print, options that several have, and how lists and pairs are read."""
+"""What the commands share: where they print, options that several have, and how lists and pairs are
+read.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,18 @@ console = Console()
 errors = Console(stderr=True)
 
 # Options that lm-eval has too are spelled as there.
-BatchSize = Annotated[int | None, typer.Option("--batch_size", min=1, help="Prompts per forward pass. No result depends on it.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps. By default cuda where there is a GPU, else cpu.")]
-ChatTemplate = Annotated[bool, typer.Option("--apply_chat_template", help="Put each prompt into the model's chat template.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch_size", min=1, help="Prompts per forward pass. No result depends on it."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1, mps. By default cuda where there is a GPU, else cpu."),
+]
+ChatTemplate = Annotated[
+    bool,
+    typer.Option("--apply_chat_template", help="Put each prompt into the model's chat template."),
+]
 
 
 def names(text: str) -> list[str]:
@@ -41,7 +52,8 @@ def numbers(text: str, name: str) -> list[float]:
 
 
 def key_values(pairs: list[str]) -> dict[str, Any]:
-    """`name=value` pairs; a value is a number, true, false or none where it reads as one, else text.
+    """`name=value` pairs; a value is a number, true, false or none where it reads as one, else
+    text.
 
     Raises:
         ConfigurationError: a piece that is no such pair.
@@ -49,7 +61,10 @@ def key_values(pairs: list[str]) -> dict[str, Any]:
     broken = [pair for pair in pairs if not all(pair.partition("=")[:2])]
     if broken:
         raise ConfigurationError(f"{', '.join(broken)}: expected name=value")
-    return {name.strip(): value(text.strip()) for name, _, text in (pair.partition("=") for pair in pairs)}
+    return {
+        name.strip(): value(text.strip())
+        for name, _, text in (pair.partition("=") for pair in pairs)
+    }
 
 
 def value(text: str) -> Any:

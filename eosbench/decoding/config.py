@@ -1,4 +1,5 @@
-"""How a canvas is denoised: block by block, how many tokens a pass, which of them, and what may change the output.
+"""How a canvas is denoised: block by block, how many tokens a pass, which of them, and what may
+change the output.
 
 DecodeConfig(gen_length=64, block_length=16)         # from eosbench.decoding, where it is used
 """
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from eosbench.decoding.sampler import CONFIDENCES, SCHEDULES
 from eosbench.errors import ConfigurationError
-from eosbench.forward.block_cache import CACHES
+from eosbench.forward import CACHES
 
 REMASKING = ("low_confidence", "random", *CONFIDENCES)
 
@@ -19,20 +20,25 @@ REMASKING = ("low_confidence", "random", *CONFIDENCES)
 class DecodeConfig:
     """How a canvas is denoised.
 
-    Args:
-        gen_length: C, tokens of the canvas.
-        steps: forward passes for the whole canvas, shared out over the blocks; None is one token per pass.
-        block_length: tokens that are denoised together; None is the whole canvas. The last block may be shorter.
-        remasking: "low_confidence" keeps the most confident tokens of a pass, "entropy" those of the least entropy, "topk_margin"
-            those furthest ahead of the second, "random" any. Dream's maskgit_plus is low_confidence.
-        schedule: how many tokens a pass keeps: "even" shares them out, "time" is Dream's (eosbench/decoding/dream_rules.py).
+    Args: gen_length: C, tokens of the canvas. steps: forward passes for the whole canvas, shared
+        out over the blocks; None is one token per pass. block_length: tokens that are denoised
+        together; None is the whole canvas. The last block may be shorter. remasking:
+        "low_confidence" keeps the most confident tokens of a pass, "entropy" those of the least
+        entropy, "topk_margin"
+            those furthest ahead of the second, "random" any. Dream's maskgit_plus is
+            low_confidence.
+        schedule: how many tokens a pass keeps: "even" shares them out, "time" is Dream's
+            (eosbench/decoding/dream_rules.py).
         temperature: 0 takes the most likely token, above it tokens are drawn.
-        cfg_scale: weight of classifier-free guidance, whose passes run every row twice, once with its prompt masked.
-        threshold: keep every token at least this confident (and always one), instead of an even number per step.
+        cfg_scale: weight of classifier-free guidance, whose passes run every row twice, once with
+            its prompt masked.
+        threshold: keep every token at least this confident (and always one), instead of an even
+            number per step.
         cache: "prefix" or "dual" (see eosbench/forward/block_cache.py), which change the output.
-        stop_at_eos: end a row as soon as no masked position stands before its first EOS. The text up to that EOS is what the
-            whole run gives (docs/engine.md says why); what stands behind it may still be masked. Likewise before a block is
-            entered behind a stop string, for callers that have one.
+        stop_at_eos: end a row as soon as no masked position stands before its first EOS. The text
+            up to that EOS is what the whole run gives (docs/engine.md says why); what stands behind
+            it may still be masked. Likewise before a block is entered behind a stop string, for
+            callers that have one.
 
     Raises:
         ConfigurationError: a value or a combination that cannot work.
@@ -53,23 +59,36 @@ class DecodeConfig:
         require(self.gen_length >= 1, f"gen_length={self.gen_length}: expected at least 1")
         block = self.block_length
         require(
-            block is None or 1 <= block <= self.gen_length, f"block_length={block}: expected 1 to gen_length={self.gen_length}"
+            block is None or 1 <= block <= self.gen_length,
+            f"block_length={block}: expected 1 to gen_length={self.gen_length}",
         )
         blocks, most = -(-self.gen_length // (block or self.gen_length)), self.gen_length
         require(
             self.steps is None or blocks <= self.steps <= most,
             f"steps={self.steps}: expected {blocks} (one per block) to {most} (one per token of the canvas)",
         )
-        require(self.remasking in REMASKING, f"remasking={self.remasking!r}: expected one of {', '.join(REMASKING)}")
-        require(self.schedule in SCHEDULES, f"schedule={self.schedule!r}: expected one of {', '.join(SCHEDULES)}")
+        require(
+            self.remasking in REMASKING,
+            f"remasking={self.remasking!r}: expected one of {', '.join(REMASKING)}",
+        )
+        require(
+            self.schedule in SCHEDULES,
+            f"schedule={self.schedule!r}: expected one of {', '.join(SCHEDULES)}",
+        )
         require(self.temperature >= 0, f"temperature={self.temperature}: expected 0 or more")
         require(self.cfg_scale >= 0, f"cfg_scale={self.cfg_scale}: expected 0 or more")
-        require(self.threshold is None or 0 < self.threshold <= 1, f"threshold={self.threshold}: expected above 0 and up to 1")
+        require(
+            self.threshold is None or 0 < self.threshold <= 1,
+            f"threshold={self.threshold}: expected above 0 and up to 1",
+        )
         require(
             self.threshold is None or self.remasking == "low_confidence",
             f"threshold={self.threshold} with remasking={self.remasking!r}: a threshold needs remasking='low_confidence'",
         )
-        require(self.cache is None or self.cache in CACHES, f"cache={self.cache!r}: expected None or one of {', '.join(CACHES)}")
+        require(
+            self.cache is None or self.cache in CACHES,
+            f"cache={self.cache!r}: expected None or one of {', '.join(CACHES)}",
+        )
 
     def blocks(self) -> Iterator[tuple[int, int, int]]:
         """(start, end, steps) of every block, steps in proportion to its length.

@@ -1,11 +1,13 @@
-"""The denoising loop: prompts and a canvas of mask tokens in, response tokens and what they cost out.
+"""The denoising loop: prompts and a canvas of mask tokens in, response tokens and what they cost
+out.
 
     from eosbench.decoding import DecodeConfig, denoise
     result = denoise(backbone, [prompt_ids], DecodeConfig(gen_length=64, block_length=16))
 
-The canvas is denoised block by block from the left. Every pass scores the masked positions of the block, and the most confident
-of them stay. Rows of a batch share passes and nothing else: see eosbench/decoding/sequence.py for a row's progress, eosbench/decoding/engine.py for
-a pass. docs/engine.md says what is exact, and why.
+The canvas is denoised block by block from the left. Every pass scores the masked positions of
+the block, and the most confident of them stay. Rows of a batch share passes and nothing else:
+see eosbench/decoding/sequence.py for a row's progress, eosbench/decoding/engine.py for a pass.
+docs/engine.md says what is exact, and why.
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ __all__ = ["REMASKING", "DecodeConfig", "DenoiseResult", "Ids", "denoise"]
 class DenoiseResult:
     """Response tokens, one 1-D LongTensor per prompt, and their cost.
 
-    A pass over a batch is one forward pass of the batch and one of every row that was in it. Token-positions are the real tokens
-    that went through the model, scored positions those that went through the output layer: padding does not count, guidance
-    counts twice.
+    A pass over a batch is one forward pass of the batch and one of every row that was in it.
+    Token-positions are the real tokens that went through the model, scored positions those that
+    went through the output layer: padding does not count, guidance counts twice.
     """
 
     sequences: list[torch.Tensor]
@@ -54,17 +56,16 @@ def denoise(
 ) -> DenoiseResult:
     """Denoises one canvas per prompt.
 
-    Args:
-        backbone: the model.
-        prompts: token ids, of any lengths.
-        config: how.
-        canvases: what each canvas holds at the start (gen_length ids, the mask id where nothing stands); all masked by default.
-        seeds: one per row, for temperature and random remasking; by default a hash of the prompt. A row's answer depends on its
+    Args: backbone: the model. prompts: token ids, of any lengths. config: how. canvases: what each
+        canvas holds at the start (gen_length ids, the mask id where nothing stands); all masked by
+        default. seeds: one per row, for temperature and random remasking; by default a hash of the
+        prompt. A row's answer depends on its
             prompt, canvas and seed, not on the batch it is in.
-        batch_size: rows per pass at most, those of like length together; by default all of them, whatever their lengths.
+        batch_size: rows per pass at most, those of like length together; by default all of them,
+            whatever their lengths.
 
-    Raises:
-        ConfigurationError: a row that is longer than the model's positions, a canvas of another length, too few seeds.
+    Raises: ConfigurationError: a row that is longer than the model's positions, a canvas of another
+        length, too few seeds.
     """
     for name, given in (("canvases", canvases), ("seeds", seeds)):
         require(
@@ -82,7 +83,9 @@ def denoise(
         )
         for index, prompt in enumerate(prompts)
     ]
-    batch = ContinuousBatch(backbone, batch_size or max(1, len(rows)), full_enough=0.0 if batch_size is None else 0.75)
+    batch = ContinuousBatch(
+        backbone, batch_size or max(1, len(rows)), full_enough=0.0 if batch_size is None else 0.75
+    )
     for row in rows:
         batch.add(row)
     for _ in batch:

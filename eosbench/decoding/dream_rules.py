@@ -1,8 +1,10 @@
-"""Dream's own rules for a pass: how sure the model is of a position, and how many positions a step unmasks.
+"""Dream's own rules for a pass: how sure the model is of a position, and how many positions a step
+unmasks.
 
-Dream's sampler (`diffusion_generate` of Dream-org/Dream-v0-*-7B) knows three measures of confidence, of which maskgit_plus is the
-probability of the chosen token and needs no code here, and a schedule in diffusion time: of m masked tokens, the step from time
-t to s unmasks int(m * (1 - s / t)), the last one all that is left. Times run evenly from 1 to eps.
+Dream's sampler (`diffusion_generate` of Dream-org/Dream-v0-*-7B) knows three measures of
+confidence, of which maskgit_plus is the probability of the chosen token and needs no code here, and
+a schedule in diffusion time: of m masked tokens, the step from time t to s unmasks int(m * (1 - s /
+t)), the last one all that is left. Times run evenly from 1 to eps.
 
 Legend: N masked positions, R rows, S steps, V vocabulary.
 """
@@ -15,7 +17,8 @@ EPS = 1e-3  # Dream's default
 
 
 def negative_entropy(log_p_NV: torch.Tensor) -> torch.Tensor:
-    """[N, V] log-probabilities -> [N]: 0 where one token has it all, -log V where all are equal (Dream's alg="entropy").
+    """[N, V] log-probabilities -> [N]: 0 where one token has it all, -log V where all are equal
+    (Dream's alg="entropy").
 
     Example:
         >>> negative_entropy(torch.tensor([[0.5, 0.5, 0.0]]).log())
@@ -25,7 +28,8 @@ def negative_entropy(log_p_NV: torch.Tensor) -> torch.Tensor:
 
 
 def margin(log_p_NV: torch.Tensor) -> torch.Tensor:
-    """[N, V] log-probabilities -> [N]: the likeliest token's probability less that of the second (Dream's alg="topk_margin").
+    """[N, V] log-probabilities -> [N]: the likeliest token's probability less that of the second
+    (Dream's alg="topk_margin").
 
     Example:
         >>> margin(torch.tensor([[0.5, 0.3, 0.2]]).log())
@@ -38,8 +42,8 @@ def margin(log_p_NV: torch.Tensor) -> torch.Tensor:
 def time_schedule(masked_R: torch.Tensor, steps: int, eps: float = EPS) -> torch.Tensor:
     """[R, S]: how many of each row's masked positions every pass unmasks.
 
-    A published step that unmasks nothing changes nothing, so the pass after it would compute the same again: such steps are left
-    out, and the last columns of their row are 0.
+    A published step that unmasks nothing changes nothing, so the pass after it would compute the
+    same again: such steps are left out, and the last columns of their row are 0.
 
     Example:
         >>> time_schedule(torch.tensor([8, 3]), 4).tolist()

@@ -1,7 +1,9 @@
-"""What happens to a canvas between two forward passes: which token stands at each masked position, and which of them stay.
+"""What happens to a canvas between two forward passes: which token stands at each masked position,
+and which of them stay.
 
-Pure functions on tensors, shared by every decoding strategy. Probabilities are float64 (float32 where a device has none), as
-published: confidences of a good model differ in digits that float32 does not have.
+Pure functions on tensors, shared by every decoding strategy. Probabilities are float64 (float32
+where a device has none), as published: confidences of a good model differ in digits that float32
+does not have.
 
 Legend: N masked positions, R rows, L positions of a block, V vocabulary.
 """
@@ -12,7 +14,8 @@ import torch
 
 from eosbench.decoding.dream_rules import margin, negative_entropy, time_schedule
 
-CONFIDENCES = {"entropy": negative_entropy, "topk_margin": margin}  # of the whole distribution, whichever token is chosen
+# Of the whole distribution, whichever token is chosen.
+CONFIDENCES = {"entropy": negative_entropy, "topk_margin": margin}
 
 
 def choose_tokens(
@@ -23,18 +26,26 @@ def choose_tokens(
     generator: torch.Generator | None = None,
     confidence: str | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The token for each masked position [N] and its confidence [N]: the probability of that token, or one of CONFIDENCES.
+    """The token for each masked position [N] and its confidence [N]: the probability of that token,
+    or one of CONFIDENCES.
 
-    The mask token is never chosen, but keeps its share of the probability, as in the published code. With a temperature, tokens
-    are drawn by the Gumbel-max rule from `generator`; the confidence stays that of the noiseless distribution.
+    The mask token is never chosen, but keeps its share of the probability, as in the published
+    code. With a temperature, tokens are drawn by the Gumbel-max rule from `generator`; the
+    confidence stays that of the noiseless distribution.
     """
     exact_NV = logits_NV.to(precise(logits_NV.device))
     normaliser_N = exact_NV.logsumexp(dim=-1)
-    measured_N = CONFIDENCES[confidence](exact_NV - normaliser_N[:, None]) if confidence in CONFIDENCES else None
+    measured_N = (
+        CONFIDENCES[confidence](exact_NV - normaliser_N[:, None])
+        if confidence in CONFIDENCES
+        else None
+    )
     exact_NV[:, mask_id] = -torch.inf
     noisy_NV = exact_NV
     if temperature > 0:
-        uniform_NV = torch.rand(exact_NV.shape, generator=generator, dtype=exact_NV.dtype, device=exact_NV.device)
+        uniform_NV = torch.rand(
+            exact_NV.shape, generator=generator, dtype=exact_NV.dtype, device=exact_NV.device
+        )
         noisy_NV = exact_NV - temperature * torch.log(-torch.log(uniform_NV))
     tokens_N = noisy_NV.argmax(dim=-1)
     if measured_N is not None:
@@ -43,32 +54,43 @@ def choose_tokens(
     return tokens_N, (chosen_N - normaliser_N).exp()
 
 
-def most_confident(confidence_RL: torch.Tensor, masked_RL: torch.Tensor, count_R: torch.Tensor) -> torch.Tensor:
-    """[R, L] mask of each row's count_R[r] most confident masked positions; of equals, the leftmost.
+def most_confident(
+    confidence_RL: torch.Tensor, masked_RL: torch.Tensor, count_R: torch.Tensor
+) -> torch.Tensor:
+    """[R, L] mask of each row's count_R[r] most confident masked positions; of equals, the
+    leftmost.
 
     Example:
         >>> confidence = torch.tensor([[0.9, 0.2, 0.9, 0.5]])
         >>> most_confident(confidence, torch.tensor([[False, True, True, True]]), torch.tensor([2])).tolist()
         [[False, False, True, True]]
     """
-    order_RL = confidence_RL.masked_fill(~masked_RL, -torch.inf).argsort(dim=-1, descending=True, stable=True)
+    order_RL = confidence_RL.masked_fill(~masked_RL, -torch.inf).argsort(
+        dim=-1, descending=True, stable=True
+    )
     first_RL = torch.arange(order_RL.shape[1], device=order_RL.device) < count_R[:, None]
     return torch.zeros_like(masked_RL).scatter(1, order_RL, first_RL) & masked_RL
 
 
-def above_threshold(confidence_RL: torch.Tensor, masked_RL: torch.Tensor, threshold: float) -> torch.Tensor:
-    """[R, L] mask of the masked positions at or above the threshold, and always each row's most confident one.
+def above_threshold(
+    confidence_RL: torch.Tensor, masked_RL: torch.Tensor, threshold: float
+) -> torch.Tensor:
+    """[R, L] mask of the masked positions at or above the threshold, and always each row's most
+    confident one.
 
     Example:
         >>> above_threshold(torch.tensor([[0.3, 0.7, 0.95]]), torch.tensor([[True, True, True]]), 0.7).tolist()
         [[False, True, True]]
     """
-    best_RL = most_confident(confidence_RL, masked_RL, torch.ones_like(masked_RL[:, 0], dtype=torch.long))
+    best_RL = most_confident(
+        confidence_RL, masked_RL, torch.ones_like(masked_RL[:, 0], dtype=torch.long)
+    )
     return (masked_RL & (confidence_RL >= threshold)) | best_RL
 
 
 def even_schedule(masked_R: torch.Tensor, steps: int) -> torch.Tensor:
-    """[R, steps]: how many of each row's masked positions every step unmasks, the first steps taking what does not divide.
+    """[R, steps]: how many of each row's masked positions every step unmasks, the first steps
+    taking what does not divide.
 
     Example:
         >>> even_schedule(torch.tensor([8, 5]), 3).tolist()

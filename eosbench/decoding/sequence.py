@@ -1,7 +1,9 @@
-"""One prompt and its canvas while it is denoised: what stands where, which block is open, and what it has cost so far.
+"""One prompt and its canvas while it is denoised: what stands where, which block is open, and what
+it has cost so far.
 
-A row knows nothing of the batch it is in; that is why its answer cannot depend on it. Even its random numbers come from its seed
-and the number of its passes alone. It lives on the CPU: a pass brings it the tokens that stay, a few per pass.
+A row knows nothing of the batch it is in; that is why its answer cannot depend on it. Even its
+random numbers come from its seed and the number of its passes alone. It lives on the CPU: a pass
+brings it the tokens that stay, a few per pass.
 
 Legend: P tokens of the prompt, C of the canvas, n masked positions of the block.
 """
@@ -23,25 +25,22 @@ Ids = Sequence[int] | torch.Tensor
 class Row:
     """A prompt, its canvas and its progress.
 
-    Args:
-        spec: of the model that denoises it.
-        prompt: token ids.
-        config: how.
-        index: a number by which the caller knows it again; named in errors.
-        canvas: what stands in it at the start, `gen_length` ids, the mask id where nothing stands; all masked by default.
-        seed: for temperature and random remasking; by default a hash of the prompt.
-        fixes_stop: says whether tokens at the start of the canvas end its text at a stop string, whatever follows them.
+    Args: spec: of the model that denoises it. prompt: token ids. config: how. index: a number by
+        which the caller knows it again; named in errors. canvas: what stands in it at the start,
+        `gen_length` ids, the mask id where nothing stands; all masked by default. seed: for
+        temperature and random remasking; by default a hash of the prompt. fixes_stop: says whether
+        tokens at the start of the canvas end its text at a stop string, whatever follows them.
 
-    Attributes:
-        ids: [P + C], prompt and canvas as they stand.
-        start, end: columns of `ids` between which the open block lies.
-        done: nothing is left to do.
-        passes, token_positions, scored_positions: forward passes, tokens that went through the model (padding does not count,
+    Attributes: ids: [P + C], prompt and canvas as they stand. start, end: columns of `ids` between
+        which the open block lies. done: nothing is left to do. passes, token_positions,
+        scored_positions: forward passes, tokens that went through the model (padding does not
+        count,
             guidance counts twice), positions that went through the output layer.
-        seconds, model_seconds: its share of the passes' wall time, and of that the part inside the model.
+        seconds, model_seconds: its share of the passes' wall time, and of that the part inside the
+            model.
 
-    Raises:
-        ConfigurationError: a row that is longer than the model's positions, a canvas of another length.
+    Raises: ConfigurationError: a row that is longer than the model's positions, a canvas of another
+        length.
     """
 
     def __init__(
@@ -56,7 +55,11 @@ class Row:
         fixes_stop: Callable[[Sequence[int]], bool] | None = None,
     ) -> None:
         prompt_P = torch.as_tensor(prompt, dtype=torch.long).cpu()
-        canvas_C = torch.full((config.gen_length,), spec.mask_id) if canvas is None else torch.as_tensor(canvas).long().cpu()
+        canvas_C = (
+            torch.full((config.gen_length,), spec.mask_id)
+            if canvas is None
+            else torch.as_tensor(canvas).long().cpu()
+        )
         _check(spec, prompt_P, canvas_C, config.gen_length, index)
         self.spec, self.config, self.index = spec, config, index
         self.seed = _seed(prompt_P) if seed is None else seed
@@ -87,7 +90,9 @@ class Row:
 
     def open(self) -> torch.Tensor:
         """[n] columns of the block that are masked."""
-        return self.start + (self.ids[self.start : self.end] == self.spec.mask_id).nonzero().squeeze(1)
+        return self.start + (
+            self.ids[self.start : self.end] == self.spec.mask_id
+        ).nonzero().squeeze(1)
 
     @property
     def quota(self) -> int:
@@ -95,7 +100,9 @@ class Row:
         return self._schedule[min(self._step, len(self._schedule) - 1)]
 
     def generator(self, device: torch.device) -> torch.Generator:
-        """The random numbers of the coming pass: the same however often, and in whatever batch, it is tried."""
+        """The random numbers of the coming pass: the same however often, and in whatever batch, it
+        is tried.
+        """
         digest = hashlib.sha256(f"{self.seed}/{self.passes}".encode()).digest()
         return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
 
@@ -107,8 +114,12 @@ class Row:
         self._step += 1
         if self.config.stop_at_eos and self._ended():
             self.done = True
-        # The published dual-cache loop looks for what is left only after its second pass: run and counted alike.
-        elif not (self.config.cache == "dual" and self.config.threshold and self._step == 1) and not self._left:
+        # The published dual-cache loop looks for what is left only after its second pass: run and
+        # counted alike.
+        elif (
+            not (self.config.cache == "dual" and self.config.threshold and self._step == 1)
+            and not self._left
+        ):
             self._next_block()
 
     def _next_block(self) -> None:
@@ -117,15 +128,20 @@ class Row:
             self.start, self.end = self.prompt_length + start, self.prompt_length + end
             self._left = len(self.open())
             if self._left:
-                pace = -(-steps * self._left // (end - start))  # a block that is partly filled already takes a part of its steps
-                self._schedule = SCHEDULES[self.config.schedule](torch.tensor([self._left]), pace)[0].tolist()
+                # A block that is partly filled already takes a part of its steps.
+                pace = -(-steps * self._left // (end - start))
+                self._schedule = SCHEDULES[self.config.schedule](torch.tensor([self._left]), pace)[
+                    0
+                ].tolist()
                 self._step = 0
                 self.done = self.config.stop_at_eos and (self._ended() or self._stopped())
                 return
         self.done = True
 
     def _ended(self) -> bool:
-        """An EOS stands before the first masked position: nothing that is still to come can change the text before it."""
+        """An EOS stands before the first masked position: nothing that is still to come can change
+        the text before it.
+        """
         for token in self.ids[self._settled : self.end].tolist():
             if token == self.spec.mask_id:
                 return False
@@ -135,16 +151,26 @@ class Row:
         return False
 
     def _stopped(self) -> bool:
-        """The tokens before the first masked position hold a stop string: asked once a block, since it decodes them."""
+        """The tokens before the first masked position hold a stop string: asked once a block, since
+        it decodes them.
+        """
         settled = self.ids[self.prompt_length : self._settled].tolist()
         return self._fixes_stop is not None and len(settled) > 0 and self._fixes_stop(settled)
 
 
-def _check(spec: BackboneSpec, prompt: torch.Tensor, canvas: torch.Tensor, gen_length: int, index: int) -> None:
+def _check(
+    spec: BackboneSpec, prompt: torch.Tensor, canvas: torch.Tensor, gen_length: int, index: int
+) -> None:
     shapes = f"prompt of shape {list(prompt.shape)} and canvas of shape {list(canvas.shape)}"
     require(prompt.dim() == 1, f"row {index}: {shapes}: expected a prompt of one dimension")
-    require(canvas.shape == (gen_length,), f"row {index}: {shapes}: expected a canvas of gen_length={gen_length} ids")
-    require(len(prompt) > 0 or not spec.logits_shifted, f"row {index}: {spec.family} needs a prompt of at least one token")
+    require(
+        canvas.shape == (gen_length,),
+        f"row {index}: {shapes}: expected a canvas of gen_length={gen_length} ids",
+    )
+    require(
+        len(prompt) > 0 or not spec.logits_shifted,
+        f"row {index}: {spec.family} needs a prompt of at least one token",
+    )
     require(
         len(prompt) + gen_length <= spec.max_length,
         f"row {index}: a prompt of {len(prompt)} tokens leaves no room for gen_length={gen_length} "

@@ -1,8 +1,10 @@
-"""Generation inside a window: denoise it, look for the EOS, and where a wrong bound left none, retry in a larger one.
+"""Generation inside a window: denoise it, look for the EOS, and where a wrong bound left none,
+retry in a larger one.
 
-A window is the part of the canvas that is denoised. `overflow="accept"` takes what stands in it; `overflow="retry"` doubles a
-window that holds no EOS (nor a stop string, after which nothing is read), keeps what was denoised and goes on, up to the canvas.
-Every pass of every try is counted. Rows of all windows, first tries and retries, share one continuous batch, whose size changes
+A window is the part of the canvas that is denoised. `overflow="accept"` takes what stands in it;
+`overflow="retry"` doubles a window that holds no EOS (nor a stop string, after which nothing is
+read), keeps what was denoised and goes on, up to the canvas. Every pass of every try is counted.
+Rows of all windows, first tries and retries, share one continuous batch, whose size changes
 nothing but the time it takes.
 
 Legend: C canvas.
@@ -18,21 +20,20 @@ from eosbench.backbone import Backbone
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.engine import ContinuousBatch
 from eosbench.decoding.sequence import Row
-from eosbench.forward.costs import Cost, estimated_flops
+from eosbench.forward import Cost, estimated_flops
 
 
 @dataclass(frozen=True)
 class Job:
     """One prompt to be answered.
 
-    Attributes:
-        prompt: token ids.
-        settings: how a whole canvas is denoised; its `gen_length` is C, the most tokens an answer may have.
-        window: tokens that are denoised at first (strategies that decide the length while decoding do not look at it).
-        seed: of its random numbers, if any.
-        started: ids that stand in the window already (a retry), None for an empty one.
-        stops: says whether tokens without an EOS hold an end all the same, a stop string; None where nothing else ends a text.
-        fixes_stop: says whether tokens hold such an end that nothing behind them can move: a row with `stop_at_eos` ends there.
+    Attributes: prompt: token ids. settings: how a whole canvas is denoised; its `gen_length` is C,
+        the most tokens an answer may have. window: tokens that are denoised at first (strategies
+        that decide the length while decoding do not look at it). seed: of its random numbers, if
+        any. started: ids that stand in the window already (a retry), None for an empty one. stops:
+        says whether tokens without an EOS hold an end all the same, a stop string; None where
+        nothing else ends a text. fixes_stop: says whether tokens hold such an end that nothing
+        behind them can move: a row with `stop_at_eos` ends there.
     """
 
     prompt: tuple[int, ...]
@@ -50,7 +51,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """Response tokens before the first EOS, whether they end (there, or at a stop string), what it cost, and the last window."""
+    """Response tokens before the first EOS, whether they end (there, or at a stop string), what it
+    cost, and the last window.
+    """
 
     tokens: list[int]
     ended: bool
@@ -59,14 +62,17 @@ class Answer:
 
 
 def answer_of(canvas: list[int], job: Job, eos_ids: Collection[int], cost: Cost) -> Answer:
-    """What stands before the first EOS of a window, and at what cost; a window that holds no end is counted as truncated."""
+    """What stands before the first EOS of a window, and at what cost; a window that holds no end is
+    counted as truncated.
+    """
     end = next((at for at, token in enumerate(canvas) if token in eos_ids), None)
     ended = end is not None or (job.stops is not None and job.stops(canvas))
     cost.truncated = int(not ended)
     return Answer(canvas[:end], ended, cost, canvas)
 
 
-Overflow = Callable[[Job], int]  # a job whose window held no end -> its next window, or the same where it is to stay
+# A job whose window held no end -> its next window, or the same where it is to stay.
+Overflow = Callable[[Job], int]
 
 OVERFLOWS: dict[str, Overflow] = {
     "accept": lambda job: job.window,
@@ -75,7 +81,8 @@ OVERFLOWS: dict[str, Overflow] = {
 
 
 def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
-    """`settings` of a whole canvas for a window of it: as many tokens per step, blocks no longer than the window.
+    """`settings` of a whole canvas for a window of it: as many tokens per step, blocks no longer
+    than the window.
 
     >>> window_config(DecodeConfig(gen_length=256, steps=128, block_length=32), 16)
     DecodeConfig(gen_length=16, steps=8, block_length=16, remasking='low_confidence', schedule='even', temperature=0.0,
@@ -85,11 +92,17 @@ def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
     if settings.steps is None:
         return replace(settings, gen_length=window, block_length=block)
     steps = math.ceil(settings.steps * window / settings.gen_length)
-    return replace(settings, gen_length=window, block_length=block, steps=max(steps, math.ceil(window / block)))
+    return replace(
+        settings, gen_length=window, block_length=block, steps=max(steps, math.ceil(window / block))
+    )
 
 
 def generate(
-    backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16, overflow: str | Overflow = "accept"
+    backbone: Backbone,
+    jobs: Sequence[Job],
+    *,
+    batch_size: int = 16,
+    overflow: str | Overflow = "accept",
 ) -> Iterator[tuple[int, Answer]]:
     """(index of the job, its answer), as they finish.
 
@@ -111,16 +124,33 @@ def generate(
             yield index, answer
         else:
             spent[index].retries += 1
-            batch.add(_row(backbone, _again(job, window, answer.canvas, backbone.spec.mask_id), index))
+            batch.add(
+                _row(backbone, _again(job, window, answer.canvas, backbone.spec.mask_id), index)
+            )
 
 
 def _again(job: Job, window: int, canvas: Sequence[int], mask_id: int) -> Job:
-    """The job in a larger window: what was denoised stays, random numbers are not those of the smaller one."""
-    return replace(job, window=window, started=(*canvas, *[mask_id] * (window - len(canvas))), seed=job.seed + window)
+    """The job in a larger window: what was denoised stays, random numbers are not those of the
+    smaller one.
+    """
+    return replace(
+        job,
+        window=window,
+        started=(*canvas, *[mask_id] * (window - len(canvas))),
+        seed=job.seed + window,
+    )
 
 
 def _row(backbone: Backbone, job: Job, index: int) -> Row:
-    return Row(backbone.spec, job.prompt, job.config, index=index, canvas=job.started, seed=job.seed, fixes_stop=job.fixes_stop)
+    return Row(
+        backbone.spec,
+        job.prompt,
+        job.config,
+        index=index,
+        canvas=job.started,
+        seed=job.seed,
+        fixes_stop=job.fixes_stop,
+    )
 
 
 def row_cost(row: Row) -> Cost:
@@ -129,4 +159,6 @@ def row_cost(row: Row) -> Cost:
     scored = row.scored_positions
     flops = estimated_flops(row.spec, row.token_positions, rows, scored, read_positions=scored)
     window, seconds = row.config.gen_length, row.seconds
-    return Cost(window, row.passes, row.token_positions, flops, seconds, model_seconds=row.model_seconds)
+    return Cost(
+        window, row.passes, row.token_positions, flops, seconds, model_seconds=row.model_seconds
+    )

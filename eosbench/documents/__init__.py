@@ -1,1 +1,47 @@
-"""TODO face."""
+"""Documents of the benchmarks, what of an answer is revealed, and how text becomes token ids."""
+
+from __future__ import annotations
+
+from eosbench.documents.encoding import (
+    decode_prompt,
+    encode_prompt,
+    encode_response,
+    has_chat_template,
+)
+from eosbench.documents.instruct import (
+    INSTRUCT_FAMILIES,
+    INSTRUCT_VERSION,
+    NOT_EXACT,
+    SPLIT_SIZES,
+    Instruction,
+    instruct_documents,
+    instruct_stream,
+)
+from eosbench.documents.public import DATA_SETS, DataSet, public_documents, published_rows
+from eosbench.documents.request_arguments import ONLY_HERE, BoundArguments
+from eosbench.documents.reveal import FRACTIONS, partly_masked_canvas
+from eosbench.documents.wordlists import NAMES, NOUNS
+
+__all__ = [
+    "DATA_SETS",
+    "FRACTIONS",
+    "INSTRUCT_FAMILIES",
+    "INSTRUCT_VERSION",
+    "NAMES",
+    "NOT_EXACT",
+    "NOUNS",
+    "ONLY_HERE",
+    "SPLIT_SIZES",
+    "BoundArguments",
+    "DataSet",
+    "Instruction",
+    "decode_prompt",
+    "encode_prompt",
+    "encode_response",
+    "has_chat_template",
+    "instruct_documents",
+    "instruct_stream",
+    "partly_masked_canvas",
+    "public_documents",
+    "published_rows",
+]

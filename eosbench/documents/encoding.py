@@ -1,4 +1,6 @@
-"""How a document becomes token ids: the one place that fitting and the lm-eval adapter share, so that they cannot disagree."""
+"""How a document becomes token ids: the one place that fitting and the lm-eval adapter share, so
+that they cannot disagree.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ def has_chat_template(tokenizer: Any) -> bool:
 
 
 def encode_prompt(tokenizer: Any, text: str, chat: bool) -> list[int]:
-    """Ids of a prompt: as one user turn of the chat template, or as plain text with the tokenizer's special tokens.
+    """Ids of a prompt: as one user turn of the chat template, or as plain text with the tokenizer's
+    special tokens.
 
     Raises:
         ConfigurationError: chat without a chat template, or no tokenizer.
@@ -22,13 +25,21 @@ def encode_prompt(tokenizer: Any, text: str, chat: bool) -> list[int]:
     if not chat:
         return list(tokenizer(text, add_special_tokens=True)["input_ids"])
     if not has_chat_template(tokenizer):
-        raise ConfigurationError("the tokenizer has no chat template: encode the prompt as plain text (chat=False)")
+        raise ConfigurationError(
+            "the tokenizer has no chat template: encode the prompt as plain text (chat=False)"
+        )
     message = [{"role": "user", "content": text}]
-    return list(tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=True, return_dict=False))
+    return list(
+        tokenizer.apply_chat_template(
+            message, add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+    )
 
 
 def decode_prompt(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text of a prompt's ids without special tokens: what text encoders read, in fitting and in evaluation alike."""
+    """The text of a prompt's ids without special tokens: what text encoders read, in fitting and in
+    evaluation alike.
+    """
     _known(tokenizer)
     return str(tokenizer.decode(list(ids), skip_special_tokens=True))
 

@@ -1,13 +1,16 @@
-"""The public data sets behind `eos_upper_bound_real`: how a row is prompted, and which rows are for what.
+"""The public data sets behind `eos_upper_bound_real`: how a row is prompted, and which rows are for
+what.
 
-The one home that tasks and fitting share, so that a predictor is fitted on prompts of the very form that it is evaluated on:
+The one home that tasks and fitting share, so that a predictor is fitted on prompts of the very form
+that it is evaluated on:
 
-    from eosbench.datasets import DATA_SETS, documents
-    documents(DATA_SETS["gsm8k"], "calibration")[0]  # Document(id='gsm8k-calibration-000000', ..., prompt='Question: ...')
+    from eosbench.documents import DATA_SETS, public_documents
+    public_documents(DATA_SETS["gsm8k"], "calibration")[0]  # Document(id='gsm8k-calibration-000000', ..., prompt='Question: ...')
 
-Prompts have the form in which lm-eval prompts the downstream task of the same data. Every data set has three uses. `test` is the
-published test split, whole. `calibration` and `train` are what the publisher did not hold out: cut by a hash of the prompt
-where there is no split for each, and without the prompts that stand in `test` too, so that nothing is calibrated on a test row.
+Prompts have the form in which lm-eval prompts the downstream task of the same data. Every data set
+has three uses. `test` is the published test split, whole. `calibration` and `train` are what the
+publisher did not hold out: cut by a hash of the prompt where there is no split for each, and
+without the prompts that stand in `test` too, so that nothing is calibrated on a test row.
 
 Rows come from the hub, or from the Hugging Face cache where there is no network.
 """
@@ -27,12 +30,15 @@ from eosbench.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 USES = ("train", "calibration", "test")
-CALIBRATION_SHARE = 0.2  # of the rows that are not held out, where the publisher made no split for it
+# Of the rows that are not held out, where the publisher made no split for it.
+CALIBRATION_SHARE = 0.2
 
 
 @dataclass(frozen=True)
 class Document:
-    """One row as tasks and fitting read it; `family` and `language` are what reports and grouped calibration group by."""
+    """One row as tasks and fitting read it; `family` and `language` are what reports and grouped
+    calibration group by.
+    """
 
     id: str
     family: str
@@ -43,14 +49,14 @@ class Document:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Where rows come from and how they are read. Templates are `str.format` strings over a row's columns.
+    """Where rows come from and how they are read. Templates are `str.format` strings over a row's
+    columns.
 
-    Attributes:
-        name: in document ids.
-        path: hub id, or whatever else `datasets.load_dataset` takes.
-        prompt, response: templates, e.g. "Question: {question}\\nAnswer:".
-        configs: configurations of the data set; their rows take turns, so that any prefix is balanced.
-        train, calibration, test: the publisher's split for each use; None where there is none. Without a calibration split,
+    Attributes: name: in document ids. path: hub id, or whatever else `datasets.load_dataset` takes.
+        prompt, response: templates, e.g. "Question: {question}\\nAnswer:". configs: configurations
+        of the data set; their rows take turns, so that any prefix is balanced. train, calibration,
+        test: the publisher's split for each use; None where there is none. Without a calibration
+        split,
             `CALIBRATION_SHARE` of the train split becomes one.
         family, language: templates.
         fit_on: the data set to fit and calibrate on where this one has test rows only.
@@ -80,10 +86,16 @@ DATA_SETS = {
             response="{answer}",
         ),
         DataSet(
-            name="math",  # as lm-eval's minerva_math; hendrycks_math asks for the final answer alone
+            # As lm-eval's minerva_math; hendrycks_math asks for the final answer alone.
+            name="math",
             path="EleutherAI/hendrycks_math",
             configs=(
-                "algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory", "prealgebra",
+                "algebra",
+                "counting_and_probability",
+                "geometry",
+                "intermediate_algebra",
+                "number_theory",
+                "prealgebra",
                 "precalculus",
             ),
             prompt="Problem:\n{problem}\n\nSolution:",
@@ -110,7 +122,9 @@ DATA_SETS = {
             train=None,
             fit_on="mbpp",
         ),
-        DataSet(name="instruct", path="mosaicml/dolly_hhrlhf", prompt="{prompt}", response="{response}"),
+        DataSet(
+            name="instruct", path="mosaicml/dolly_hhrlhf", prompt="{prompt}", response="{response}"
+        ),
         DataSet(
             name="multilingual",
             path="CohereForAI/aya_dataset",
@@ -119,21 +133,23 @@ DATA_SETS = {
             language="{language_code}",
         ),
     )
-}  # fmt: skip
+}
 
 
-def documents(data: DataSet, use: str) -> list[Document]:
+def public_documents(data: DataSet, use: str) -> list[Document]:
     """The rows of one use, in the publisher's order.
 
     Args:
         data: one of DATA_SETS, or a description of your own.
         use: train, calibration or test.
 
-    Raises:
-        ConfigurationError: an unknown use, one that the data set has no rows for, rows that cannot be had, or lack a column.
+    Raises: ConfigurationError: an unknown use, one that the data set has no rows for, rows that
+        cannot be had, or lack a column.
     """
     if use not in USES:
-        raise ConfigurationError(f"data set {data.name} has no rows for {use!r}: expected one of {', '.join(USES)}")
+        raise ConfigurationError(
+            f"data set {data.name} has no rows for {use!r}: expected one of {', '.join(USES)}"
+        )
     return list(_documents(data, use))
 
 
@@ -144,24 +160,30 @@ def _documents(data: DataSet, use: str) -> tuple[Document, ...]:
     if split is None:
         instead = f": use {data.fit_on}, whose tasks are of the same kind" if data.fit_on else ""
         raise ConfigurationError(f"{data.path} has no rows for {use}{instead}")
-    found = published(data, split, prefix=f"{data.name}-{use}")
+    found = published_rows(data, split, prefix=f"{data.name}-{use}")
     if use == "test":
         return found
     held_out = {document.prompt for document in _documents(data, "test")} if data.test else set()
     found = tuple(document for document in found if document.prompt not in held_out)
     if data.calibration is None:
-        found = tuple(document for document in found if for_calibration(document.prompt) == (use == "calibration"))
+        found = tuple(
+            document
+            for document in found
+            if for_calibration(document.prompt) == (use == "calibration")
+        )
     return found
 
 
 def for_calibration(prompt: str, share: float = CALIBRATION_SHARE) -> bool:
-    """Whether a row with this prompt is one of the `share` that calibrates: decided by the prompt's hash, so that equal prompts
+    """Whether a row with this prompt is one of the `share` that calibrates: decided by the prompt's
+    hash, so that equal prompts
     land on one side."""
     return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big") < share * 2**64
 
 
-def published(data: DataSet, split: str, prefix: str = "") -> tuple[Document, ...]:
-    """All rows of a split as its publisher cut it (what few-shot examples are drawn from), but those without prompt or answer.
+def published_rows(data: DataSet, split: str, prefix: str = "") -> tuple[Document, ...]:
+    """All rows of a split as its publisher cut it (what few-shot examples are drawn from), but
+    those without prompt or answer.
 
     Raises:
         ConfigurationError: the rows cannot be had, or lack a column that a template names.
@@ -179,10 +201,17 @@ def published(data: DataSet, split: str, prefix: str = "") -> tuple[Document, ..
         )
         for index, row in enumerate(rows)
     ]
-    kept = tuple(document for document in read if document.prompt.strip() and document.response.strip())
+    kept = tuple(
+        document for document in read if document.prompt.strip() and document.response.strip()
+    )
     if len(kept) < len(read):
-        logger.warning("%s, split %s: left out %d of %d rows, whose prompt or answer is empty", data.path, split,
-                       len(read) - len(kept), len(read))  # fmt: skip
+        logger.warning(
+            "%s, split %s: left out %d of %d rows, whose prompt or answer is empty",
+            data.path,
+            split,
+            len(read) - len(kept),
+            len(read),
+        )
     return kept
 
 
@@ -200,7 +229,9 @@ def _rows(data: DataSet, config: str, split: str) -> Sequence[Mapping[str, Any]]
 
 def _fill(data: DataSet, template: str, row: Mapping[str, Any]) -> str:
     try:
-        return template.format_map({column: "" if value is None else value for column, value in row.items()})
+        return template.format_map(
+            {column: "" if value is None else value for column, value in row.items()}
+        )
     except (KeyError, IndexError) as error:
         raise ConfigurationError(
             f"{data.path}: the template {template!r} asks for {error}, the columns are {', '.join(row)}: "

@@ -1,8 +1,10 @@
-"""What a predictor sees of an answer that is already partly unmasked (the benchmark's unmasked fraction u).
+"""What a predictor sees of an answer that is already partly unmasked (the benchmark's unmasked
+fraction u).
 
-floor(u * L) of the L response tokens are revealed before prediction, at positions drawn from a generator that is seeded by the
-document alone: the same document reveals the same tokens under every method, batch size and process, and what is revealed at a
-smaller fraction is revealed at a larger one too. EOS positions are never revealed.
+floor(u * L) of the L response tokens are revealed before prediction, at positions drawn from a
+generator that is seeded by the document alone: the same document reveals the same tokens under
+every method, batch size and process, and what is revealed at a smaller fraction is revealed at a
+larger one too. EOS positions are never revealed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ FRACTIONS = (0.0, 0.25, 0.5, 0.75)
 MODES = ("random", "prefix")
 
 
-def revealed_positions(length: int, fraction: float, document: str, mode: str = "random") -> list[int]:
+def revealed_positions(
+    length: int, fraction: float, document: str, mode: str = "random"
+) -> list[int]:
     """Sorted canvas positions of the revealed tokens.
 
     Args:
@@ -42,14 +46,25 @@ def revealed_positions(length: int, fraction: float, document: str, mode: str = 
     if mode == "prefix":
         return list(range(count))
     seed = int.from_bytes(hashlib.sha256(document.encode()).digest()[:8], "big")
-    return sorted(int(position) for position in np.random.default_rng(seed).permutation(length)[:count])
+    return sorted(
+        int(position) for position in np.random.default_rng(seed).permutation(length)[:count]
+    )
 
 
 def partly_masked_canvas(
-    reference_ids: Sequence[int], canvas: int, mask_id: int, fraction: float, document: str, mode: str = "random"
+    reference_ids: Sequence[int],
+    canvas: int,
+    mask_id: int,
+    fraction: float,
+    document: str,
+    mode: str = "random",
 ) -> tuple[tuple[int, ...], list[int]]:
-    """A canvas of `canvas` ids with the revealed tokens in place, and their positions (those beyond the canvas are dropped)."""
-    positions = [p for p in revealed_positions(len(reference_ids), fraction, document, mode) if p < canvas]
+    """A canvas of `canvas` ids with the revealed tokens in place, and their positions (those beyond
+    the canvas are dropped).
+    """
+    positions = [
+        p for p in revealed_positions(len(reference_ids), fraction, document, mode) if p < canvas
+    ]
     ids = [mask_id] * canvas
     for position in positions:
         ids[position] = reference_ids[position]

@@ -1,4 +1,6 @@
-"""Words and wordings of the embedded benchmark (see instruct.py). To change one is to change the benchmark: raise its VERSION."""
+"""Words and wordings of the embedded benchmark (see instruct.py). To change one is to change the
+benchmark: raise its VERSION.
+"""
 
 from __future__ import annotations
 
@@ -142,9 +144,19 @@ NOUNS = {
     ],
 }
 
-YES_NO = {"en": ("Yes", "No"), "it": ("Sì", "No"), "de": ("Ja", "Nein"), "fr": ("Oui", "Non"), "es": ("Sí", "No")}
+YES_NO = {
+    "en": ("Yes", "No"),
+    "it": ("Sì", "No"),
+    "de": ("Ja", "Nein"),
+    "fr": ("Oui", "Non"),
+    "es": ("Sí", "No"),
+}
 GREATER = {
-    "en": ("Is {a} greater than {b}?", "Is {a} more than {b}? Answer yes or no.", "Yes or no: {a} is greater than {b}."),
+    "en": (
+        "Is {a} greater than {b}?",
+        "Is {a} more than {b}? Answer yes or no.",
+        "Yes or no: {a} is greater than {b}.",
+    ),
     "it": ("{a} è maggiore di {b}?", "Sì o no: {a} è maggiore di {b}."),
     "de": ("Ist {a} größer als {b}?", "Ja oder nein: {a} ist größer als {b}."),
     "fr": ("{a} est-il plus grand que {b} ?", "Oui ou non : {a} est plus grand que {b}."),
@@ -158,14 +170,22 @@ EVEN = {
     "es": ("¿Es {a} un número par?",),
 }
 COUNT = {
-    "en": ("Count from {a} to {b}.", "Write the numbers from {a} to {b}.", "Start at {a} and count up to {b}."),
+    "en": (
+        "Count from {a} to {b}.",
+        "Write the numbers from {a} to {b}.",
+        "Start at {a} and count up to {b}.",
+    ),
     "it": ("Conta da {a} a {b}.", "Scrivi i numeri da {a} a {b}."),
     "de": ("Zähle von {a} bis {b}.", "Schreibe die Zahlen von {a} bis {b}."),
     "fr": ("Compte de {a} à {b}.", "Écris les nombres de {a} à {b}."),
     "es": ("Cuenta de {a} a {b}.", "Escribe los números de {a} a {b}."),
 }
 REPEAT = {
-    "en": ("Write the word {word} {n} times.", "Repeat {word} {n} times.", "Say {word} exactly {n} times."),
+    "en": (
+        "Write the word {word} {n} times.",
+        "Repeat {word} {n} times.",
+        "Say {word} exactly {n} times.",
+    ),
     "it": ("Scrivi la parola {word} {n} volte.", "Ripeti {word} {n} volte."),
     "de": ("Schreibe das Wort {word} {n} mal.", "Wiederhole {word} {n} mal."),
     "fr": ("Écris le mot {word} {n} fois.", "Répète {word} {n} fois."),
@@ -179,13 +199,21 @@ SPELL = {
     "es": ("Deletrea {word}.", "Escribe las letras de {word}."),
 }
 LIST = {
-    "en": ("List {n} words about the {noun}.", "Name {n} things near the {noun}.", "Give me {n} words that go with {noun}."),
+    "en": (
+        "List {n} words about the {noun}.",
+        "Name {n} things near the {noun}.",
+        "Give me {n} words that go with {noun}.",
+    ),
     "it": ("Elenca {n} parole con {noun}.", "Dimmi {n} cose: {noun} e altro."),
     "de": ("Nenne {n} Wörter zu {noun}.", "Nenne {n} Dinge: {noun} und mehr."),
     "fr": ("Donne {n} mots avec {noun}.", "Nomme {n} choses : {noun} et plus."),
     "es": ("Dime {n} palabras con {noun}.", "Nombra {n} cosas: {noun} y más."),
 }
-HOW_MANY = ("How many {thing} now?", "How many {thing} does {name} have now?", "How many {thing} are left?")
+HOW_MANY = (
+    "How many {thing} now?",
+    "How many {thing} does {name} have now?",
+    "How many {thing} are left?",
+)
 JSON = ("Make a JSON list with name and age: {data}.", "Write this as JSON: {data}.")
 TABLE = ("Make a table with name and age: {data}.", "Write this as a table: {data}.")
 COPY = ("Copy this list: {items}.", "Repeat this list: {items}.")

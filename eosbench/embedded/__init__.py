@@ -1,7 +1,9 @@
-"""The embedded model: a small LLaDA-format checkpoint trained on the embedded benchmark, with a fitted predictor per method.
+"""The embedded model: a small LLaDA-format checkpoint trained on the embedded benchmark, with a
+fitted predictor per method.
 
-It is what `varlen_dlm` runs when nothing else is named, so that every command works anywhere. Made by `make embedded-model`
-(eosbench/fitting/embedded.py); its numbers are in docs/embedded-model.md.
+It is what `varlen_dlm` runs when nothing else is named, so that every command works anywhere.
+Made by `make embedded-model` (eosbench/fitting/embedded.py); its numbers are in
+docs/embedded-model.md.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""The bound metrics as a module of Hugging Face's `evaluate`; the formulas are in README.md beside this file.
+"""The bound metrics as a module of Hugging Face's `evaluate`; the formulas are in README.md beside
+this file.
 
     import evaluate
     from eosbench.eos_bound import PATH
     evaluate.load(PATH).compute(predictions=[8, 16], references=[5, 20], canvas=32)
 
-`evaluate` copies this one file to its cache and runs it there, so it imports eosbench by its installed name.
+`evaluate` copies this one file to its cache and runs it there, so it imports eosbench by its
+installed name.
 """
 
 from __future__ import annotations
@@ -16,8 +18,7 @@ import datasets
 import evaluate
 
 from eosbench import metrics
-from eosbench.metrics.paper_table import paper_columns
-from eosbench.metrics.position import average_precision, pinball_loss
+from eosbench.metrics import average_precision, paper_columns, pinball_loss
 
 DESCRIPTION = """\
 How good predicted upper bounds on the length of a text are (the position of its end-of-sequence token on the canvas of a
@@ -53,7 +54,9 @@ class EosBound(evaluate.Metric):  # type: ignore[misc]
             description=DESCRIPTION,
             citation="",
             inputs_description=INPUTS,
-            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
+            features=datasets.Features(
+                {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
+            ),
         )
 
     def _compute(
@@ -80,7 +83,9 @@ class EosBound(evaluate.Metric):  # type: ignore[misc]
             found["accuracy"] = metrics.accuracy(bound_N, length_N, canvas, revealed)
             found["censored"] = metrics.censored(length_N, canvas)
         if canvas is not None and prompt_lengths is not None:
-            found["compute_ratio"] = metrics.compute_ratio(bound_N, prompt_lengths, canvas, length_N)
+            found["compute_ratio"] = metrics.compute_ratio(
+                bound_N, prompt_lengths, canvas, length_N
+            )
         if eos_probability is not None:
             found["average_precision"] = average_precision(eos_probability, length_N, revealed)
         if alpha is not None:

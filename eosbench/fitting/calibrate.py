@@ -1,6 +1,8 @@
-"""Split conformal calibration: what fitted predictors say of documents that no fit has seen, as scores per unmasked fraction.
+"""Split conformal calibration: what fitted predictors say of documents that no fit has seen, as
+scores per unmasked fraction.
 
-The scores are valid because the calibration documents took no part in any choice: not in training, not in early stopping.
+The scores are valid because the calibration documents took no part in any choice: not in
+training, not in early stopping.
 """
 
 from __future__ import annotations
@@ -11,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
-from eosbench.bounds.bound import to_bound
-from eosbench.bounds.calibration import Calibration, Scale, calibration_scores, fewest_scores
+from eosbench.bounds import Calibration, Scale, calibration_scores, fewest_scores, to_bound
 from eosbench.fitting.data import Example
 from eosbench.fitting.features import batches, every_fraction, needs_of
 from eosbench.fitting.workers import ALONE, Workers
-from eosbench.metrics.bound import coverage, overshoot, rmse, saved, shortfall
-from eosbench.predictors.protocol import FittedPredictor
+from eosbench.metrics import coverage, overshoot, rmse, saved, shortfall
+from eosbench.predictors import FittedPredictor
 from eosbench.records import LengthPrediction
 
 Lengths = dict[float, NDArray[np.float64]]
@@ -35,19 +36,30 @@ def predicted_lengths(
     label: str = "calibration",
     workers: Workers = ALONE,
 ) -> dict[str, Lengths]:
-    """Name -> unmasked fraction -> [N] uncalibrated predictions, in the documents' order, from one pass over the backbone."""
+    """Name -> unmasked fraction -> [N] uncalibrated predictions, in the documents' order, from one
+    pass over the backbone.
+    """
     samples = every_fraction(examples, fractions)
     own = {name: np.full(len(samples), np.nan) for name in predictors}
     needs = needs_of([fitted.predictor for fitted in predictors.values()])
     found = batches(
-        backbone, samples, canvas=canvas, needs=needs, batch_size=batch_size, label=label, workers=workers
-    )  # fmt: skip
+        backbone,
+        samples,
+        canvas=canvas,
+        needs=needs,
+        batch_size=batch_size,
+        label=label,
+        workers=workers,
+    )
     for indices, batch in found:
         for name, fitted in predictors.items():
             own[name][indices] = [prediction.length for prediction in fitted.predict(batch)]
     everyones = workers.everyones(own)
     merged = {name: np.array([part[name] for part in everyones]) for name in predictors}
-    lengths = {name: np.where(np.isnan(parts), 0.0, parts).sum(axis=0) for name, parts in merged.items()}  # each row is one's
+    # Each row is one's.
+    lengths = {
+        name: np.where(np.isnan(parts), 0.0, parts).sum(axis=0) for name, parts in merged.items()
+    }
     return {
         name: dict(zip(fractions, length_N.reshape(len(fractions), len(examples)), strict=True))
         for name, length_N in lengths.items()
@@ -55,25 +67,31 @@ def predicted_lengths(
 
 
 def calibrate(
-    predicted: Lengths, examples: Sequence[Example], scale: Scale = "log", train: Sequence[Example] = ()
+    predicted: Lengths,
+    examples: Sequence[Example],
+    scale: Scale = "log",
+    train: Sequence[Example] = (),
 ) -> Calibration:
     """The calibration that these predictions ask for.
 
-    Args:
-        predicted: unmasked fraction -> [N].
-        examples: the N calibration documents.
-        scale: of the scores.
-        train: documents whose prompts and answers set the edges of the groups, so that the calibration documents do not.
+    Args: predicted: unmasked fraction -> [N]. examples: the N calibration documents. scale: of the
+        scores. train: documents whose prompts and answers set the edges of the groups, so that the
+        calibration documents do not.
 
     Raises:
         CalibrationError: no documents' predictions at all.
     """
     length_N = np.array([example.length for example in examples], dtype=np.float64)
     return Calibration(
-        {u: calibration_scores(prediction_N, length_N, scale) for u, prediction_N in predicted.items()},
+        {
+            u: calibration_scores(prediction_N, length_N, scale)
+            for u, prediction_N in predicted.items()
+        },
         scale,
         length_N=length_N,
-        prompt_length_N=np.array([len(example.prompt_ids) for example in examples], dtype=np.float64),
+        prompt_length_N=np.array(
+            [len(example.prompt_ids) for example in examples], dtype=np.float64
+        ),
         edges={
             "prompt": _edges([len(example.prompt_ids) for example in train]),
             "prediction": _edges([example.length for example in train]),
@@ -82,11 +100,18 @@ def calibrate(
 
 
 def scores_of(
-    predicted: Lengths, examples: Sequence[Example], *, canvas: int, alpha: float = 0.05, scale: Scale = "log"
+    predicted: Lengths,
+    examples: Sequence[Example],
+    *,
+    canvas: int,
+    alpha: float = 0.05,
+    scale: Scale = "log",
 ) -> dict[str, dict[str, float]]:
-    """Fraction -> what a predictor is worth on calibration documents: `rmse` of the prediction itself, and of the bound (not
-    rounded to powers of two) coverage, overshoot, shortfall and saved, calibrated on one half of the documents and measured on
-    the other, both ways. The halves are drawn, since families take turns. These four are left out where half of the documents are
+    """Fraction -> what a predictor is worth on calibration documents: `rmse` of the prediction
+    itself, and of the bound (not rounded to powers of two) coverage, overshoot, shortfall and
+    saved, calibrated on one half of the documents and measured on the other, both ways. The
+    halves are drawn, since families take turns. These four are left out where half of the
+    documents are
     too few for alpha."""
     length_N = np.array([example.length for example in examples])
     half_N = np.random.default_rng(0).permutation(len(examples)) < len(examples) // 2
@@ -95,10 +120,18 @@ def scores_of(
     for fraction, prediction_N in predicted.items():
         bound_N = np.full(len(examples), np.nan)
         for these_N in (half_N, ~half_N) if enough else ():
-            half = Calibration({fraction: calibration_scores(prediction_N[these_N], length_N[these_N], scale)}, scale)
+            half = Calibration(
+                {fraction: calibration_scores(prediction_N[these_N], length_N[these_N], scale)},
+                scale,
+            )
             bound_N[~these_N] = [
                 to_bound(
-                    LengthPrediction(length), canvas=canvas, fraction=fraction, calibration=half, alpha=alpha, rounding="none"
+                    LengthPrediction(length),
+                    canvas=canvas,
+                    fraction=fraction,
+                    calibration=half,
+                    alpha=alpha,
+                    rounding="none",
                 ).bound
                 for length in prediction_N[~these_N]
             ]
@@ -119,4 +152,6 @@ def _edges(values: Sequence[float]) -> list[float]:
     """Inner edges of GROUPS groups of equal size among these values; fewer where values repeat."""
     if not values:
         return []
-    return sorted({float(edge) for edge in np.quantile(values, np.linspace(0, 1, GROUPS + 1)[1:-1])})
+    return sorted(
+        {float(edge) for edge in np.quantile(values, np.linspace(0, 1, GROUPS + 1)[1:-1])}
+    )

@@ -1,8 +1,9 @@
 """`eosbench fit`: from documents to folders with fitted and calibrated length predictors.
 
-Every method goes the same way: step zero over the training documents (one pass for all methods, each document at one unmasked
-fraction), training where a method has weights, step zero over the calibration documents at every fraction (again one pass for
-all), scores, folder. The backbone stays as it is. Of several processes each takes its share of the passes, the first one trains.
+Every method goes the same way: step zero over the training documents (one pass for all methods,
+each document at one unmasked fraction), training where a method has weights, step zero over the
+calibration documents at every fraction (again one pass for all), scores, folder. The backbone stays
+as it is. Of several processes each takes its share of the passes, the first one trains.
 
     train, calibration = load_examples("instruct:train", backbone), load_examples("instruct:calibration", backbone)
     fit_all([FitJob("classification", Path("heads/cls"))], backbone=backbone, train=train, calibration=calibration, canvas=256)
@@ -24,8 +25,8 @@ import numpy as np
 import torch
 
 from eosbench.backbone import Backbone
-from eosbench.bounds.calibration import Scale, fewest_scores
-from eosbench.documents.reveal import FRACTIONS
+from eosbench.bounds import Scale, fewest_scores
+from eosbench.documents import FRACTIONS
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import calibrate, predicted_lengths, scores_of
 from eosbench.fitting.data import Example, cut_prompts, data_digest, within
@@ -33,9 +34,16 @@ from eosbench.fitting.features import extract, one_fraction_each
 from eosbench.fitting.store import FeatureStore
 from eosbench.fitting.train import Training, train_weights
 from eosbench.fitting.workers import ALONE, Workers
-from eosbench.predictors import METHODS, build, method_class
-from eosbench.predictors.folder import save_folder
-from eosbench.predictors.protocol import FittedPredictor, LearnedPredictor, LengthsPredictor, Predictor
+from eosbench.predictors import (
+    METHODS,
+    FittedPredictor,
+    LearnedPredictor,
+    LengthsPredictor,
+    Predictor,
+    build,
+    method_class,
+    save_folder,
+)
 
 logger = logging.getLogger(__name__)
 USUAL_ALPHA = 0.05
@@ -55,13 +63,11 @@ class FitJob:
 class FitReport:
     """What a fit did; also written into the predictor's config.json.
 
-    Attributes:
-        job: what was asked for.
-        scores: unmasked fraction -> metrics on the calibration documents, see eosbench.fitting.calibrate.scores_of.
-        training: epochs and held-out loss, where the method has weights.
-        train_documents, calibration_documents: how many were used.
-        censored: how many of both were left out because their answer exceeds the canvas.
-        seconds: from the first pass to the folder, for all predictors that were fitted together.
+    Attributes: job: what was asked for. scores: unmasked fraction -> metrics on the calibration
+        documents, see eosbench.fitting.calibrate.scores_of. training: epochs and held-out loss,
+        where the method has weights. train_documents, calibration_documents: how many were used.
+        censored: how many of both were left out because their answer exceeds the canvas. seconds:
+        from the first pass to the folder, for all predictors that were fitted together.
     """
 
     job: FitJob
@@ -92,39 +98,46 @@ def fit_all(
 ) -> list[FitReport]:
     """Fits and calibrates several predictors on shared passes, and writes their folders.
 
-    Args:
-        jobs: what to fit; each has its own folder, a method may occur several times with other options or seeds.
-        backbone: frozen; the folders are bound to it.
-        train: documents that weights are trained on.
-        calibration: documents that nothing else has seen; at least 19 for the usual alpha of 0.05.
-        canvas: C; answers longer than it are left out and counted.
-        fractions: unmasked fractions u that are trained for and calibrated at.
-        epochs: at most this many; early stopping usually ends it before.
-        batch_size: documents per training step.
-        backbone_batch_size: documents per pass over the backbone.
-        scale: of the calibration scores.
-        mixed_precision: of the training: no, bf16 or fp16.
-        source: where the documents come from, in words, for config.json and the model card.
-        store: folder of feature stores, which later fits on the same documents read instead of running the backbone, and a
+    Args: jobs: what to fit; each has its own folder, a method may occur several times with other
+        options or seeds. backbone: frozen; the folders are bound to it. train: documents that
+        weights are trained on. calibration: documents that nothing else has seen; at least 19 for
+        the usual alpha of 0.05. canvas: C; answers longer than it are left out and counted.
+        fractions: unmasked fractions u that are trained for and calibrated at. epochs: at most this
+        many; early stopping usually ends it before. batch_size: documents per training step.
+        backbone_batch_size: documents per pass over the backbone. scale: of the calibration scores.
+        mixed_precision: of the training: no, bf16 or fp16. source: where the documents come from,
+        in words, for config.json and the model card. store: folder of feature stores, which later
+        fits on the same documents read instead of running the backbone, and a
             killed one goes on from; None keeps features in a temporary folder.
         workers: the processes that share the passes.
 
-    Raises:
-        ConfigurationError: unknown method or option, a method that fits nothing, two jobs for one folder, too few documents, or
+    Raises: ConfigurationError: unknown method or option, a method that fits nothing, two jobs for
+        one folder, too few documents, or
             hidden states that are no finite numbers.
         CalibrationError: no calibration documents.
         PredictorError: a pretrained encoder that cannot be loaded.
     """
     started = time.monotonic()
     _check_jobs(jobs)
-    (kept_train, cut_train), (kept_calibration, cut_calibration) = within(train, canvas), within(calibration, canvas)
-    kept_train, kept_calibration = (cut_prompts(kept, backbone, canvas) for kept in (kept_train, kept_calibration))
+    (kept_train, cut_train), (kept_calibration, cut_calibration) = (
+        within(train, canvas),
+        within(calibration, canvas),
+    )
+    kept_train, kept_calibration = (
+        cut_prompts(kept, backbone, canvas) for kept in (kept_train, kept_calibration)
+    )
     _check_calibration(len(kept_calibration))
     predictors = {str(job.output): _start(job, kept_train, backbone, canvas) for job in jobs}
-    learners = {key: cast(LearnedPredictor, one) for key, one in predictors.items() if one.fitting == "weights"}
+    learners = {
+        key: cast(LearnedPredictor, one)
+        for key, one in predictors.items()
+        if one.fitting == "weights"
+    }
     trainings: dict[str, Training] = {}
     if learners:
-        with _features(store, backbone, kept_train, canvas, fractions, learners, backbone_batch_size, workers) as features:
+        with _features(
+            store, backbone, kept_train, canvas, fractions, learners, backbone_batch_size, workers
+        ) as features:
             for job in jobs:
                 key = str(job.output)
                 if key in learners and workers.rank == 0:
@@ -139,38 +152,75 @@ def fit_all(
                         label=f"training {key}",
                     )
         _share_weights(learners, backbone, workers)
-    unfinished = {str(job.output): FittedPredictor(job.method, predictors[str(job.output)]) for job in jobs}
+    unfinished = {
+        str(job.output): FittedPredictor(job.method, predictors[str(job.output)]) for job in jobs
+    }
     predicted = predicted_lengths(
-        backbone, unfinished, kept_calibration, fractions, canvas=canvas, batch_size=backbone_batch_size, workers=workers
+        backbone,
+        unfinished,
+        kept_calibration,
+        fractions,
+        canvas=canvas,
+        batch_size=backbone_batch_size,
+        workers=workers,
     )
     data = {
         "source": source,
         "train": {"documents": len(kept_train), "digest": data_digest(kept_train)},
-        "calibration": {"documents": len(kept_calibration), "digest": data_digest(kept_calibration)},
+        "calibration": {
+            "documents": len(kept_calibration),
+            "digest": data_digest(kept_calibration),
+        },
         "censored": cut_train + cut_calibration,
     }
     reports = []
     for job in jobs:
         key = str(job.output)
-        scores = scores_of(predicted[key], kept_calibration, canvas=canvas, alpha=USUAL_ALPHA, scale=scale)
+        scores = scores_of(
+            predicted[key], kept_calibration, canvas=canvas, alpha=USUAL_ALPHA, scale=scale
+        )
         report = FitReport(
-            job, scores, trainings.get(key), len(kept_train), len(kept_calibration), cut_train + cut_calibration,
+            job,
+            scores,
+            trainings.get(key),
+            len(kept_train),
+            len(kept_calibration),
+            cut_train + cut_calibration,
             time.monotonic() - started,
-        )  # fmt: skip
+        )
         reports.append(report)
         if workers.rank == 0:
             table = calibrate(predicted[key], kept_calibration, scale, kept_train)
-            how = {"epochs": epochs, "batch_size": batch_size, "mixed_precision": mixed_precision, "fractions": list(fractions)}
-            info = {"data": data, "fit": {**_training_of(report, how), "alpha": USUAL_ALPHA, "scores": scores}}
-            save_folder(job.output, FittedPredictor(job.method, predictors[key], table, info), backbone=backbone, canvas=canvas)
-            logger.info("%s: written to %s, rmse at u=%g is %.1f tokens", job.method, job.output, fractions[0],
-                        scores[f"{fractions[0]:g}"]["rmse"])  # fmt: skip
+            how = {
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "mixed_precision": mixed_precision,
+                "fractions": list(fractions),
+            }
+            info = {
+                "data": data,
+                "fit": {**_training_of(report, how), "alpha": USUAL_ALPHA, "scores": scores},
+            }
+            save_folder(
+                job.output,
+                FittedPredictor(job.method, predictors[key], table, info),
+                backbone=backbone,
+                canvas=canvas,
+            )
+            logger.info(
+                "%s: written to %s, rmse at u=%g is %.1f tokens",
+                job.method,
+                job.output,
+                fractions[0],
+                scores[f"{fractions[0]:g}"]["rmse"],
+            )
     workers.wait()
     return reports
 
 
 def _training_of(report: FitReport, how: Mapping[str, Any]) -> dict[str, Any]:
-    """For config.json: the seed, how training was asked for, and how it went; all null where a method trains nothing, so that
+    """For config.json: the seed, how training was asked for, and how it went; all null where a
+    method trains nothing, so that
     the folders of its seeds are equal and count as one predictor."""
     if report.training is None:
         return {"seed": None, "settings": None, "training": None}
@@ -180,12 +230,18 @@ def _training_of(report: FitReport, how: Mapping[str, Any]) -> dict[str, Any]:
 def _check_jobs(jobs: Sequence[FitJob]) -> None:
     folders = [str(job.output) for job in jobs]
     if not jobs or len(set(folders)) != len(folders):
-        raise ConfigurationError(f"expected at least one predictor to fit, each with a folder of its own, got {folders}")
+        raise ConfigurationError(
+            f"expected at least one predictor to fit, each with a folder of its own, got {folders}"
+        )
     for job in jobs:
         if job.output.exists() and not job.output.is_dir():
-            raise ConfigurationError(f"{job.output} is a file: expected the name of a folder for the predictor")
+            raise ConfigurationError(
+                f"{job.output} is a file: expected the name of a folder for the predictor"
+            )
         if method_class(job.method).fitting == "none":
-            raise ConfigurationError(f"method {job.method!r} has nothing to fit: use it without a predictor folder")
+            raise ConfigurationError(
+                f"method {job.method!r} has nothing to fit: use it without a predictor folder"
+            )
 
 
 def _check_calibration(documents: int) -> None:
@@ -195,7 +251,10 @@ def _check_calibration(documents: int) -> None:
         )
     if documents < fewest_scores(USUAL_ALPHA):
         logger.warning(
-            "%d calibration documents cannot serve alpha=%g: that takes %d", documents, USUAL_ALPHA, fewest_scores(USUAL_ALPHA)
+            "%d calibration documents cannot serve alpha=%g: that takes %d",
+            documents,
+            USUAL_ALPHA,
+            fewest_scores(USUAL_ALPHA),
         )
 
 
@@ -204,7 +263,9 @@ def _start(job: FitJob, train: Sequence[Example], backbone: Backbone, canvas: in
     kind = method_class(job.method)
     if kind.fitting == "lengths":
         if job.options or not train:
-            raise ConfigurationError(f"method {job.method!r} takes no options and at least one training document")
+            raise ConfigurationError(
+                f"method {job.method!r} takes no options and at least one training document"
+            )
         lengths_kind = cast("type[LengthsPredictor]", kind)
         return lengths_kind.from_lengths(np.array([example.length for example in train]))
     with torch.random.fork_rng():
@@ -223,15 +284,26 @@ def _features(
     batch_size: int,
     workers: Workers,
 ) -> Iterator[FeatureStore]:
-    """The filled store. One that stays on disk also gets what every method keeps by default, so that one pass serves them all."""
+    """The filled store. One that stays on disk also gets what every method keeps by default, so
+    that one pass serves them all.
+    """
     wanted = list(learners.values())
     if root is not None:
-        standard = [name for name in METHODS if method_class(name).fitting == "weights" and method_class(name).reads == "dlm"]
+        standard = [
+            name
+            for name in METHODS
+            if method_class(name).fitting == "weights" and method_class(name).reads == "dlm"
+        ]
         with torch.random.fork_rng():
-            wanted += [cast(LearnedPredictor, build(name, backbone=backbone, canvas=canvas)) for name in standard]
+            wanted += [
+                cast(LearnedPredictor, build(name, backbone=backbone, canvas=canvas))
+                for name in standard
+            ]
     with TemporaryDirectory(prefix="eosbench-features-") as temporary:
         folder = Path(workers.everyones(temporary)[0]) if root is None else root
-        features = FeatureStore(folder, backbone=backbone, samples=one_fraction_each(examples, fractions), canvas=canvas)
+        features = FeatureStore(
+            folder, backbone=backbone, samples=one_fraction_each(examples, fractions), canvas=canvas
+        )
         extract(backbone, features, wanted, canvas=canvas, batch_size=batch_size, workers=workers)
         for learner in learners.values():
             learner.module.to(backbone.device)
@@ -239,11 +311,16 @@ def _features(
         workers.wait()
 
 
-def _share_weights(learners: Mapping[str, LearnedPredictor], backbone: Backbone, workers: Workers) -> None:
+def _share_weights(
+    learners: Mapping[str, LearnedPredictor], backbone: Backbone, workers: Workers
+) -> None:
     """Gives every process the weights that the first one trained."""
     if workers.world_size == 1:
         return
-    own = {key: {name: t.cpu() for name, t in learner.module.state_dict().items()} for key, learner in learners.items()}
+    own = {
+        key: {name: t.cpu() for name, t in learner.module.state_dict().items()}
+        for key, learner in learners.items()
+    }
     trained = workers.everyones(own if workers.rank == 0 else None)[0]
     for key, learner in learners.items():
         learner.module.load_state_dict(trained[key])

@@ -1,14 +1,16 @@
-"""Features on disk: memory-mapped arrays of one backbone over one list of samples, filled batch by batch, read row by row.
+"""Features on disk: memory-mapped arrays of one backbone over one list of samples, filled batch by
+batch, read row by row.
 
     store = FeatureStore(folder, backbone=backbone, samples=samples, canvas=256)
     todo = store.missing(kept)                      # rows that some array lacks, also after a kill in the middle
     store.write(rows, features)
     store.read(names, rows)                         # {"pooled": [B, 2D], ...}
 
-A folder's name is a hash of all that the numbers depend on, so a store is never read for another model, canvas, fraction or data
-set. Arrays are `<name>.npy` with a row a sample, and beside each `<name>.done.npy` says which rows are there; a row counts only
-once its numbers are written. Bytes per sample are the sum over `kept`; the hidden tensor of
-a whole canvas is never kept. Several processes on one machine fill one store, each its own rows.
+A folder's name is a hash of all that the numbers depend on, so a store is never read for another
+model, canvas, fraction or data set. Arrays are `<name>.npy` with a row a sample, and beside each
+`<name>.done.npy` says which rows are there; a row counts only once its numbers are written. Bytes
+per sample are the sum over `kept`; the hidden tensor of a whole canvas is never kept. Several
+processes on one machine fill one store, each its own rows.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
 from eosbench.fitting.data import Example
-from eosbench.predictors.protocol import Features, Kept
+from eosbench.predictors import Features, Kept
 
 VERSION = 1
 DESCRIPTION = "store.json"
@@ -52,7 +54,9 @@ class FeatureStore:
         canvas: C.
     """
 
-    def __init__(self, root: Path, *, backbone: Backbone, samples: Sequence[Sample], canvas: int) -> None:
+    def __init__(
+        self, root: Path, *, backbone: Backbone, samples: Sequence[Sample], canvas: int
+    ) -> None:
         self.samples = samples
         facts = {
             "version": VERSION,
@@ -62,14 +66,18 @@ class FeatureStore:
             "samples": len(samples),
             "digest": _digest(samples),
         }
-        self.folder = root.expanduser() / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        self.folder = (
+            root.expanduser()
+            / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        )
         self._facts = {**facts, "backbone_name": backbone.spec.name}
         self._arrays: dict[str, NDArray[Any]] = {}
         self._done: dict[str, NDArray[np.bool_]] = {}
         self._kept: dict[str, Kept] = {}
 
     def open(self, kept: Mapping[str, Kept], *, create: bool = True) -> None:
-        """Makes the arrays accessible, those that are missing newly made; of several processes one creates.
+        """Makes the arrays accessible, those that are missing newly made; of several processes one
+        creates.
 
         Raises:
             ConfigurationError: an array on disk has another shape than is asked for.
@@ -85,9 +93,13 @@ class FeatureStore:
             self._done[name] = np.lib.format.open_memmap(done, mode="r+")
             self._kept[name] = one
             if self._arrays[name].shape != shape or self._arrays[name].dtype != dtype:
-                raise ConfigurationError(f"{data} holds something else than {shape} {dtype}: remove the folder {self.folder}")
+                raise ConfigurationError(
+                    f"{data} holds something else than {shape} {dtype}: remove the folder {self.folder}"
+                )
         if create and not (self.folder / DESCRIPTION).is_file():
-            (self.folder / DESCRIPTION).write_text(json.dumps(self._facts, indent=2) + "\n", encoding="utf-8")
+            (self.folder / DESCRIPTION).write_text(
+                json.dumps(self._facts, indent=2) + "\n", encoding="utf-8"
+            )
 
     def missing(self, names: Collection[str]) -> list[int]:
         """Rows that at least one of these arrays lacks."""
@@ -99,8 +111,8 @@ class FeatureStore:
     def write(self, rows: Sequence[int], features: Features) -> None:
         """Puts features [B, ...] into B rows.
 
-        Raises:
-            ConfigurationError: a number that is not finite; the document is named, and nothing of the batch is written.
+        Raises: ConfigurationError: a number that is not finite; the document is named, and nothing
+            of the batch is written.
         """
         for values in features.values():
             if not torch.isfinite(values).all():
@@ -118,7 +130,10 @@ class FeatureStore:
 
     def read(self, names: Collection[str], rows: Sequence[int]) -> dict[str, torch.Tensor]:
         """Features of these rows, as they were kept."""
-        return {name: _to_torch(self._arrays[name][list(rows)], self._kept[name].dtype) for name in names}
+        return {
+            name: _to_torch(self._arrays[name][list(rows)], self._kept[name].dtype)
+            for name in names
+        }
 
 
 def bytes_per_sample(kept: Mapping[str, Kept]) -> int:
@@ -134,12 +149,18 @@ def _digest(samples: Sequence[Sample]) -> str:
     digest = hashlib.sha256()
     for sample in samples:
         example = sample.example
-        digest.update(json.dumps([example.prompt_text, example.prompt_ids, example.response_ids, sample.fraction]).encode())
+        digest.update(
+            json.dumps(
+                [example.prompt_text, example.prompt_ids, example.response_ids, sample.fraction]
+            ).encode()
+        )
     return digest.hexdigest()
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """An array of zeros under its name only when it is whole; on most file systems it takes no space before it is written."""
+    """An array of zeros under its name only when it is whole; on most file systems it takes no
+    space before it is written.
+    """
     unfinished = path.with_suffix(".unfinished")
     np.lib.format.open_memmap(unfinished, mode="w+", dtype=dtype, shape=shape).flush()
     unfinished.replace(path)
@@ -147,7 +168,9 @@ def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 def _stored(dtype: torch.dtype) -> np.dtype[Any]:
     """numpy has no bfloat16: its bits are stored as int16."""
-    return np.dtype(np.int16) if dtype == torch.bfloat16 else torch.empty(0, dtype=dtype).numpy().dtype
+    return (
+        np.dtype(np.int16) if dtype == torch.bfloat16 else torch.empty(0, dtype=dtype).numpy().dtype
+    )
 
 
 def _to_numpy(values: torch.Tensor) -> NDArray[Any]:

@@ -1,7 +1,9 @@
-"""Trains the weights of one predictor on kept features: seeded, with early stopping on documents held out of the training set.
+"""Trains the weights of one predictor on kept features: seeded, with early stopping on documents
+held out of the training set.
 
-Whatever a method's own loss is, epochs are compared by one number: the pinball loss of the predicted log(1 + length) on the
-held-out documents, at the quantile that the method aims at (0.5, or its own with loss=pinball).
+Whatever a method's own loss is, epochs are compared by one number: the pinball loss of the
+predicted log(1 + length) on the held-out documents, at the quantile that the method aims at
+(0.5, or its own with loss=pinball).
 """
 
 from __future__ import annotations
@@ -18,8 +20,7 @@ from rich.progress import Progress
 from sklearn.metrics import mean_pinball_loss
 
 from eosbench.errors import ConfigurationError
-from eosbench.predictors.heads import device_of
-from eosbench.predictors.protocol import Features, LearnedPredictor
+from eosbench.predictors import Features, LearnedPredictor, device_of
 
 logger = logging.getLogger(__name__)
 HELD_OUT = 0.1
@@ -29,7 +30,9 @@ PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Training:
-    """How a training went: epochs run, the best of them, and its pinball loss on the held-out documents."""
+    """How a training went: epochs run, the best of them, and its pinball loss on the held-out
+    documents.
+    """
 
     epochs: int
     best_epoch: int
@@ -60,8 +63,8 @@ def train_weights(
         patience: stop after so many epochs without a better held-out loss.
         mixed_precision: no, bf16 or fp16, as in accelerate.
 
-    Raises:
-        ConfigurationError: fewer than FEWEST_DOCUMENTS documents, a number below 1, an unknown precision, or a loss that is no
+    Raises: ConfigurationError: fewer than FEWEST_DOCUMENTS documents, a number below 1, an unknown
+        precision, or a loss that is no
             finite number.
     """
     if len(lengths) < FEWEST_DOCUMENTS:
@@ -69,7 +72,9 @@ def train_weights(
             f"{len(lengths)} training documents whose answer fits the canvas: expected {FEWEST_DOCUMENTS} or more"
         )
     if min(epochs, batch_size, patience) < 1:
-        raise ConfigurationError(f"epochs={epochs}, batch_size={batch_size}, patience={patience}: expected 1 or more each")
+        raise ConfigurationError(
+            f"epochs={epochs}, batch_size={batch_size}, patience={patience}: expected 1 or more each"
+        )
     module, device = predictor.module, device_of(predictor.module)
     autocast = _autocast(mixed_precision, device)
     with torch.random.fork_rng(), Progress() as progress:
@@ -94,20 +99,34 @@ def train_weights(
             module.eval()
             held_out_loss = _pinball(predictor, read, lengths, held_out, batch_size)
             if not np.isfinite(held_out_loss):
-                raise ConfigurationError(f"{label}: the held-out loss of epoch {epoch} is {held_out_loss}: training diverged")
-            progress.update(bar, advance=1, description=f"{label}, held-out loss {held_out_loss:.4f}")
+                raise ConfigurationError(
+                    f"{label}: the held-out loss of epoch {epoch} is {held_out_loss}: training diverged"
+                )
+            progress.update(
+                bar, advance=1, description=f"{label}, held-out loss {held_out_loss:.4f}"
+            )
             if held_out_loss < best_loss:
-                best, best_loss, best_epoch = copy.deepcopy(module.state_dict()), held_out_loss, epoch
+                best, best_loss, best_epoch = (
+                    copy.deepcopy(module.state_dict()),
+                    held_out_loss,
+                    epoch,
+                )
             elif epoch - best_epoch >= patience:
                 break
         module.load_state_dict(best)
-    logger.info("%s: best held-out loss %.4f at epoch %d of %d", label, best_loss, best_epoch, epoch)
+    logger.info(
+        "%s: best held-out loss %.4f at epoch %d of %d", label, best_loss, best_epoch, epoch
+    )
     return Training(epoch, best_epoch, best_loss)
 
 
-def _autocast(mixed_precision: str, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
+def _autocast(
+    mixed_precision: str, device: torch.device
+) -> Callable[[], AbstractContextManager[None]]:
     if mixed_precision not in PRECISIONS:
-        raise ConfigurationError(f"mixed_precision={mixed_precision!r}: expected one of {', '.join(PRECISIONS)}")
+        raise ConfigurationError(
+            f"mixed_precision={mixed_precision!r}: expected one of {', '.join(PRECISIONS)}"
+        )
     dtype = PRECISIONS[mixed_precision]
     return nullcontext if dtype is None else lambda: torch.autocast(device.type, dtype)
 
@@ -127,7 +146,10 @@ def _pinball(
 ) -> float:
     """The mean pinball loss of log(1 + length) over documents, predicted in batches."""
     starts = range(0, len(rows), batch_size)
-    predicted = [predictor.log_length(read(rows[start : start + batch_size])).float().cpu() for start in starts]
+    predicted = [
+        predictor.log_length(read(rows[start : start + batch_size])).float().cpu()
+        for start in starts
+    ]
     true_N, predicted_N = np.log1p([lengths[row] for row in rows]), torch.cat(predicted).numpy()
     if not np.isfinite(predicted_N).all():
         return float("nan")

@@ -1,4 +1,6 @@
-"""One process or several: what fitting asks of them. `model_adapters.varlen_dlm.processes.Processes` is the one that accelerate launches."""
+"""One process or several: what fitting asks of them.
+`model_adapters.varlen_dlm.processes.Processes` is the one that accelerate launches.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,31 @@
-"""TODO face."""
+"""One forward pass of a backbone: what is read of it, which keys and values are kept, and what it
+costs.
+"""
+
+from __future__ import annotations
+
+from eosbench.forward.block_cache import CACHES, BlockPasses, positions
+from eosbench.forward.costs import Cost, Ledger, estimated_flops
+from eosbench.forward.memory import BatchSize, keep_freed_memory
+from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
+from eosbench.forward.step_zero import Need, StepZero, run_step_zero, text_only
+from eosbench.forward.timing import TimedBackbone
+
+__all__ = [
+    "CACHES",
+    "BatchSize",
+    "BlockPasses",
+    "Cost",
+    "Ledger",
+    "Need",
+    "StepZero",
+    "TimedBackbone",
+    "estimated_flops",
+    "keep_freed_memory",
+    "left_pad",
+    "logits_in_pieces",
+    "positions",
+    "run_step_zero",
+    "text_only",
+    "without_prompt",
+]

@@ -1,14 +1,15 @@
-"""Forward passes for one block of the canvas, with or without keys and values kept from the block's first pass.
+"""Forward passes for one block of the canvas, with or without keys and values kept from the block's
+first pass.
 
-Full attention has no exact cache: what stands anywhere changes what is computed everywhere. Both caches are therefore
-approximations, off by default. A block begins with a pass over everything; then the keys and values outside the columns that
-still run are frozen:
+Full attention has no exact cache: what stands anywhere changes what is computed everywhere. Both
+caches are therefore approximations, off by default. A block begins with a pass over everything;
+then the keys and values outside the columns that still run are frozen:
 
     prefix    columns from the block's start to the end run, all before them is kept
     dual      the block's own columns run, all before and after them is kept
 
-Keys carry their rotary positions, so kept columns need not stand where they came from. Without a cache a block of every row may
-stand elsewhere, and `start` and `end` mean nothing.
+Keys carry their rotary positions, so kept columns need not stand where they came from. Without a
+cache a block of every row may stand elsewhere, and `start` and `end` mean nothing.
 
 Legend: R rows still denoised, T columns (prompt + canvas), L columns of the block, N chosen positions, D width.
 """
@@ -26,7 +27,8 @@ CACHES = ("prefix", "dual")
 
 
 def positions(attention_mask: torch.Tensor) -> torch.Tensor:
-    """[B, T] mask -> [B, T] position ids: every row counts its own tokens from 0, wherever its padding stands.
+    """[B, T] mask -> [B, T] position ids: every row counts its own tokens from 0, wherever its
+    padding stands.
 
     Example:
         >>> positions(torch.tensor([[0, 0, 1, 1], [1, 1, 0, 1]])).tolist()
@@ -38,9 +40,8 @@ def positions(attention_mask: torch.Tensor) -> torch.Tensor:
 class BlockPasses:
     """The passes over one block: call it once per pass with what all columns hold at that moment.
 
-    Args:
-        backbone: the model; for a cache its `hidden` takes `position_ids` [B, T] and `past`, a transformers Cache, as well.
-        start, end: columns between which the block of every row lies.
+    Args: backbone: the model; for a cache its `hidden` takes `position_ids` [B, T] and `past`, a
+        transformers Cache, as well. start, end: columns between which the block of every row lies.
         cache: None, "prefix" or "dual".
     """
 
@@ -49,8 +50,11 @@ class BlockPasses:
         self.start, self.end, self.cache = start, end, cache
         self.past: Any = None
 
-    def __call__(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states that score the chosen positions, and how many real tokens each row ran through the model.
+    def __call__(
+        self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hidden states that score the chosen positions, and how many real tokens each row ran
+        through the model.
 
         Args:
             ids_RT: what stands in every column now.
@@ -80,22 +84,34 @@ class BlockPasses:
         first = max(self.start - 1, 0) if shifted else self.start
         return first, length if self.cache == "prefix" else self.end
 
-    def _fill(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor) -> torch.Tensor:
+    def _fill(
+        self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor
+    ) -> torch.Tensor:
         from transformers import DynamicCache
 
         self.past = DynamicCache()
         try:
             hidden_ND = states_of(self.backbone, ids_RT, mask_RT, where_RT, past=self.past)
         except TypeError as error:
-            raise ConfigurationError(f"cache={self.cache!r}: family {self.backbone.spec.family!r} keeps no cache") from error
+            raise ConfigurationError(
+                f"cache={self.cache!r}: family {self.backbone.spec.family!r} keeps no cache"
+            ) from error
         first, stop = self._columns(ids_RT.shape[1])
         for layer in self.past.layers:
             layer.keys, layer.values = (
-                torch.cat([kv[:, :, :first], kv[:, :, stop:]], dim=2) for kv in (layer.keys, layer.values)
+                torch.cat([kv[:, :, :first], kv[:, :, stop:]], dim=2)
+                for kv in (layer.keys, layer.values)
             )
         return hidden_ND
 
-    def _run(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor, first: int, stop: int) -> torch.Tensor:
+    def _run(
+        self,
+        ids_RT: torch.Tensor,
+        mask_RT: torch.Tensor,
+        where_RT: torch.Tensor,
+        first: int,
+        stop: int,
+    ) -> torch.Tensor:
         mask_RK = torch.cat([mask_RT[:, :first], mask_RT[:, stop:], mask_RT[:, first:stop]], dim=1)
         hidden_ND = states_of(
             self.backbone,

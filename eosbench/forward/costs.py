@@ -2,13 +2,14 @@
 
 FLOPs are estimated, two for each multiply and add:
 
-- 2 * block_parameters per token-position, the matrices inside the transformer blocks, less 2 * last_parameters of the last
-  block at positions that nobody reads;
+- 2 * block_parameters per token-position, the matrices inside the transformer blocks, less 2 *
+  last_parameters of the last block at positions that nobody reads;
 - 4 * layers * width * T per token-position, attention's two products with T positions in the row;
 - 2 * width * vocabulary per position that the output layer scores.
 
-docs/costs.md checks the formula against torch's FLOP counter. Costs of every request go to `telemetry` as one JSON line, those
-of a task into the results file. An answer that lm-eval's response cache served cost nothing and is not counted.
+docs/costs.md checks the formula against torch's FLOP counter. Costs of every request go to
+`telemetry` as one JSON line, those of a task into the results file. An answer that lm-eval's
+response cache served cost nothing and is not counted.
 """
 
 from __future__ import annotations
@@ -27,13 +28,11 @@ from eosbench.errors import ConfigurationError
 class Cost:
     """What one request cost.
 
-    Attributes:
-        window: the final window in tokens, the bound for a bare prediction, 0 for a likelihood.
-        forward_passes, token_positions, flops: see docs/costs.md.
-        seconds: wall time.
-        truncated: 1 where the last window held no EOS and no stop string.
-        retries: how often the window grew.
-        model_seconds: the part of `seconds` that was spent inside the model; the rest is eosbench's own.
+    Attributes: window: the final window in tokens, the bound for a bare prediction, 0 for a
+        likelihood. forward_passes, token_positions, flops: see docs/costs.md. seconds: wall time.
+        truncated: 1 where the last window held no EOS and no stop string. retries: how often the
+        window grew. model_seconds: the part of `seconds` that was spent inside the model; the rest
+        is eosbench's own.
     """
 
     window: int = 0
@@ -46,7 +45,9 @@ class Cost:
     model_seconds: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        total = Cost(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)})
+        total = Cost(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)}
+        )
         total.window = max(self.window, other.window)
         return total
 
@@ -61,12 +62,10 @@ def estimated_flops(
 ) -> float:
     """FLOPs of some passes.
 
-    Args:
-        spec: of the backbone that ran them.
-        token_positions: over all passes together.
-        forward_passes: how many.
-        scored_positions: those that went through the output layer.
-        read_positions: those whose hidden state was asked for (`read` of `Backbone.hidden`); None: all.
+    Args: spec: of the backbone that ran them. token_positions: over all passes together.
+        forward_passes: how many. scored_positions: those that went through the output layer.
+        read_positions: those whose hidden state was asked for (`read` of `Backbone.hidden`); None:
+        all.
     """
     if not forward_passes:
         return 0.0
@@ -97,7 +96,9 @@ class Ledger:
                 telemetry.parent.mkdir(parents=True, exist_ok=True)
                 telemetry.open("a", encoding="utf-8").close()
             except OSError as error:
-                raise ConfigurationError(f"telemetry={telemetry}: expected a file that can be written ({error})") from error
+                raise ConfigurationError(
+                    f"telemetry={telemetry}: expected a file that can be written ({error})"
+                ) from error
 
     def add(self, task: str, document: int | None, kind: str, cost: Cost, **details: Any) -> None:
         """Counts one finished request; `details` go to the telemetry line alone."""
@@ -111,7 +112,11 @@ class Ledger:
 
     def merge(self, others: list[dict[str, dict[str, float]]]) -> None:
         """Replaces the totals by the sums over several processes' `totals()`."""
-        self._totals, self._windows, self._requests = defaultdict(Cost), defaultdict(int), defaultdict(int)
+        self._totals, self._windows, self._requests = (
+            defaultdict(Cost),
+            defaultdict(int),
+            defaultdict(int),
+        )
         for totals in others:
             for task, values in totals.items():
                 cost = Cost(**{f.name: values[f.name] for f in fields(Cost) if f.name in values})  # type: ignore[arg-type]

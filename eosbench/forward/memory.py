@@ -1,4 +1,5 @@
-"""Memory: a batch that does not fit is halved, not the end of a run that took all night; what a pass frees the next one takes.
+"""Memory: a batch that does not fit is halved, not the end of a run that took all night; what a
+pass frees the next one takes.
 
     rows = BatchSize(16)
     while waiting:
@@ -50,7 +51,9 @@ class BatchSize:
 
     @contextmanager
     def halved_if_out_of_memory(self, rows: int) -> Iterator[Attempt]:
-        """Swallows the error of a batch of `rows` that did not fit, unless it was a single row: try again with `limit` rows."""
+        """Swallows the error of a batch of `rows` that did not fit, unless it was a single row: try
+        again with `limit` rows.
+        """
         attempt = Attempt()
         try:
             yield attempt
@@ -70,13 +73,17 @@ class BatchSize:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """CUDA, cuBLAS and the CPU allocator each say it in words of their own."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in str(error) for sign in _SIGNS)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        sign in str(error) for sign in _SIGNS
+    )
 
 
 def keep_freed_memory() -> bool:
-    """Lets passes on a CPU reuse each other's memory: whether the C library can be told to (glibc's can).
+    """Lets passes on a CPU reuse each other's memory: whether the C library can be told to (glibc's
+    can).
 
-    By default it gives large blocks back to the kernel as they are freed, which clears every page again for the next pass.
+    By default it gives large blocks back to the kernel as they are freed, which clears every page
+    again for the next pass.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform != "win32" else None
     if mallopt is None:

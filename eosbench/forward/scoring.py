@@ -1,4 +1,5 @@
-"""From token ids to logits where they are needed: padding, guidance, and the output layer in pieces.
+"""From token ids to logits where they are needed: padding, guidance, and the output layer in
+pieces.
 
 Legend: B rows, T columns, N chosen positions, D width, V vocabulary.
 """
@@ -15,7 +16,8 @@ _LOGITS_AT_ONCE = 2**25  # elements of one [N, V] piece: 256 MiB in float64
 
 
 def left_pad(rows: Sequence[torch.Tensor], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """[B, T] ids and attention mask. Padding on the left lets the ends of all rows share their columns.
+    """[B, T] ids and attention mask. Padding on the left lets the ends of all rows share their
+    columns.
 
     Example:
         >>> ids, mask = left_pad([torch.tensor([5]), torch.tensor([6, 7])], pad_id=0)
@@ -32,12 +34,16 @@ def left_pad(rows: Sequence[torch.Tensor], pad_id: int) -> tuple[torch.Tensor, t
 
 
 def without_prompt(ids_BT: torch.Tensor, response_B: torch.Tensor, mask_id: int) -> torch.Tensor:
-    """The same rows with everything before their last response_B[b] columns masked: what guidance compares with."""
+    """The same rows with everything before their last response_B[b] columns masked: what guidance
+    compares with.
+    """
     columns_T = torch.arange(ids_BT.shape[1], device=ids_BT.device)
     return ids_BT.masked_fill(columns_T < ids_BT.shape[1] - response_B[:, None], mask_id)
 
 
-def logits_in_pieces(backbone: Backbone, hidden: Sequence[torch.Tensor], cfg_scale: float) -> Iterator[torch.Tensor]:
+def logits_in_pieces(
+    backbone: Backbone, hidden: Sequence[torch.Tensor], cfg_scale: float
+) -> Iterator[torch.Tensor]:
     """Logits of N positions as pieces [n, V] that fit into memory, in order.
 
     Args:
@@ -46,7 +52,9 @@ def logits_in_pieces(backbone: Backbone, hidden: Sequence[torch.Tensor], cfg_sca
         cfg_scale: weight of the guidance.
     """
     at_once = max(1, _LOGITS_AT_ONCE // backbone.spec.vocab_size)
-    for with_prompt, *without in zip(*(hidden_ND.split(at_once) for hidden_ND in hidden), strict=True):
+    for with_prompt, *without in zip(
+        *(hidden_ND.split(at_once) for hidden_ND in hidden), strict=True
+    ):
         logits_NV = backbone.unembed(with_prompt)
         for blind_ND in without:
             blind_NV = backbone.unembed(blind_ND)

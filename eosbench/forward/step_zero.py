@@ -1,10 +1,12 @@
-"""Step zero: the one forward pass over prompt + canvas that every method which reads the DLM shares.
+"""Step zero: the one forward pass over prompt + canvas that every method which reads the DLM
+shares.
 
-Rows are prompt, canvas, then padding on the right that no token attends to, so that a document's numbers do not depend on the
-batch it stands in. Hidden states come in scoring order: row i is the state that scores token i, whether or not the family shifts
-its logits. The mask token's own logit never counts: a denoiser may not answer with it.
+Rows are prompt, canvas, then padding on the right that no token attends to, so that a document's
+numbers do not depend on the batch it stands in. Hidden states come in scoring order: row i is
+the state that scores token i, whether or not the family shifts its logits. The mask token's own
+logit never counts: a denoiser may not answer with it.
 
-    step = step_zero(backbone, prompts)                 # or text_only(prompts, mask_id) for methods that do not read the DLM
+    step = run_step_zero(backbone, prompts)                 # or text_only(prompts, mask_id) for methods that do not read the DLM
     step.eos_rank_BC[0, length]                         # 1: at this canvas index EOS is the most likely token
 
 Legend: B batch, P longest prompt, C longest canvas, T prompt + canvas, D width, V vocabulary, N rows of one chunk.
@@ -26,23 +28,23 @@ from eosbench.records import Prompt
 Need = Literal["hidden", "eos"]
 LOGITS_AT_ONCE = 2**26  # 256 MiB in float32: how much of [N, V] is ever held
 
-__all__ = ["Need", "StepZero", "step_zero", "text_only"]
+__all__ = ["Need", "StepZero", "run_step_zero", "text_only"]
 
 
 @dataclass(frozen=True, eq=False)
 class StepZero:
-    """What a predictor is given: the prompts of a batch and, for methods that read the DLM, what it made of them.
+    """What a predictor is given: the prompts of a batch and, for methods that read the DLM, what it
+    made of them.
 
     Tensors are None where nobody asked for them; read them through `read`, which says so.
 
-    Attributes:
-        prompts: B of them.
-        at_least_B: what the revealed tokens prove, L >= last revealed canvas index + 1 (0 where nothing is revealed).
-        prompt_hidden_BPD, prompt_mask_BP: hidden states that score the prompt's tokens; True where there is a token.
-        canvas_hidden_BCD, canvas_mask_BC: the same for the canvas.
-        masked_BC: True where the canvas holds the mask token.
-        eos_probability_BC: float32, summed over all ids that end a text; 0 where there is no canvas.
-        eos_rank_BC: rank of the likeliest such id, 1 = no other token is more likely; 0 where there is no canvas.
+    Attributes: prompts: B of them. at_least_B: what the revealed tokens prove, L >= last revealed
+        canvas index + 1 (0 where nothing is revealed). prompt_hidden_BPD, prompt_mask_BP: hidden
+        states that score the prompt's tokens; True where there is a token. canvas_hidden_BCD,
+        canvas_mask_BC: the same for the canvas. masked_BC: True where the canvas holds the mask
+        token. eos_probability_BC: float32, summed over all ids that end a text; 0 where there is no
+        canvas. eos_rank_BC: rank of the likeliest such id, 1 = no other token is more likely; 0
+        where there is no canvas.
     """
 
     prompts: Sequence[Prompt]
@@ -64,7 +66,7 @@ class StepZero:
         tensor: torch.Tensor | None = getattr(self, name)
         if tensor is None:
             raise PredictorError(
-                f"step zero holds no {name}: make it with step_zero(backbone, prompts, needs=...), not text_only"
+                f"step zero holds no {name}: make it with run_step_zero(backbone, prompts, needs=...), not text_only"
             )
         return tensor
 
@@ -82,16 +84,17 @@ def text_only(prompts: Sequence[Prompt], mask_id: int) -> StepZero:
 
 
 @torch.no_grad()
-def step_zero(backbone: Backbone, prompts: Sequence[Prompt], needs: Collection[Need] = ("hidden", "eos")) -> StepZero:
+def run_step_zero(
+    backbone: Backbone, prompts: Sequence[Prompt], needs: Collection[Need] = ("hidden", "eos")
+) -> StepZero:
     """One forward pass over prompt + canvas of every prompt.
 
-    Args:
-        backbone: runs it, on its own device.
-        prompts: B of them; prompts and canvases may differ in length.
-        needs: "hidden" keeps the hidden states, "eos" unembeds the canvas for EOS probabilities and ranks.
+    Args: backbone: runs it, on its own device. prompts: B of them; prompts and canvases may differ
+        in length. needs: "hidden" keeps the hidden states, "eos" unembeds the canvas for EOS
+        probabilities and ranks.
 
-    Raises:
-        ConfigurationError: no prompt, an empty canvas, or a prompt + canvas longer than the backbone's positions.
+    Raises: ConfigurationError: no prompt, an empty canvas, or a prompt + canvas longer than the
+        backbone's positions.
     """
     _fits(prompts, backbone.spec.max_length)
     device, spec = backbone.device, backbone.spec
@@ -107,9 +110,13 @@ def step_zero(backbone: Backbone, prompts: Sequence[Prompt], needs: Collection[N
     at_BC = (prompt_B[:, None] + index_C).clamp(max=ids_BT.shape[1] - 1)
     canvas_hidden_BCD = hidden_BTD.gather(1, at_BC[..., None].expand(-1, -1, hidden_BTD.shape[2]))
     masked_BC = (ids_BT.gather(1, at_BC) == spec.mask_id) & canvas_mask_BC
-    probability_BC, rank_BC = _eos(backbone, canvas_hidden_BCD, canvas_mask_BC) if "eos" in needs else (None, None)
+    probability_BC, rank_BC = (
+        _eos(backbone, canvas_hidden_BCD, canvas_mask_BC) if "eos" in needs else (None, None)
+    )
     keep = "hidden" in needs
-    prompt_mask_BP = token_BT[:, : int(prompt_B.max())] & (torch.arange(int(prompt_B.max()), device=device) < prompt_B[:, None])
+    prompt_mask_BP = token_BT[:, : int(prompt_B.max())] & (
+        torch.arange(int(prompt_B.max()), device=device) < prompt_B[:, None]
+    )
     return StepZero(
         prompts=prompts,
         at_least_B=[_at_least(prompt, spec.mask_id) for prompt in prompts],
@@ -123,8 +130,12 @@ def step_zero(backbone: Backbone, prompts: Sequence[Prompt], needs: Collection[N
     )
 
 
-def _eos(backbone: Backbone, hidden_BCD: torch.Tensor, canvas_mask_BC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """P(EOS) and the rank of EOS at each canvas position; [N, V] is held for a chunk of positions at a time."""
+def _eos(
+    backbone: Backbone, hidden_BCD: torch.Tensor, canvas_mask_BC: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """P(EOS) and the rank of EOS at each canvas position; [N, V] is held for a chunk of positions
+    at a time.
+    """
     eos_ids = torch.tensor(sorted(backbone.spec.eos_ids), device=hidden_BCD.device)
     hidden_MD = hidden_BCD[canvas_mask_BC]
     probabilities, ranks = [], []
@@ -137,18 +148,27 @@ def _eos(backbone: Backbone, hidden_BCD: torch.Tensor, canvas_mask_BC: torch.Ten
         ranks.append(1 + (logits_NV > eos_NE.max(dim=1, keepdim=True).values).sum(dim=1))
     probability_BC = torch.zeros(canvas_mask_BC.shape, device=hidden_BCD.device)
     rank_BC = torch.zeros(canvas_mask_BC.shape, dtype=torch.long, device=hidden_BCD.device)
-    probability_BC[canvas_mask_BC], rank_BC[canvas_mask_BC] = torch.cat(probabilities), torch.cat(ranks)
+    probability_BC[canvas_mask_BC], rank_BC[canvas_mask_BC] = (
+        torch.cat(probabilities),
+        torch.cat(ranks),
+    )
     return probability_BC, rank_BC
 
 
 def _at_least(prompt: Prompt, mask_id: int) -> int:
-    """Last revealed canvas index + 1: EOS is never revealed, so a token at index i means L >= i + 1."""
-    return max((index + 1 for index, token in enumerate(prompt.canvas) if token != mask_id), default=0)
+    """Last revealed canvas index + 1: EOS is never revealed, so a token at index i means L >= i +
+    1.
+    """
+    return max(
+        (index + 1 for index, token in enumerate(prompt.canvas) if token != mask_id), default=0
+    )
 
 
 def _fits(prompts: Sequence[Prompt], max_length: int) -> None:
     if not prompts or not all(prompt.canvas for prompt in prompts):
-        raise ConfigurationError("step zero needs at least one prompt, and a canvas of at least one position for each")
+        raise ConfigurationError(
+            "step zero needs at least one prompt, and a canvas of at least one position for each"
+        )
     longest = max(prompts, key=lambda prompt: len(prompt.ids) + len(prompt.canvas))
     if len(longest.ids) + len(longest.canvas) > max_length:
         raise ConfigurationError(

@@ -13,8 +13,8 @@ from eosbench.backbone import Backbone
 class TimedBackbone:
     """A `Backbone` that counts the seconds spent inside it.
 
-    Attributes:
-        seconds: so far. On a GPU, where calls return before the work is done, each one is waited for.
+    Attributes: seconds: so far. On a GPU, where calls return before the work is done, each one is
+        waited for.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -30,7 +30,9 @@ class TimedBackbone:
     def dtype(self) -> torch.dtype:
         return self.backbone.dtype
 
-    def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kept: Any) -> torch.Tensor:
+    def hidden(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kept: Any
+    ) -> torch.Tensor:
         """As the backbone's own, cache included."""
         return self._timed(self.backbone.hidden, input_ids, attention_mask, **kept)
 
@@ -38,7 +40,9 @@ class TimedBackbone:
         """As the backbone's own."""
         return self._timed(self.backbone.unembed, hidden)
 
-    def logits(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    def logits(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """As the backbone's own."""
         return self._timed(self.backbone.logits, input_ids, attention_mask)
 

@@ -1,10 +1,12 @@
-"""Log-likelihood of a continuation under a masked diffusion model: exact for short ones, estimated with a known error for others.
+"""Log-likelihood of a continuation under a masked diffusion model: exact for short ones, estimated
+with a known error for others.
 
     log_likelihood(backbone, prompt_ids, target_ids, mc_num=128)     # nats
 
-eosbench/likelihood/mask_plan.py says what is computed: one pass for the single tokens of multiple choice, all sets of masked tokens up
-to 7 tokens within 128 passes, a sample of them beyond, which eosbench/likelihood/estimator.py makes an estimate of. What is drawn
-depends on prompt, target and seed alone. Masked copies of many requests share batches; equal copies are computed once, such as
+eosbench/likelihood/mask_plan.py says what is computed: one pass for the single tokens of multiple
+choice, all sets of masked tokens up to 7 tokens within 128 passes, a sample of them beyond, which
+eosbench/likelihood/estimator.py makes an estimate of. What is drawn depends on prompt, target and
+seed alone. Masked copies of many requests share batches; equal copies are computed once, such as
 those of a question's choices of one length.
 
 Legend: B rows, T columns, N masked positions, V vocabulary.
@@ -21,17 +23,18 @@ import numpy as np
 import torch
 
 from eosbench.backbone import Backbone, states_of
-from eosbench.decoding.sampler import choose_tokens, precise
+from eosbench.decoding import choose_tokens, precise
 from eosbench.errors import ConfigurationError
-from eosbench.forward.memory import BatchSize
-from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
+from eosbench.forward import BatchSize, left_pad, logits_in_pieces, without_prompt
 from eosbench.likelihood.estimator import estimate
 from eosbench.likelihood.mask_plan import Pattern, Plan
 
 Ids = Sequence[int] | torch.Tensor
 _Key = tuple[tuple[int, ...], tuple[int, ...]]  # prompt, target
-_Copy = tuple[tuple[int, ...], int, Pattern]  # prompt and partly masked target, length of the target, its masked positions
-_Choice = tuple[int, int]  # of a copy: the masked position that the model is surest of, and its token there
+# Prompt and partly masked target, length of the target, its masked positions.
+_Copy = tuple[tuple[int, ...], int, Pattern]
+# Of a copy: the masked position that the model is surest of, and its token there.
+_Choice = tuple[int, int]
 _AT_ONCE = 128  # pairs whose masked copies are held in memory together
 
 
@@ -39,13 +42,12 @@ _AT_ONCE = 128  # pairs whose masked copies are held in memory together
 class Likelihood:
     """What is known of one continuation.
 
-    Attributes:
-        value: log-likelihood in nats.
-        standard_error: of `value`; 0 where it is exact.
-        forward_passes: masked copies it rests on, each one row of a pass, even where an equal copy of another pair served.
-        scored_positions: positions of these copies (and of the greedy ones) that went through the output layer.
-        is_greedy: whether filling in the most confident token, one by one, gives the target; None where nobody asked.
-        greedy_passes: rows of passes that finding this out took, beyond those of the value.
+    Attributes: value: log-likelihood in nats. standard_error: of `value`; 0 where it is exact.
+        forward_passes: masked copies it rests on, each one row of a pass, even where an equal copy
+        of another pair served. scored_positions: positions of these copies (and of the greedy ones)
+        that went through the output layer. is_greedy: whether filling in the most confident token,
+        one by one, gives the target; None where nobody asked. greedy_passes: rows of passes that
+        finding this out took, beyond those of the value.
     """
 
     value: float
@@ -57,10 +59,18 @@ class Likelihood:
 
 
 def log_likelihood(
-    backbone: Backbone, prompt_ids: Ids, target_ids: Ids, mc_num: int = 128, *, cfg_scale: float = 0.0, seed: int = 0
+    backbone: Backbone,
+    prompt_ids: Ids,
+    target_ids: Ids,
+    mc_num: int = 128,
+    *,
+    cfg_scale: float = 0.0,
+    seed: int = 0,
 ) -> float:
     """Log-likelihood of one target after one prompt, in nats; see `log_likelihoods`."""
-    return log_likelihoods(backbone, [(prompt_ids, target_ids)], mc_num, cfg_scale=cfg_scale, seed=seed)[0].value
+    return log_likelihoods(
+        backbone, [(prompt_ids, target_ids)], mc_num, cfg_scale=cfg_scale, seed=seed
+    )[0].value
 
 
 @torch.no_grad()
@@ -76,11 +86,10 @@ def log_likelihoods(
 ) -> list[Likelihood]:
     """Log-likelihoods of many (prompt, target) pairs.
 
-    Args:
-        backbone: the model.
-        pairs: token ids.
-        mc_num: masked copies of a pair at most, and all there are where that suffices (or three); else a share of it that grows
-            with the target, whose error is near that of `mc_num` independent ones where tokens differ much in difficulty.
+    Args: backbone: the model. pairs: token ids. mc_num: masked copies of a pair at most, and all
+        there are where that suffices (or three); else a share of it that grows
+            with the target, whose error is near that of `mc_num` independent ones where tokens
+            differ much in difficulty.
         batch_size: rows of one pass; halved, with a warning, when they do not fit into memory.
         cfg_scale: weight of classifier-free guidance, as in decoding.
         seed: of the sets drawn for long targets.
@@ -104,7 +113,9 @@ def log_likelihoods(
         for key, plan in plans.items():
             same, passes, scored = is_greedy.get(key, (None, 0, 0))
             value, error = estimate(plan, scores[key])
-            done[key] = Likelihood(value, error, len(plan.patterns), plan.scored_positions + scored, same, passes)
+            done[key] = Likelihood(
+                value, error, len(plan.patterns), plan.scored_positions + scored, same, passes
+            )
         copies.choices.clear()
     return [done[key] for key in keys]
 
@@ -121,7 +132,9 @@ class _Copies:
         self.size = BatchSize(batch_size)
         self.choices: dict[_Copy, _Choice] = {}
 
-    def scores(self, plans: dict[_Key, Plan], *, greedy: bool) -> dict[_Key, dict[Pattern, list[float]]]:
+    def scores(
+        self, plans: dict[_Key, Plan], *, greedy: bool
+    ) -> dict[_Key, dict[Pattern, list[float]]]:
         """Log-probabilities of the masked tokens, for every pattern of every pair.
 
         Pairs that mask to the same ids (choices of one length) read them off one row.
@@ -136,7 +149,9 @@ class _Copies:
         scores: dict[_Key, dict[Pattern, list[float]]] = {key: {} for key in plans}
         for copies, hidden in self._batches(list(waiting)):
             reads = [(n, key) for n, copy in enumerate(copies) for key in waiting[copy]]
-            log_p, choices = self._read(copies, hidden, reads, [greedy and len(copy[2]) == copy[1] for copy in copies])
+            log_p, choices = self._read(
+                copies, hidden, reads, [greedy and len(copy[2]) == copy[1] for copy in copies]
+            )
             for (n, key), values in zip(reads, log_p, strict=True):
                 scores[key][copies[n][2]] = values
             self.choices |= choices
@@ -168,17 +183,32 @@ class _Copies:
             where_BT[row, [ids_BT.shape[1] - length + i for i in positions]] = True
         versions = [ids_BT]
         if self.cfg_scale:
-            versions.append(without_prompt(ids_BT, torch.tensor([length for _, length, _ in copies]), spec.mask_id))
+            versions.append(
+                without_prompt(
+                    ids_BT, torch.tensor([length for _, length, _ in copies]), spec.mask_id
+                )
+            )
         mask_BT, where_BT = mask_BT.to(device), where_BT.to(device)
-        return [states_of(self.backbone, version_BT.to(device), mask_BT, where_BT) for version_BT in versions]
+        return [
+            states_of(self.backbone, version_BT.to(device), mask_BT, where_BT)
+            for version_BT in versions
+        ]
 
     def _read(
-        self, copies: list[_Copy], hidden: list[torch.Tensor], reads: list[tuple[int, _Key]], chooses: list[bool]
+        self,
+        copies: list[_Copy],
+        hidden: list[torch.Tensor],
+        reads: list[tuple[int, _Key]],
+        chooses: list[bool],
     ) -> tuple[list[list[float]], dict[_Copy, _Choice]]:
-        """Log-probabilities of each read pair's own tokens in its copy, and the choices of the copies that want one."""
+        """Log-probabilities of each read pair's own tokens in its copy, and the choices of the
+        copies that want one.
+        """
         counts = [len(pattern) for _, _, pattern in copies]
         starts = [0, *accumulate(counts)]
-        at_M = np.concatenate([np.arange(starts[n], starts[n + 1]) for n, _ in reads] or [np.empty(0, int)])
+        at_M = np.concatenate(
+            [np.arange(starts[n], starts[n + 1]) for n, _ in reads] or [np.empty(0, int)]
+        )
         token_M = np.array([key[1][i] for n, key in reads for i in copies[n][2]], dtype=int)
         wanted_N = np.repeat(chooses, counts)
         value_M, chosen = np.zeros(len(at_M)), []
@@ -186,9 +216,17 @@ class _Copies:
         for logits_NV in logits_in_pieces(self.backbone, hidden, self.cfg_scale):
             exact_NV = logits_NV.to(precise(logits_NV.device))
             here_M = (offset <= at_M) & (at_M < offset + len(exact_NV))
-            index = torch.as_tensor(np.stack([at_M[here_M] - offset, token_M[here_M]]), device=exact_NV.device)
-            value_M[here_M] = (exact_NV[index[0], index[1]] - exact_NV.logsumexp(dim=-1)[index[0]]).cpu().numpy()
-            if (wanted := torch.as_tensor(wanted_N[offset : offset + len(exact_NV)], device=exact_NV.device)).any():
+            index = torch.as_tensor(
+                np.stack([at_M[here_M] - offset, token_M[here_M]]), device=exact_NV.device
+            )
+            value_M[here_M] = (
+                (exact_NV[index[0], index[1]] - exact_NV.logsumexp(dim=-1)[index[0]]).cpu().numpy()
+            )
+            if (
+                wanted := torch.as_tensor(
+                    wanted_N[offset : offset + len(exact_NV)], device=exact_NV.device
+                )
+            ).any():
                 chosen.append(choose_tokens(exact_NV[wanted], mask_id=self.backbone.spec.mask_id))
             offset += len(exact_NV)
         ends = np.cumsum([0, *(counts[n] for n, _ in reads)])
@@ -197,19 +235,29 @@ class _Copies:
         if not choosers:
             return log_p, {}
         tokens_N, confidence_N = (
-            torch.cat(parts).cpu().split([len(copy[2]) for copy in choosers]) for parts in zip(*chosen, strict=True)
+            torch.cat(parts).cpu().split([len(copy[2]) for copy in choosers])
+            for parts in zip(*chosen, strict=True)
         )
         best = [int(confidence_n.argmax()) for confidence_n in confidence_N]
-        return log_p, {copy: (copy[2][n], int(tokens_n[n])) for copy, n, tokens_n in zip(choosers, best, tokens_N, strict=True)}
+        return log_p, {
+            copy: (copy[2][n], int(tokens_n[n]))
+            for copy, n, tokens_n in zip(choosers, best, tokens_N, strict=True)
+        }
 
 
 def _greedy(copies: _Copies, keys: Sequence[_Key]) -> dict[_Key, tuple[bool, int, int]]:
-    """Whether filling in the most confident token, one at a time, gives the target; after how many passes and scored positions.
+    """Whether filling in the most confident token, one at a time, gives the target; after how many
+    passes and scored positions.
 
-    A miss ends a target. The first choice stands in the copy that is masked all over, which the likelihood needs too.
+    A miss ends a target. The first choice stands in the copy that is masked all over, which the
+    likelihood needs too.
     """
     mask_id = copies.backbone.spec.mask_id
-    result, passes, scored = dict.fromkeys(keys, True), dict.fromkeys(keys, 0), dict.fromkeys(keys, 0)
+    result, passes, scored = (
+        dict.fromkeys(keys, True),
+        dict.fromkeys(keys, 0),
+        dict.fromkeys(keys, 0),
+    )
     filled = {key: [mask_id] * len(key[1]) for key in keys}
     while unsettled := [key for key in keys if result[key] and mask_id in filled[key]]:
         rows = {}
@@ -238,9 +286,13 @@ def _key(backbone: Backbone, prompt: Ids, target: Ids) -> _Key:
     if spec.logits_shifted and not key[0]:
         raise ConfigurationError(f"empty prompt: {spec.family} needs a token before the target")
     if spec.mask_id in key[1]:
-        raise ConfigurationError(f"the target holds the mask token {spec.mask_id}, which has no likelihood")
+        raise ConfigurationError(
+            f"the target holds the mask token {spec.mask_id}, which has no likelihood"
+        )
     return key
 
 
 def _generator(key: _Key, seed: int) -> np.random.Generator:
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(repr((key, seed)).encode()).digest()[:8], "big"))
+    return np.random.default_rng(
+        int.from_bytes(hashlib.sha256(repr((key, seed)).encode()).digest()[:8], "big")
+    )

@@ -1,14 +1,18 @@
-"""Sets of masked tokens spread over positions, sizes and pairs, so that a small sample does the work of a larger one.
+"""Sets of masked tokens spread over positions, sizes and pairs, so that a small sample does the
+work of a larger one.
 
-What a pass says of a token differs from what was guessed (eosbench/likelihood/estimator.py) by something of the token's own, which
-drifts with how many others are known, and by what each known token does for it. Were all of these independent random effects,
-sets that count with weights c in a sum would give it the variance
+What a pass says of a token differs from what was guessed (eosbench/likelihood/estimator.py) by
+something of the token's own, which drifts with how many others are known, and by what each known
+token does for it. Were all of these independent random effects, sets that count with weights c
+in a sum would give it the variance
 
     sum over sets a, b of  c_a c_b (L / 4 * exp(-|l_a - l_b| / (L / 5)) * <a, b> + <a, b>^2)
 
-<a, b> being how many positions both hold, less l_a l_b / L, which is what two sets of their sizes l share on average. Sets are
-chosen to make it small by coordinate exchange (Meyer and Nachtsheim, The Coordinate-Exchange Algorithm for Constructing Exact
-Optimal Experimental Designs, Technometrics 37, 1995): one after the other, each takes the positions that add least to it.
+<a, b> being how many positions both hold, less l_a l_b / L, which is what two sets of their
+sizes l share on average. Sets are chosen to make it small by coordinate exchange (Meyer and
+Nachtsheim, The Coordinate-Exchange Algorithm for Constructing Exact Optimal Experimental
+Designs, Technometrics 37, 1995): one after the other, each takes the positions that add least to
+it.
 
 Legend: S sets, L positions.
 """
@@ -25,7 +29,8 @@ AT_ONCE = 1 / 8  # of a set's positions, how many are taken before their cost is
 
 @lru_cache(maxsize=1024)
 def spread(length: int, sizes: tuple[int, ...], weights: tuple[float, ...]) -> np.ndarray:
-    """[S, L] bool, read-only. It prefers some positions to others: whoever uses it relabels them at random.
+    """[S, L] bool, read-only. It prefers some positions to others: whoever uses it relabels them at
+    random.
 
     Args:
         length: L.
@@ -39,7 +44,12 @@ def spread(length: int, sizes: tuple[int, ...], weights: tuple[float, ...]) -> n
     size_S, weight_S = np.array(sizes), np.array(weights) / np.mean(weights)
     # Sets of more than half of the positions are chosen by what they leave.
     few_S, sign_S = np.minimum(size_S, length - size_S), np.where(2 * size_S <= length, 1.0, -1.0)
-    near_SS = length / 2 * np.exp(-np.abs(size_S[:, None] - size_S) / (length / 5)) * np.outer(sign_S, sign_S)
+    near_SS = (
+        length
+        / 2
+        * np.exp(-np.abs(size_S[:, None] - size_S) / (length / 5))
+        * np.outer(sign_S, sign_S)
+    )
     centred_SL = np.zeros((len(sizes), length))  # 0 all over: not chosen yet
     for row in [*np.argsort(-few_S, kind="stable")] * ROUNDS:
         centred_SL[row] = 0

@@ -1,19 +1,25 @@
-"""Which tokens of a target are masked in the passes that its likelihood rests on; eosbench/likelihood/estimator.py does the sums.
+"""Which tokens of a target are masked in the passes that its likelihood rests on;
+eosbench/likelihood/estimator.py does the sums.
 
-The model's bound on log p(target | prompt) averages over how many of the target's L tokens are masked and which (LLaDA,
-https://arxiv.org/abs/2502.09992, section 2.3 and appendix A.2):
+The model's bound on log p(target | prompt) averages over how many of the target's L tokens are
+masked and which (LLaDA, https://arxiv.org/abs/2502.09992, section 2.3 and appendix A.2):
 
     E over l uniform in 1..L, S uniform among the sets of l positions, of  f(S) = (L / l) * sum over i in S of log p(x_i | rest)
 
-Short targets are exact: all 2^L - 1 sets are enumerated where that is at most `mc_num` passes. Longer ones are estimated from
-at most half of `mc_num` sets, which are chosen so that they do the work of more:
+Short targets are exact: all 2^L - 1 sets are enumerated where that is at most `mc_num` passes.
+Longer ones are estimated from at most half of `mc_num` sets, which are chosen so that they do the
+work of more:
 
 - S = everything is computed once, since l = L has no other set.
-- Sizes l of the other sets are drawn systematically, in proportion to l^-1/5: f is noisier the fewer tokens stand for all.
-- Sets are laid out so that tokens take turns at every size, and pairs of tokens as well (eosbench/likelihood/mask_design.py).
-- This is done twice, independently: each half corrects the other (eosbench/likelihood/estimator.py), and their difference is the error.
+- Sizes l of the other sets are drawn systematically, in proportion to l^-1/5: f is noisier the
+  fewer tokens stand for all.
+- Sets are laid out so that tokens take turns at every size, and pairs of tokens as well
+  (eosbench/likelihood/mask_design.py).
+- This is done twice, independently: each half corrects the other
+  (eosbench/likelihood/estimator.py), and their difference is the error.
 
-No step looks at which token is which, so every set is uniform among those of its size, which is what unbiased estimates need.
+No step looks at which token is which, so every set is uniform among those of its size, which is
+what unbiased estimates need.
 
 Legend: L target length.
 """
@@ -29,8 +35,10 @@ from eosbench.likelihood.mask_design import spread
 
 Pattern = tuple[int, ...]  # masked positions of the target, ascending
 
-SHARE, MOST = 1 / 28, 1 / 2  # of `mc_num`, what a sample takes: times the root of L, as errors grow faster than costs
-FEWEST = 16  # passes of a sample where `mc_num` allows them: halves of fewer are too small to learn from
+# Of `mc_num`, what a sample takes: times the root of L, as errors grow faster than costs.
+SHARE, MOST = (1 / 28, 1 / 2)
+# Passes of a sample where `mc_num` allows them: halves of fewer are too small to learn from.
+FEWEST = 16
 SIZES_FALL = 1 / 5
 
 
@@ -38,10 +46,8 @@ SIZES_FALL = 1 / 5
 class Plan:
     """Which sets of positions are masked.
 
-    Attributes:
-        length: L.
-        patterns: every set that a pass is needed for, each once.
-        halves: two independent samples of sets smaller than L; empty where all sets are in `patterns`.
+    Attributes: length: L. patterns: every set that a pass is needed for, each once. halves: two
+        independent samples of sets smaller than L; empty where all sets are in `patterns`.
     """
 
     length: int
@@ -50,7 +56,8 @@ class Plan:
 
     @classmethod
     def of(cls, length: int, mc_num: int, generator: np.random.Generator) -> Plan:
-        """All sets of `length` positions where they are no more than `mc_num` (or three), else a sample of them.
+        """All sets of `length` positions where they are no more than `mc_num` (or three), else a
+        sample of them.
 
         Example:
             >>> Plan.of(2, 128, np.random.default_rng(0)).patterns
@@ -79,12 +86,17 @@ def size_probabilities(length: int) -> np.ndarray:
 
 
 def _half(length: int, count: int, generator: np.random.Generator) -> tuple[Pattern, ...]:
-    """`count` sets of 1..L - 1 tokens, laid out by eosbench/likelihood/mask_design.py and dealt out to the tokens at random."""
+    """`count` sets of 1..L - 1 tokens, laid out by eosbench/likelihood/mask_design.py and dealt out
+    to the tokens at random.
+    """
     share_L = size_probabilities(length)
     at = (np.arange(count) + generator.random()) / count
     sizes = 1 + np.searchsorted(np.cumsum(share_L)[:-1], at, side="right")
-    weights = 1 / (sizes * share_L[sizes - 1])  # of a set's sum of log-probabilities in the estimate
-    masked_SL = spread(length, tuple(sizes.tolist()), tuple(weights.tolist()))[:, generator.permutation(length)]
+    # Of a set's sum of log-probabilities in the estimate.
+    weights = 1 / (sizes * share_L[sizes - 1])
+    masked_SL = spread(length, tuple(sizes.tolist()), tuple(weights.tolist()))[
+        :, generator.permutation(length)
+    ]
     return tuple(tuple(np.flatnonzero(row).tolist()) for row in masked_SL)
 
 

@@ -1,1 +1,90 @@
-"""TODO face."""
+"""Metrics of bounds as pure functions (arrays in, a float out), and the statistics of their
+uncertainty.
+
+from eosbench.metrics import coverage, overshoot
+coverage([8, 16], [5, 20])  # 0.5
+"""
+
+from __future__ import annotations
+
+from eosbench.metrics.bound import (
+    accuracy,
+    bucket,
+    bucket_accuracy,
+    censored,
+    compute_ratio,
+    coverage,
+    each_document,
+    eos_mrr,
+    eos_prob,
+    eos_top1,
+    exact,
+    overshoot,
+    per_document,
+    rmse,
+    saved,
+    shortfall,
+    squared_error,
+)
+from eosbench.metrics.metric import Metric
+from eosbench.metrics.paper_table import paper_columns
+from eosbench.metrics.position import average_precision, calibration_curve, pinball_loss
+from eosbench.metrics.rounding import (
+    ROUNDING_TOLERANCE,
+    of_rounding,
+    rounding_coverage,
+    rounding_overshoot,
+)
+from eosbench.metrics.statistics import (
+    RESAMPLES,
+    SIGNIFICANT,
+    bootstrap,
+    holm,
+    mcnemar,
+    over_seeds,
+    paired,
+    percentiles,
+    ranks,
+    wilson,
+)
+from eosbench.metrics.terms import Term
+
+__all__ = [
+    "RESAMPLES",
+    "ROUNDING_TOLERANCE",
+    "SIGNIFICANT",
+    "Metric",
+    "Term",
+    "accuracy",
+    "average_precision",
+    "bootstrap",
+    "bucket",
+    "bucket_accuracy",
+    "calibration_curve",
+    "censored",
+    "compute_ratio",
+    "coverage",
+    "each_document",
+    "eos_mrr",
+    "eos_prob",
+    "eos_top1",
+    "exact",
+    "holm",
+    "mcnemar",
+    "of_rounding",
+    "over_seeds",
+    "overshoot",
+    "paired",
+    "paper_columns",
+    "per_document",
+    "percentiles",
+    "pinball_loss",
+    "ranks",
+    "rmse",
+    "rounding_coverage",
+    "rounding_overshoot",
+    "saved",
+    "shortfall",
+    "squared_error",
+    "wilson",
+]

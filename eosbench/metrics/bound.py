@@ -1,8 +1,9 @@
 """What a predicted bound is worth: pure functions, arrays in, a float out. No torch.
 
-Every metric averages one number per document: `overshoot(...)` is the mean, `overshoot.each(...)` the numbers themselves, NaN for
-a document that is not in the denominator (metric.py; `per_document` is what a task logs, `each_document` the same for many at
-once). Whoever passes no canvas (or, where the canvas is part of the definition, no length) asks for no censoring.
+Every metric averages one number per document: `overshoot(...)` is the mean, `overshoot.each(...)`
+the numbers themselves, NaN for a document that is not in the denominator (metric.py; `per_document`
+is what a task logs, `each_document` the same for many at once). Whoever passes no canvas (or, where
+the canvas is part of the definition, no length) asks for no censoring.
 
 Legend: N documents; bound B, length L, canvas C, prompt P, all counted in tokens from the start of the response.
 """
@@ -15,14 +16,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eosbench.metrics.metric import Floats, Metric, Terms, floats, uncensored
-from eosbench.metrics.rounding import ROUNDING_TOLERANCE, of_rounding, rounding_coverage, rounding_overshoot
 from eosbench.records import LengthRecord
 
 __all__ = [
-    "ROUNDING_TOLERANCE", "Metric", "accuracy", "bucket", "bucket_accuracy", "censored", "compute_ratio", "coverage",
-    "each_document", "eos_mrr", "eos_prob", "eos_top1", "exact", "of_rounding", "overshoot", "per_document", "rmse",
-    "rounding_coverage", "rounding_overshoot", "saved", "shortfall", "squared_error",
-]  # fmt: skip
+    "accuracy",
+    "bucket",
+    "bucket_accuracy",
+    "censored",
+    "compute_ratio",
+    "coverage",
+    "each_document",
+    "eos_mrr",
+    "eos_prob",
+    "eos_top1",
+    "exact",
+    "overshoot",
+    "per_document",
+    "rmse",
+    "saved",
+    "shortfall",
+    "squared_error",
+]
 
 
 @Metric
@@ -70,7 +84,9 @@ def saved(bound_N: ArrayLike, canvas_N: ArrayLike, length_N: ArrayLike | None = 
 
 
 @Metric
-def squared_error(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> Terms:
+def squared_error(
+    bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None
+) -> Terms:
     """Mean of (B - L) ** 2; denominator: uncensored documents.
 
     >>> squared_error([4, 8], [5, 5])
@@ -101,18 +117,23 @@ def exact(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = 
 
 
 def bucket(length_N: ArrayLike) -> NDArray[np.int64]:
-    """Index of the power-of-two bucket, ceil(log2 n), from the bits of the integer; 0 and 1 share bucket 0.
+    """Index of the power-of-two bucket, ceil(log2 n), from the bits of the integer; 0 and 1 share
+    bucket 0.
 
     >>> bucket([0, 1, 2, 3, 4, 5, 64, 65]).tolist()
     [0, 0, 1, 2, 2, 3, 6, 7]
     """
     below_N = np.maximum(np.asarray(length_N, dtype=np.int64), 1) - 1
-    return np.frexp(below_N.astype(np.float64))[1].astype(np.int64)  # the exponent is the bit length of n - 1
+    # The exponent is the bit length of n - 1.
+    return np.frexp(below_N.astype(np.float64))[1].astype(np.int64)
 
 
 @Metric
-def bucket_accuracy(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None) -> Terms:
-    """Share where B and L fall into one power-of-two bucket, ceil(log2 B) = ceil(log2 L); denominator: uncensored documents.
+def bucket_accuracy(
+    bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None
+) -> Terms:
+    """Share where B and L fall into one power-of-two bucket, ceil(log2 B) = ceil(log2 L);
+    denominator: uncensored documents.
 
     >>> bucket_accuracy([8, 8], [5, 4])
     0.5
@@ -122,15 +143,19 @@ def bucket_accuracy(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike
 
 @Metric
 def accuracy(
-    bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike, revealed: Sequence[Sequence[int]] | None = None
+    bound_N: ArrayLike,
+    length_N: ArrayLike,
+    canvas_N: ArrayLike,
+    revealed: Sequence[Sequence[int]] | None = None,
 ) -> Terms:
-    """Mean over documents of the share of masked canvas positions that B puts on the right side of the EOS.
+    """Mean over documents of the share of masked canvas positions that B puts on the right side of
+    the EOS.
 
-    A position i is "at or after EOS" when i >= L and is labelled so when i >= B. Denominator: uncensored documents with a
-    masked position.
+    A position i is "at or after EOS" when i >= L and is labelled so when i >= B. Denominator:
+    uncensored documents with a masked position.
 
-    Args:
-        revealed: per document the canvas positions that are not masked; None when all are masked.
+    Args: revealed: per document the canvas positions that are not masked; None when all are
+        masked.
 
     >>> accuracy([6], [4], [8])  # positions 4 and 5 of 8 are on the wrong side
     0.75
@@ -138,15 +163,24 @@ def accuracy(
     0.6666666666666666
     """
     bound_N, length_N, canvas_N = (
-        np.asarray(values, dtype=np.int64).ravel() for values in np.broadcast_arrays(bound_N, length_N, canvas_N)
+        np.asarray(values, dtype=np.int64).ravel()
+        for values in np.broadcast_arrays(bound_N, length_N, canvas_N)
     )
-    low_N, high_N = np.minimum(bound_N, length_N), np.minimum(np.maximum(bound_N, length_N), canvas_N)
-    wrong_N, masked_N = np.maximum(high_N - low_N, 0), canvas_N.copy()  # the wrong side is low <= i < high
+    low_N, high_N = (
+        np.minimum(bound_N, length_N),
+        np.minimum(np.maximum(bound_N, length_N), canvas_N),
+    )
+    # The wrong side is low <= i < high.
+    wrong_N, masked_N = (np.maximum(high_N - low_N, 0), canvas_N.copy())
     if revealed is not None:
         if len(revealed) != bound_N.size:
-            raise ValueError(f"revealed holds {len(revealed)} lists of positions for {bound_N.size} documents")
+            raise ValueError(
+                f"revealed holds {len(revealed)} lists of positions for {bound_N.size} documents"
+            )
         owner_R = np.repeat(np.arange(bound_N.size), [len(positions) for positions in revealed])
-        position_R = np.fromiter((position for positions in revealed for position in positions), np.int64, len(owner_R))
+        position_R = np.fromiter(
+            (position for positions in revealed for position in positions), np.int64, len(owner_R)
+        )
         between_R = (position_R >= low_N[owner_R]) & (position_R < high_N[owner_R])
         wrong_N = wrong_N - np.bincount(owner_R[between_R], minlength=bound_N.size)
         masked_N = masked_N - np.bincount(owner_R, minlength=bound_N.size)
@@ -156,7 +190,8 @@ def accuracy(
 
 @Metric
 def eos_top1(eos_rank_N: ArrayLike) -> Terms:
-    """Share where EOS is the most likely token at canvas index L (rank 1); denominator: documents with a rank (not NaN).
+    """Share where EOS is the most likely token at canvas index L (rank 1); denominator: documents
+    with a rank (not NaN).
 
     >>> eos_top1([1, 3, float("nan")])
     0.5
@@ -167,7 +202,8 @@ def eos_top1(eos_rank_N: ArrayLike) -> Terms:
 
 @Metric
 def eos_prob(eos_prob_N: ArrayLike) -> Terms:
-    """Mean probability of EOS at canvas index L; denominator: documents with a probability (not NaN).
+    """Mean probability of EOS at canvas index L; denominator: documents with a probability (not
+    NaN).
 
     >>> eos_prob([0.25, 0.75, float("nan")])
     0.5
@@ -188,8 +224,11 @@ def eos_mrr(eos_rank_N: ArrayLike) -> Terms:
 
 
 @Metric
-def compute_ratio(bound_N: ArrayLike, prompt_N: ArrayLike, canvas_N: ArrayLike, length_N: ArrayLike | None = None) -> Terms:
-    """Mean of B (P + B) / C (P + C): token-positions with window B over those with window C, at one token per step.
+def compute_ratio(
+    bound_N: ArrayLike, prompt_N: ArrayLike, canvas_N: ArrayLike, length_N: ArrayLike | None = None
+) -> Terms:
+    """Mean of B (P + B) / C (P + C): token-positions with window B over those with window C, at one
+    token per step.
 
     Denominator: uncensored documents.
 
@@ -213,8 +252,8 @@ def censored(length_N: ArrayLike, canvas_N: ArrayLike) -> int:
 def per_document(record: LengthRecord) -> dict[str, float]:
     """Every metric of one document, NaN where the document is not in that metric's denominator.
 
-    The mean over documents that ignores NaN is the metric. Two entries are aggregated otherwise: `squared_error`, whose mean's
-    root is the rmse, and `censored`, whose sum is the count.
+    The mean over documents that ignores NaN is the metric. Two entries are aggregated otherwise:
+    `squared_error`, whose mean's root is the rmse, and `censored`, whose sum is the count.
     """
     return {name: float(values[0]) for name, values in each_document([record]).items()}
 
@@ -222,7 +261,8 @@ def per_document(record: LengthRecord) -> dict[str, float]:
 def each_document(records: Sequence[LengthRecord]) -> dict[str, Floats]:
     """`per_document` of many records at once: metric -> one number per document [N]."""
     bound_N, length_N, canvas_N, prompt_N, rank_N, prob_N = (
-        np.array([getattr(record, name) for record in records], dtype=np.float64)  # None becomes NaN
+        # None becomes NaN.
+        np.array([getattr(record, name) for record in records], dtype=np.float64)
         for name in ("bound", "length", "canvas", "prompt_length", "eos_rank", "eos_prob")
     )
     return {
@@ -233,7 +273,9 @@ def each_document(records: Sequence[LengthRecord]) -> dict[str, Floats]:
         "squared_error": squared_error.each(bound_N, length_N, canvas_N),
         "exact": exact.each(bound_N, length_N, canvas_N),
         "bucket_accuracy": bucket_accuracy.each(bound_N, length_N, canvas_N),
-        "accuracy": accuracy.each(bound_N, length_N, canvas_N, [record.revealed for record in records]),
+        "accuracy": accuracy.each(
+            bound_N, length_N, canvas_N, [record.revealed for record in records]
+        ),
         "eos_top1": eos_top1.each(rank_N),
         "eos_prob": eos_prob.each(prob_N),
         "eos_mrr": eos_mrr.each(rank_N),

@@ -1,7 +1,9 @@
-"""What a metric is: one number per document, and which documents are in the denominator. Their mean is the metric. No torch.
+"""What a metric is: one number per document, and which documents are in the denominator. Their mean
+is the metric. No torch.
 
-A document whose number is not defined, or that is censored (its length L exceeds the canvas C: no bound could have covered it),
-leaves the denominator; where nothing is left the answer is NaN, never 0.
+A document whose number is not defined, or that is censored (its length L exceeds the canvas C:
+no bound could have covered it), leaves the denominator; where nothing is left the answer is NaN,
+never 0.
 """
 
 from __future__ import annotations
@@ -15,14 +17,17 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Terms = tuple[ArrayLike, Bools]  # one number per document, and which documents are in the denominator
+# One number per document, and which documents are in the denominator.
+Terms = tuple[ArrayLike, Bools]
 P = ParamSpec("P")
 
 __all__ = ["Bools", "Floats", "Metric", "Terms", "floats", "uncensored"]
 
 
 class Metric(Generic[P]):
-    """A mean over documents, made from the function that gives every document's number and the denominator."""
+    """A mean over documents, made from the function that gives every document's number and the
+    denominator.
+    """
 
     def __init__(self, terms: Callable[P, Terms]) -> None:
         self.terms = terms

@@ -1,11 +1,14 @@
-"""The columns of the seed paper's own table, derived from ours: of a whole task, a results file's row, or one document alike.
+"""The columns of the seed paper's own table, derived from ours: of a whole task, a results file's
+row, or one document alike.
 
-The paper parts documents into three, bound below, at and above the length, where ours are two, covered and not. So
+The paper parts documents into three, bound below, at and above the length, where ours are two,
+covered and not. So
 
     below = 1 - coverage                    tokens below = shortfall
     above = coverage - exact                tokens above = overshoot * coverage / above
 
-and exact, saved and rmse are the same (its printed `saved` was one sample's value; ours is the mean).
+and exact, saved and rmse are the same (its printed `saved` was one sample's value; ours is the
+mean).
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ COLUMNS = ("below", "above", "exact", "tokens_below", "tokens_above", "saved", "
 
 
 def paper_columns(metrics: Mapping[str, float]) -> dict[str, float]:
-    """`COLUMNS` from coverage, overshoot, shortfall, exact, rmse, and saved (NaN where it is not known); shares, not percent.
+    """`COLUMNS` from coverage, overshoot, shortfall, exact, rmse, and saved (NaN where it is not
+    known); shares, not percent.
 
     Raises:
         KeyError: one of the first five is missing.

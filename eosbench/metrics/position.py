@@ -1,8 +1,9 @@
-"""Metrics that scikit-learn has: how well a bound aims at its quantile, and how well the EOS probability of each position tells
-where a text has ended.
+"""Metrics that scikit-learn has: how well a bound aims at its quantile, and how well the EOS
+probability of each position tells where a text has ended.
 
-A position i of the canvas is positive when i >= L. Masked positions of all documents are pooled; a document is left out when it
-is censored (L > C), as everywhere. Where a metric is not defined (no document, or only one class) it is NaN.
+A position i of the canvas is positive when i >= L. Masked positions of all documents are pooled; a
+document is left out when it is censored (L > C), as everywhere. Where a metric is not defined (no
+document, or only one class) it is NaN.
 
 Legend: N documents, C canvas, L length, M masked positions of all documents.
 """
@@ -22,11 +23,14 @@ Curves = Sequence[Sequence[float] | NDArray[np.floating]]
 __all__ = ["average_precision", "calibration_curve", "pinball_loss"]
 
 
-def pinball_loss(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None, *, alpha: float) -> float:
-    """Mean pinball loss at the quantile 1 - alpha: (1 - alpha) (L - B) where B < L, alpha (B - L) elsewhere.
+def pinball_loss(
+    bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None, *, alpha: float
+) -> float:
+    """Mean pinball loss at the quantile 1 - alpha: (1 - alpha) (L - B) where B < L, alpha (B - L)
+    elsewhere.
 
-    The bound that minimises it is the one that a share alpha of lengths exceeds (Koenker and Bassett, 1978, Regression
-    Quantiles). Denominator: uncensored documents.
+    The bound that minimises it is the one that a share alpha of lengths exceeds (Koenker and
+    Bassett, 1978, Regression Quantiles). Denominator: uncensored documents.
 
     Raises:
         ConfigurationError: alpha outside [0, 1].
@@ -38,15 +42,23 @@ def pinball_loss(bound_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | 
 
     if not 0.0 <= alpha <= 1.0:
         raise ConfigurationError(f"alpha={alpha!r}: expected a share from 0 to 1")
-    bound_N, length_N = np.asarray(bound_N, dtype=np.float64), np.asarray(length_N, dtype=np.float64)
-    kept_N = np.broadcast_to(length_N <= (np.inf if canvas_N is None else np.asarray(canvas_N)), length_N.shape)
+    bound_N, length_N = (
+        np.asarray(bound_N, dtype=np.float64),
+        np.asarray(length_N, dtype=np.float64),
+    )
+    kept_N = np.broadcast_to(
+        length_N <= (np.inf if canvas_N is None else np.asarray(canvas_N)), length_N.shape
+    )
     if not kept_N.any():
         return float("nan")
     return float(mean_pinball_loss(length_N[kept_N], bound_N[kept_N], alpha=1.0 - alpha))
 
 
-def average_precision(curves: Curves, length_N: ArrayLike, revealed: Sequence[Sequence[int]] | None = None) -> float:
-    """Area under the precision-recall curve of "has the text ended here?" by the EOS probability, over masked positions.
+def average_precision(
+    curves: Curves, length_N: ArrayLike, revealed: Sequence[Sequence[int]] | None = None
+) -> float:
+    """Area under the precision-recall curve of "has the text ended here?" by the EOS probability,
+    over masked positions.
 
     Args:
         curves: per document the probability at each canvas position [C].
@@ -67,9 +79,14 @@ def average_precision(curves: Curves, length_N: ArrayLike, revealed: Sequence[Se
 
 
 def calibration_curve(
-    curves: Curves, length_N: ArrayLike, revealed: Sequence[Sequence[int]] | None = None, *, bins: int = 10
+    curves: Curves,
+    length_N: ArrayLike,
+    revealed: Sequence[Sequence[int]] | None = None,
+    *,
+    bins: int = 10,
 ) -> tuple[Floats, Floats]:
-    """(mean probability, share of positions that have ended) of each bin of equal width that holds a position.
+    """(mean probability, share of positions that have ended) of each bin of equal width that holds
+    a position.
 
     >>> calibration_curve([[0.1, 0.2, 0.8, 0.8]], [3], bins=2)
     (array([0.15, 0.8 ]), array([0. , 0.5]))
@@ -83,12 +100,18 @@ def calibration_curve(
     return np.asarray(mean, dtype=np.float64), np.asarray(share, dtype=np.float64)
 
 
-def _pooled(curves: Curves, length_N: ArrayLike, revealed: Sequence[Sequence[int]] | None) -> tuple[NDArray[np.bool_], Floats]:
-    """Whether the text has ended, and its probability, at the masked positions of all uncensored documents [M]."""
+def _pooled(
+    curves: Curves, length_N: ArrayLike, revealed: Sequence[Sequence[int]] | None
+) -> tuple[NDArray[np.bool_], Floats]:
+    """Whether the text has ended, and its probability, at the masked positions of all uncensored
+    documents [M].
+    """
     lengths = np.asarray(length_N, dtype=np.int64).ravel()
     shown = [()] * len(lengths) if revealed is None else revealed
     if not len(curves) == len(lengths) == len(shown):
-        raise ValueError(f"got {len(curves)} curves, {len(lengths)} lengths and {len(shown)} lists of revealed positions")
+        raise ValueError(
+            f"got {len(curves)} curves, {len(lengths)} lengths and {len(shown)} lists of revealed positions"
+        )
     ended, probability = [np.empty(0, dtype=np.bool_)], [np.empty(0)]
     for curve, length, positions in zip(curves, lengths, shown, strict=True):
         probability_C = np.asarray(curve, dtype=np.float64)

@@ -1,4 +1,5 @@
-"""What of coverage and overshoot came by rounding alone, on top of what calibration promises. No torch.
+"""What of coverage and overshoot came by rounding alone, on top of what calibration promises. No
+torch.
 
 Legend: N documents; `unrounded` is the bound that the calibrated value alone would be: the next whole number, within the canvas.
 """
@@ -20,9 +21,13 @@ __all__ = ["ROUNDING_TOLERANCE", "of_rounding", "rounding_coverage", "rounding_o
 
 @Metric
 def rounding_coverage(
-    bound_N: ArrayLike, unrounded_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike | None = None
+    bound_N: ArrayLike,
+    unrounded_N: ArrayLike,
+    length_N: ArrayLike,
+    canvas_N: ArrayLike | None = None,
 ) -> Terms:
-    """Share that only rounding covers, unrounded < L <= B: what comes on top of the calibrated coverage; denominator: uncensored.
+    """Share that only rounding covers, unrounded < L <= B: what comes on top of the calibrated
+    coverage; denominator: uncensored.
 
     >>> rounding_coverage([8, 8, 4], [6, 6, 3], [7, 5, 6])
     0.3333333333333333
@@ -33,7 +38,10 @@ def rounding_coverage(
 
 @Metric
 def rounding_overshoot(
-    bound_N: ArrayLike, unrounded_N: ArrayLike, length_N: ArrayLike | None = None, canvas_N: ArrayLike | None = None
+    bound_N: ArrayLike,
+    unrounded_N: ArrayLike,
+    length_N: ArrayLike | None = None,
+    canvas_N: ArrayLike | None = None,
 ) -> Terms:
     """Mean of B - unrounded: the tokens that rounding adds; denominator: uncensored documents.
 
@@ -44,7 +52,9 @@ def rounding_overshoot(
 
 
 def of_rounding(records: Sequence[LengthRecord]) -> dict[str, Floats]:
-    """`rounding_coverage` and `rounding_overshoot` of many records: metric -> one number per document [N]."""
+    """`rounding_coverage` and `rounding_overshoot` of many records: metric -> one number per
+    document [N].
+    """
     bound_N, calibrated_N, length_N, canvas_N = (
         np.array([getattr(record, name) for record in records], dtype=np.float64)
         for name in ("bound", "calibrated", "length", "canvas")

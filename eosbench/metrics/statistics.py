@@ -1,8 +1,10 @@
-"""What chance may have done: intervals over documents, paired tests between runs, and a correction for testing many pairs.
+"""What chance may have done: intervals over documents, paired tests between runs, and a correction
+for testing many pairs.
 
-The documents are what was sampled, so they are what is resampled (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-chapters 6 and 13). A resample is a row of counts, how often each document was drawn, and all means of all metrics under all
-resamples are one matrix product. Rows are seeded: the same results give the same report.
+The documents are what was sampled, so they are what is resampled (Efron and Tibshirani, An
+Introduction to the Bootstrap, 1993, chapters 6 and 13). A resample is a row of counts, how often
+each document was drawn, and all means of all metrics under all resamples are one matrix product.
+Rows are seeded: the same results give the same report.
 
 Legend: N documents, M metrics or pairs, R resamples, S seeds. NaN means that a document is not in a metric's denominator.
 """
@@ -24,7 +26,8 @@ SIGNIFICANT = 0.05
 
 
 def bootstrap(values_NM: ArrayLike, resamples: int = RESAMPLES) -> Floats:
-    """Means of each column under every resample of the rows [R, M]; NaN where a resample holds no defined value.
+    """Means of each column under every resample of the rows [R, M]; NaN where a resample holds no
+    defined value.
 
     >>> bootstrap([[2.0, np.nan], [2.0, 5.0]], resamples=3)[:, 0].tolist()
     [2.0, 2.0, 2.0]
@@ -43,11 +46,14 @@ def bootstrap(values_NM: ArrayLike, resamples: int = RESAMPLES) -> Floats:
 def _counts(documents: int, resamples: int) -> Floats:
     """How often each resample draws each document [R, N]: rows sum to N."""
     rng = np.random.default_rng(0)
-    return rng.multinomial(documents, np.full(documents, 1 / max(documents, 1)), size=resamples).astype(np.float64)
+    return rng.multinomial(
+        documents, np.full(documents, 1 / max(documents, 1)), size=resamples
+    ).astype(np.float64)
 
 
 def over_seeds(estimates_RSM: Floats) -> Floats:
-    """Means over S seeds that every resample draws anew, with replacement [R, M]: the second level of a two-level bootstrap.
+    """Means over S seeds that every resample draws anew, with replacement [R, M]: the second level
+    of a two-level bootstrap.
 
     A drawn seed whose estimate is NaN is left out; NaN where that leaves none.
 
@@ -56,7 +62,9 @@ def over_seeds(estimates_RSM: Floats) -> Floats:
     [1.0, 2.0, 3.0]
     """
     resamples, seeds, _ = estimates_RSM.shape
-    drawn_RS1 = np.random.default_rng(1).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)[:, :, None]
+    drawn_RS1 = np.random.default_rng(1).multinomial(
+        seeds, np.full(seeds, 1 / seeds), size=resamples
+    )[:, :, None]
     missing_RSM = np.isnan(estimates_RSM)
     with np.errstate(invalid="ignore"):
         sum_RM = np.sum(drawn_RS1 * np.where(missing_RSM, 0.0, estimates_RSM), axis=1)
@@ -64,7 +72,8 @@ def over_seeds(estimates_RSM: Floats) -> Floats:
 
 
 def percentiles(estimates_RM: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
-    """Lower and upper ends [M] of the percentile intervals; NaN where no resample defines the metric.
+    """Lower and upper ends [M] of the percentile intervals; NaN where no resample defines the
+    metric.
 
     >>> low, high = percentiles(np.arange(101.0)[:, None], level=0.5)
     >>> low.item(), high.item()
@@ -74,15 +83,18 @@ def percentiles(estimates_RM: Floats, level: float = LEVEL) -> tuple[Floats, Flo
     missing_RM = np.isnan(estimates_RM)
     whole_M, none_M = ~missing_RM.any(axis=0), missing_RM.all(axis=0)
     tail = 100 * (1 - level) / 2
-    for chosen_M, percentile in ((whole_M, np.percentile), (~whole_M & ~none_M, np.nanpercentile)):  # the second is slow
+    # The second is slow.
+    for chosen_M, percentile in ((whole_M, np.percentile), (~whole_M & ~none_M, np.nanpercentile)):
         if chosen_M.any():
             ends_2M[:, chosen_M] = percentile(estimates_RM[:, chosen_M], [tail, 100 - tail], axis=0)
     return ends_2M[0], ends_2M[1]
 
 
-@lru_cache(maxsize=1 << 16)  # a cell is printed many times, and scipy checks its arguments at length
+# A cell is printed many times, and scipy checks its arguments at length.
+@lru_cache(maxsize=1 << 16)
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's interval of a share of documents. The bootstrap of 40 right ones of 40 is a single point; this is not.
+    """Wilson's interval of a share of documents. The bootstrap of 40 right ones of 40 is a single
+    point; this is not.
 
     >>> low, high = wilson(1.0, 10)
     >>> round(low, 3), round(high, 3)  # Brown, Cai and DasGupta, 2001
@@ -97,9 +109,11 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def mcnemar(first_NM: ArrayLike, second_NM: ArrayLike) -> Floats:
-    """McNemar's exact two-sided p-value per column [M], from the documents where one of the two is 1 and the other 0.
+    """McNemar's exact two-sided p-value per column [M], from the documents where one of the two is
+    1 and the other 0.
 
-    Where the two do not differ in chance, each of those is a toss of a fair coin (McNemar, Psychometrika 12, 1947).
+    Where the two do not differ in chance, each of those is a toss of a fair coin (McNemar,
+    Psychometrika 12, 1947).
 
     >>> mcnemar([1, 1, 1, 1, 0], [0, 0, 0, 1, 0]).item()  # three heads of three: 2 / 2 ** 3
     0.25
@@ -107,20 +121,24 @@ def mcnemar(first_NM: ArrayLike, second_NM: ArrayLike) -> Floats:
     from scipy.stats import binom
 
     first_NM, second_NM = (np.asarray(values, dtype=np.float64) for values in (first_NM, second_NM))
-    only_first_M, only_second_M = np.sum(first_NM > second_NM, axis=0), np.sum(first_NM < second_NM, axis=0)
+    only_first_M, only_second_M = (
+        np.sum(first_NM > second_NM, axis=0),
+        np.sum(first_NM < second_NM, axis=0),
+    )
     fewer_M, all_M = np.minimum(only_first_M, only_second_M), only_first_M + only_second_M
     return np.atleast_1d(np.minimum(1.0, 2 * binom.cdf(fewer_M, all_M, 0.5)))
 
 
 def paired(first_NM: ArrayLike, second_NM: ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:
-    """Paired bootstrap of mean(first - second) over the documents that define both, column by column.
+    """Paired bootstrap of mean(first - second) over the documents that define both, column by
+    column.
 
-    The p-value is a normal one on the standard deviation of the resampled means: a count of resamples could not fall below
-    1 / RESAMPLES and no pair among many would survive Holm's correction.
+    The p-value is a normal one on the standard deviation of the resampled means: a count of
+    resamples could not fall below 1 / RESAMPLES and no pair among many would survive Holm's
+    correction.
 
-    Returns:
-        Difference, lower and upper end of its interval, two-sided p-value, each [M]; NaN where fewer than two documents define
-        both.
+    Returns: Difference, lower and upper end of its interval, two-sided p-value, each [M]; NaN
+        where fewer than two documents define both.
     """
     from scipy.stats import norm
 
@@ -135,12 +153,14 @@ def paired(first_NM: ArrayLike, second_NM: ArrayLike) -> tuple[Floats, Floats, F
         low_M[enough_M], high_M[enough_M] = percentiles(estimates_RM)
         spread_M = np.nanstd(estimates_RM, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            p_M[enough_M] = np.nan_to_num(2 * norm.sf(np.abs(mean_M[enough_M]) / spread_M), nan=1.0)  # 0 / 0: all are equal
+            # 0 / 0: all are equal.
+            p_M[enough_M] = np.nan_to_num(2 * norm.sf(np.abs(mean_M[enough_M]) / spread_M), nan=1.0)
     return mean_M, low_M, high_M, p_M
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Holm's step-down correction: adjusted p-values, so that all conclusions at a level hold together (Holm, 1979).
+    """Holm's step-down correction: adjusted p-values, so that all conclusions at a level hold
+    together (Holm, 1979).
 
     NaN, a pair that could not be tested, is no test and stays NaN.
 
@@ -156,7 +176,8 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def ranks(count: int, better: Sequence[tuple[int, int]]) -> list[int]:
-    """1 + how many are significantly better, of `count` competitors; `better` holds (winner, loser) pairs.
+    """1 + how many are significantly better, of `count` competitors; `better` holds (winner, loser)
+    pairs.
 
     >>> ranks(3, [(0, 2), (1, 2)])  # nobody beats 0 or 1, both beat 2
     [1, 1, 3]

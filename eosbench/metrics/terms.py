@@ -1,18 +1,21 @@
-"""Per-document metric values that lm-eval's own `mean` aggregates correctly, NaN and root mean square included.
+"""Per-document metric values that lm-eval's own `mean` aggregates correctly, NaN and root mean
+square included.
 
-lm-eval has a closed-form standard error for exactly one aggregation, `mean`; for `nanmean` it bootstraps 100,000 times (minutes
-for our tables), for anything else it prints N/A. Many of our metrics are means over a part of the documents (overshoot: the
-covered ones), and one is a root mean square. So the value that a task returns for a document is a `Term`: a float that logs
-like a float and that `sum`, `/ n` and `- mean`, the three operations of lm-eval's `mean` and `mean_stderr`, treat as one term
-of a ratio estimator:
+lm-eval has a closed-form standard error for exactly one aggregation, `mean`; for `nanmean` it
+bootstraps 100,000 times (minutes for our tables), for anything else it prints N/A. Many of our
+metrics are means over a part of the documents (overshoot: the covered ones), and one is a root
+mean square. So the value that a task returns for a document is a `Term`: a float that logs like
+a float and that `sum`, `/ n` and `- mean`, the three operations of lm-eval's `mean` and
+`mean_stderr`, treat as one term of a ratio estimator:
 
     >>> terms = [Term(2.0), Term(float("nan")), Term(4.0)]
     >>> mean = sum(terms) / len(terms)
     >>> float(mean)
     3.0
 
-The standard error that follows is the delta method's for a ratio of means (Cochran, Sampling Techniques, 3rd edition, section
-2.11): the sample deviation of (value - weight * ratio) / mean weight. Where no document has a value, mean and error are NaN.
+The standard error that follows is the delta method's for a ratio of means (Cochran, Sampling
+Techniques, 3rd edition, section 2.11): the sample deviation of (value - weight * ratio) / mean
+weight. Where no document has a value, mean and error are NaN.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ import math
 class Term(float):
     """One document's value, NaN where the metric is not defined for it.
 
-    `root=True` makes the aggregate the root of the mean square of the values (rmse from errors) instead of their mean.
+    `root=True` makes the aggregate the root of the mean square of the values (rmse from errors)
+    instead of their mean.
     """
 
     root: bool
@@ -66,11 +70,15 @@ class Total:
         return Total(self.amount + term.amount, self.weight + term.weight, self.root)
 
     def __truediv__(self, count: int) -> TermMean:
-        return TermMean(self.amount / self.weight if self.weight else math.nan, self.weight / count, self.root)
+        return TermMean(
+            self.amount / self.weight if self.weight else math.nan, self.weight / count, self.root
+        )
 
 
 class TermMean(float):
-    """The aggregate. `ratio` is the plain mean (of squares for a root), `share` the share of documents that have a value."""
+    """The aggregate. `ratio` is the plain mean (of squares for a root), `share` the share of
+    documents that have a value.
+    """
 
     ratio: float
     share: float

@@ -1,7 +1,8 @@
-"""The length-prediction methods, by name: `load_predictor("classification", "heads/cls", backbone=backbone, canvas=256)`.
+"""The length-prediction methods, by name: `load_predictor("classification", "heads/cls",
+backbone=backbone, canvas=256)`.
 
-To add a method, add a file with a class (see protocol.py) and a row to METHODS. Nothing is imported before it is asked for: the
-table can be listed without torch.
+To add a method, add a file with a class (see protocol.py) and a row to METHODS. Nothing is imported
+before it is asked for: the table can be listed without torch.
 """
 
 from __future__ import annotations
@@ -13,10 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.predictors.protocol import FittedPredictor, Predictor
+from eosbench.predictors.protocol import (
+    Features,
+    FittedPredictor,
+    Kept,
+    LearnedPredictor,
+    LengthsPredictor,
+    Predictor,
+    check_share,
+    refuse_promises,
+)
 
 if TYPE_CHECKING:
     from eosbench.backbone import Backbone
+    from eosbench.predictors.folder import save_folder
+    from eosbench.predictors.heads import device_of
+    from eosbench.predictors.hub import local_folder, push
+    from eosbench.predictors.reader import LengthReader, Reading
 
 METHODS: dict[str, str] = {
     "logit": "eosbench.predictors.logit:Logit",
@@ -33,7 +47,43 @@ METHODS: dict[str, str] = {
 }
 THE_FIVE = ("logit", "concat_regression", "average_regression", "classification", "distilbert")
 
-__all__ = ["METHODS", "THE_FIVE", "FittedPredictor", "Predictor", "build", "load_predictor", "method_class"]
+# What needs torch or the hub is imported when it is asked for.
+_LAZY = {
+    "LengthReader": "eosbench.predictors.reader",
+    "Reading": "eosbench.predictors.reader",
+    "device_of": "eosbench.predictors.heads",
+    "local_folder": "eosbench.predictors.hub",
+    "push": "eosbench.predictors.hub",
+    "save_folder": "eosbench.predictors.folder",
+}
+
+__all__ = [
+    "METHODS",
+    "THE_FIVE",
+    "Features",
+    "FittedPredictor",
+    "Kept",
+    "LearnedPredictor",
+    "LengthReader",
+    "LengthsPredictor",
+    "Predictor",
+    "Reading",
+    "build",
+    "check_share",
+    "device_of",
+    "load_predictor",
+    "local_folder",
+    "method_class",
+    "push",
+    "refuse_promises",
+    "save_folder",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def method_class(method: str) -> Any:
@@ -59,24 +109,24 @@ def load_predictor(
 ) -> FittedPredictor:
     """A method ready to predict.
 
-    Args:
-        method: a name of METHODS.
-        folder: what `eosbench fit` made; without one only zero-shot methods work, and they are not calibrated.
-        backbone: the one that is evaluated; the folder must have been fitted for it.
-        canvas: C; the folder must have been fitted for it.
-        device: where a learned predictor runs, by default with the backbone.
-        options: of a method without a folder, e.g. {"variant": "threshold", "tau": 0.3}; a folder brings its own.
+    Args: method: a name of METHODS. folder: what `eosbench fit` made; without one only zero-shot
+        methods work, and they are not calibrated. backbone: the one that is evaluated; the folder
+        must have been fitted for it. canvas: C; the folder must have been fitted for it. device:
+        where a learned predictor runs, by default with the backbone. options: of a method without a
+        folder, e.g. {"variant": "threshold", "tau": 0.3}; a folder brings its own.
 
-    Raises:
-        ConfigurationError: unknown method or option, or an option that contradicts the folder's.
-        PredictorError: the folder is needed and not given, missing, broken, or fitted for something else.
+    Raises: ConfigurationError: unknown method or option, or an option that contradicts the
+        folder's. PredictorError: the folder is needed and not given, missing, broken, or fitted for
+        something else.
     """
     kind = method_class(method)
     where = str(backbone.device) if device is None else device
     if folder is not None:
         from eosbench.predictors.folder import load_folder
 
-        return load_folder(Path(folder), method, backbone=backbone, canvas=canvas, device=where, options=options)
+        return load_folder(
+            Path(folder), method, backbone=backbone, canvas=canvas, device=where, options=options
+        )
     if kind.fitting in ("weights", "lengths"):
         raise PredictorError(
             f"method {method!r} needs a fitted predictor: pass its folder (predictor=FOLDER), which is made by "
@@ -104,6 +154,10 @@ def build(
     known = [name for name in parameters if name not in facts]
     unknown = sorted(set(options or {}) - set(known))
     if unknown:
-        raise ConfigurationError(f"method {method!r} has no option {', '.join(unknown)}: expected {', '.join(known) or 'none'}")
-    predictor: Predictor = kind(**{name: fact for name, fact in facts.items() if name in parameters}, **(options or {}))
+        raise ConfigurationError(
+            f"method {method!r} has no option {', '.join(unknown)}: expected {', '.join(known) or 'none'}"
+        )
+    predictor: Predictor = kind(
+        **{name: fact for name, fact in facts.items() if name in parameters}, **(options or {})
+    )
     return predictor

@@ -1,4 +1,5 @@
-"""`average_regression`: the mean hidden states of prompt and canvas, through an MLP, to log(1 + length).
+"""`average_regression`: the mean hidden states of prompt and canvas, through an MLP, to log(1 +
+length).
 
 Prompt and canvas are pooled apart, padding never. Legend: B batch, D width.
 """
@@ -15,7 +16,7 @@ from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward.step_zero import Need, StepZero
+    from eosbench.forward import Need, StepZero
 
 
 POOLING = ("both", "canvas", "prompt")
@@ -57,7 +58,12 @@ class AverageRegression:
         self.level = self.log_length_loss.level
         self.module = LogLengthHead(2 * width if pooling == "both" else width, hidden, canvas)
         self.kept = {"pooled": Kept((2 * width,), torch.float32)}
-        self.options: dict[str, Any] = {"hidden": hidden, "pooling": pooling, "loss": loss, "quantile": quantile}
+        self.options: dict[str, Any] = {
+            "hidden": hidden,
+            "pooling": pooling,
+            "loss": loss,
+            "quantile": quantile,
+        }
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         with torch.no_grad():
@@ -65,14 +71,20 @@ class AverageRegression:
 
     def features(self, batch: StepZero) -> Features:
         """[B, 2D] float32: the prompt's mean, then the canvas's."""
-        prompt_BD = masked_mean(batch.read("prompt_hidden_BPD").float(), batch.read("prompt_mask_BP"))
-        canvas_BD = masked_mean(batch.read("canvas_hidden_BCD").float(), batch.read("canvas_mask_BC"))
+        prompt_BD = masked_mean(
+            batch.read("prompt_hidden_BPD").float(), batch.read("prompt_mask_BP")
+        )
+        canvas_BD = masked_mean(
+            batch.read("canvas_hidden_BCD").float(), batch.read("canvas_mask_BC")
+        )
         return {"pooled": torch.cat([prompt_BD, canvas_BD], dim=1)}
 
     def log_length(self, features: Features) -> torch.Tensor:
         pooled_B2D = features["pooled"].to(device_of(self.module))
         prompt_BD, canvas_BD = pooled_B2D.chunk(2, dim=1)
-        read: torch.Tensor = self.module({"both": pooled_B2D, "canvas": canvas_BD, "prompt": prompt_BD}[self.pooling])
+        read: torch.Tensor = self.module(
+            {"both": pooled_B2D, "canvas": canvas_BD, "prompt": prompt_BD}[self.pooling]
+        )
         return read
 
     def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:

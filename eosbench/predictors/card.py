@@ -1,4 +1,6 @@
-"""The model card of a predictor folder: what it is for, what it was fitted on, how it scored. Written from config.json alone."""
+"""The model card of a predictor folder: what it is for, what it was fitted on, how it scored.
+Written from config.json alone.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,17 @@ def model_card(config: Mapping[str, Any]) -> str:
     """README.md with the front matter that the Hugging Face Hub reads."""
     backbone, method, canvas = config["backbone"], config["method"], config["canvas"]
     is_hub_id = str(backbone["name"]).count("/") == 1
-    front = ["---", "library_name: eosbench", "tags: [eosbench, length-prediction, diffusion-language-model]"]
+    front = [
+        "---",
+        "library_name: eosbench",
+        "tags: [eosbench, length-prediction, diffusion-language-model]",
+    ]
     front += [f"base_model: {backbone['name']}"] if is_hub_id else []
-    options = ", ".join(f"`{name}={value}`" for name, value in config["options"].items() if not isinstance(value, Mapping))
+    options = ", ".join(
+        f"`{name}={value}`"
+        for name, value in config["options"].items()
+        if not isinstance(value, Mapping)
+    )
     lines = [
         *front,
         "---",
@@ -56,7 +66,9 @@ def _scores(fit: Mapping[str, Any]) -> list[str]:
     if not fit.get("scores"):
         return []
     rows = [
-        f"| {fraction} | " + " | ".join(f"{score[name]:.3g}" if name in score else "–" for name in COLUMNS) + " |"
+        f"| {fraction} | "
+        + " | ".join(f"{score[name]:.3g}" if name in score else "–" for name in COLUMNS)
+        + " |"
         for fraction, score in fit["scores"].items()
     ]
     return [

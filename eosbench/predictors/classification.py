@@ -1,4 +1,5 @@
-"""`classification`: an MLP asks each masked canvas position: at or after the EOS? The first "yes" is the length.
+"""`classification`: an MLP asks each masked canvas position: at or after the EOS? The first "yes"
+is the length.
 
 The EOS is never revealed and follows every revealed token, so only masked positions after the last revealed token are asked; all
 others have probability 0. Where no position reaches tau, the length is the whole canvas. In the loss the two classes weigh what
@@ -21,7 +22,7 @@ from eosbench.predictors.protocol import Features, Fitting, Kept, Reads, check_s
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward.step_zero import Need, StepZero
+    from eosbench.forward import Need, StepZero
 
 
 class Classification:
@@ -46,12 +47,20 @@ class Classification:
     level = 0.5
 
     def __init__(
-        self, *, width: int, hidden: int = 64, tau: float = 0.9, positions: int = 64, positive_weight: float = 1.0
+        self,
+        *,
+        width: int,
+        hidden: int = 64,
+        tau: float = 0.9,
+        positions: int = 64,
+        positive_weight: float = 1.0,
     ) -> None:
         if positions < 1:
             raise ConfigurationError(f"positions={positions!r}: expected at least 1")
         if not 0.0 < positive_weight < math.inf:
-            raise ConfigurationError(f"positive_weight={positive_weight!r}: expected a number above 0")
+            raise ConfigurationError(
+                f"positive_weight={positive_weight!r}: expected a number above 0"
+            )
         self.tau = check_share("tau", tau)
         self.positions, self.positive_weight = positions, float(positive_weight)
         self.module = mlp(width, hidden)
@@ -61,8 +70,11 @@ class Classification:
             self.index_name: Kept((positions,), torch.int32),
         }
         self.options: dict[str, Any] = {
-            "hidden": hidden, "tau": self.tau, "positions": positions, "positive_weight": self.positive_weight,
-        }  # fmt: skip
+            "hidden": hidden,
+            "tau": self.tau,
+            "positions": positions,
+            "positive_weight": self.positive_weight,
+        }
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         hidden_BCD, open_BC = batch.read("canvas_hidden_BCD"), batch.open_BC()
@@ -78,10 +90,11 @@ class Classification:
         return predictions
 
     def features(self, batch: StepZero) -> Features:
-        """Per document K masked positions drawn at random (all, where they are fewer): hidden states [K, D] and indices [K].
+        """Per document K masked positions drawn at random (all, where they are fewer): hidden
+        states [K, D] and indices [K].
 
-        The draw is seeded by the document, so that it depends on no batch and no run; where fewer are masked, the last indices
-        are -1.
+        The draw is seeded by the document, so that it depends on no batch and no run; where
+        fewer are masked, the last indices are -1.
         """
         hidden_BCD, masked_BC = batch.read("canvas_hidden_BCD"), batch.read("masked_BC").cpu()
         hidden_BKD = hidden_BCD.new_zeros(len(batch.prompts), self.positions, hidden_BCD.shape[2])
@@ -90,13 +103,17 @@ class Classification:
             drawn = hashlib.sha256(repr((prompt.ids, prompt.canvas)).encode()).digest()
             rng = torch.Generator().manual_seed(int.from_bytes(drawn[:7], "big"))
             index_K = masked_BC[row].nonzero().squeeze(1)
-            index_K = index_K[torch.randperm(len(index_K), generator=rng)[: self.positions]].sort().values
+            index_K = (
+                index_K[torch.randperm(len(index_K), generator=rng)[: self.positions]].sort().values
+            )
             index_BK[row, : len(index_K)] = index_K
             hidden_BKD[row, : len(index_K)] = hidden_BCD[row, index_K.to(hidden_BCD.device)]
         return {self.hidden_name: hidden_BKD, self.index_name: index_BK}
 
     def log_length(self, features: Features) -> torch.Tensor:
-        """From the positions that were kept: the first of them that is a "yes"; the one behind the last where none is."""
+        """From the positions that were kept: the first of them that is a "yes"; the one behind the
+        last where none is.
+        """
         index_BK = features[self.index_name].to(device_of(self.module))
         probability_BK = self._logits(features).sigmoid()
         none_B1 = index_BK.amax(dim=1, keepdim=True) + 1
@@ -107,10 +124,17 @@ class Classification:
         index_BK = features[self.index_name].to(device_of(self.module))
         real_BK, after_BK = index_BK >= 0, index_BK >= length_B[:, None]
         logit_BK = self._logits(features)
-        loss_BK = functional.binary_cross_entropy_with_logits(logit_BK, after_BK.float(), reduction="none")
-        classes = [(loss_BK[real_BK & after_BK], self.positive_weight), (loss_BK[real_BK & ~after_BK], 1.0)]
+        loss_BK = functional.binary_cross_entropy_with_logits(
+            logit_BK, after_BK.float(), reduction="none"
+        )
+        classes = [
+            (loss_BK[real_BK & after_BK], self.positive_weight),
+            (loss_BK[real_BK & ~after_BK], 1.0),
+        ]
         weighed = [(one.mean() * weight, weight) for one, weight in classes if len(one)]
-        return torch.stack([loss for loss, _ in weighed]).sum() / sum(weight for _, weight in weighed)
+        return torch.stack([loss for loss, _ in weighed]).sum() / sum(
+            weight for _, weight in weighed
+        )
 
     def _logits(self, features: Features) -> torch.Tensor:
         hidden_BKD = features[self.hidden_name].to(device_of(self.module)).float()

@@ -1,7 +1,9 @@
-"""`concat_regression`: hidden states at a fixed grid of canvas positions, projected, concatenated, to log(1 + length).
+"""`concat_regression`: hidden states at a fixed grid of canvas positions, projected, concatenated,
+to log(1 + length).
 
-The grid runs from the first canvas position to the last and is denser at the front, where most answers end: its k-th of G points
-stands at the share (k / (G - 1)) ** 2 of the canvas. Legend: B batch, G grid, D width.
+The grid runs from the first canvas position to the last and is denser at the front, where most
+answers end: its k-th of G points stands at the share (k / (G - 1)) ** 2 of the canvas. Legend: B
+batch, G grid, D width.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward.step_zero import Need, StepZero
+    from eosbench.forward import Need, StepZero
 
 
 def grid_positions(canvas: int, grid: int) -> list[int]:
@@ -84,8 +86,12 @@ class ConcatRegression:
         self.array = f"grid{grid}"
         self.kept = {self.array: Kept((grid, width), torch.bfloat16)}
         self.options: dict[str, Any] = {
-            "grid": grid, "project": project, "hidden": hidden, "loss": loss, "quantile": quantile,
-        }  # fmt: skip
+            "grid": grid,
+            "project": project,
+            "hidden": hidden,
+            "loss": loss,
+            "quantile": quantile,
+        }
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         with torch.no_grad():

@@ -1,4 +1,5 @@
-"""`distilbert`: a DistilBERT encoder on the prompt's text alone; what the length owes to the prompt, without the diffusion model.
+"""`distilbert`: a DistilBERT encoder on the prompt's text alone; what the length owes to the
+prompt, without the diffusion model.
 
 The head names a power-of-two bucket (`head="classes"`; the length is the bucket's upper edge) or a length (`head="regression"`).
 The encoder is a pretrained one by hub id or folder (`encoder="distilbert-base-uncased"`), or, with `encoder="scratch"`, the
@@ -20,14 +21,14 @@ from torch.nn import functional
 from transformers import DistilBertConfig, DistilBertModel
 
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.metrics.bound import bucket
+from eosbench.metrics import bucket
 from eosbench.predictors.heads import LogLengthLoss, device_of, lengths, masked_mean
 from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
     from eosbench.backbone import Backbone
-    from eosbench.forward.step_zero import Need, StepZero
+    from eosbench.forward import Need, StepZero
 
 HEADS = ("classes", "regression")
 SCRATCH = {"n_layers": 2, "dim": 64, "n_heads": 4, "hidden_dim": 256}
@@ -45,7 +46,9 @@ TOKENIZER = "tokenizer.json"
 
 
 class TextHead(nn.Module):
-    """[B, T] ids -> [B, K] bucket logits or [B, 1] log(1 + length): an encoder, its mean over the text, a linear layer."""
+    """[B, T] ids -> [B, K] bucket logits or [B, 1] log(1 + length): an encoder, its mean over the
+    text, a linear layer.
+    """
 
     def __init__(self, encoder: DistilBertModel, out: int) -> None:
         super().__init__()
@@ -61,13 +64,10 @@ class TextHead(nn.Module):
 class DistilBert:
     """Length from the prompt's text.
 
-    Args:
-        backbone: lends its tokenizer to a new `encoder="scratch"`.
-        canvas: C, the longest answer it predicts.
-        head: "classes" or "regression".
-        encoder: hub id or folder of a pretrained DistilBERT, or "scratch".
-        encoder_config: shape of the encoder, filled in by the first construction; a folder brings it.
-        files: the tokenizer's text, from a folder.
+    Args: backbone: lends its tokenizer to a new `encoder="scratch"`. canvas: C, the longest answer
+        it predicts. head: "classes" or "regression". encoder: hub id or folder of a pretrained
+        DistilBERT, or "scratch". encoder_config: shape of the encoder, filled in by the first
+        construction; a folder brings it. files: the tokenizer's text, from a folder.
 
     Raises:
         ConfigurationError: unknown head, or no fast tokenizer to start from.
@@ -89,16 +89,25 @@ class DistilBert:
         files: Mapping[str, str] | None = None,
     ) -> None:
         if head not in HEADS:
-            raise ConfigurationError(f"distilbert head {head!r}: expected one of {', '.join(HEADS)}")
+            raise ConfigurationError(
+                f"distilbert head {head!r}: expected one of {', '.join(HEADS)}"
+            )
         self.canvas, self.head = canvas, head
         self.edges = [min(2**k, canvas) for k in range(int(bucket(canvas)) + 1)]
         if encoder_config is not None:
             if not files or TOKENIZER not in files:
-                raise PredictorError(f"the distilbert predictor's folder has no {TOKENIZER}: fit it again")
-            self.tokenizer, model = Tokenizer.from_str(files[TOKENIZER]), _new_encoder(encoder_config)
+                raise PredictorError(
+                    f"the distilbert predictor's folder has no {TOKENIZER}: fit it again"
+                )
+            self.tokenizer, model = (
+                Tokenizer.from_str(files[TOKENIZER]),
+                _new_encoder(encoder_config),
+            )
         elif encoder == "scratch":
             self.tokenizer = _fast(backbone.tokenizer)
-            model = _new_encoder({**SCRATCH, "vocab_size": self.tokenizer.get_vocab_size(), "pad_token_id": 0})
+            model = _new_encoder(
+                {**SCRATCH, "vocab_size": self.tokenizer.get_vocab_size(), "pad_token_id": 0}
+            )
         else:
             self.tokenizer, model = _pretrained(encoder)
         self.tokenizer.no_padding()
@@ -118,7 +127,9 @@ class DistilBert:
             output_BK = self._forward(self._encode(batch))
         if self.head == "regression":
             return lengths(output_BK.squeeze(1), self.canvas)
-        return [LengthPrediction(float(self.edges[index])) for index in output_BK.argmax(dim=1).tolist()]
+        return [
+            LengthPrediction(float(self.edges[index])) for index in output_BK.argmax(dim=1).tolist()
+        ]
 
     def features(self, batch: StepZero) -> Features:
         return {self.array: self._encode(batch)}
@@ -147,7 +158,8 @@ class DistilBert:
 
     def _forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
         text_BT = ids_BT >= 0
-        longest = max(1, int(text_BT.sum(dim=1).max()))  # of nothing but empty texts: one position that no text stands on
+        # Of nothing but empty texts: one position that no text stands on.
+        longest = max(1, int(text_BT.sum(dim=1).max()))
         ids_BT = ids_BT[:, :longest].clamp(min=0).long().to(device_of(self.module))
         output_BK: torch.Tensor = self.module(ids_BT, text_BT[:, :longest].to(ids_BT.device))
         return output_BK
@@ -174,5 +186,7 @@ def _fast(tokenizer: Any) -> Tokenizer:
     """A copy of a transformers tokenizer's inner one."""
     inner = getattr(tokenizer, "backend_tokenizer", None)
     if inner is None:
-        raise ConfigurationError("distilbert needs a fast tokenizer (tokenizer.json), which this checkpoint has not")
+        raise ConfigurationError(
+            "distilbert needs a fast tokenizer (tokenizer.json), which this checkpoint has not"
+        )
     return Tokenizer.from_str(inner.to_str())

@@ -1,4 +1,6 @@
-"""`fixed`: the whole canvas, whatever the prompt: what everybody does, and what saving is measured against."""
+"""`fixed`: the whole canvas, whatever the prompt: what everybody does, and what saving is measured
+against.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from eosbench.predictors.protocol import Fitting, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward.step_zero import Need, StepZero
+    from eosbench.forward import Need, StepZero
 
 
 class Fixed:

@@ -18,8 +18,12 @@ LOSSES = ("smooth_l1", "pinball")
 
 
 def mlp(width: int, hidden: int, out: int = 1) -> nn.Sequential:
-    """[..., width] -> [..., out] through one hidden layer. The norm in front takes the scale of hidden states out."""
-    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, out))
+    """[..., width] -> [..., out] through one hidden layer. The norm in front takes the scale of
+    hidden states out.
+    """
+    return nn.Sequential(
+        nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, out)
+    )
 
 
 class LogLengthHead(nn.Module):
@@ -38,9 +42,10 @@ class LogLengthHead(nn.Module):
 class LogLengthLoss:
     """How far log(1 + length) is off: a factor counts the same for short and for long answers.
 
-    Args:
-        loss: "smooth_l1" aims at the middle, and outliers count less; "pinball" aims at a quantile of the length given the prompt
-            (Koenker and Bassett 1978), which calibration then makes a bound: conformalised quantile regression.
+    Args: loss: "smooth_l1" aims at the middle, and outliers count less; "pinball" aims at a
+        quantile of the length given the prompt
+            (Koenker and Bassett 1978), which calibration then makes a bound: conformalised quantile
+            regression.
         quantile: for loss="pinball".
 
     Attributes:
@@ -54,7 +59,9 @@ class LogLengthLoss:
         if loss not in LOSSES:
             raise ConfigurationError(f"loss {loss!r}: expected one of {', '.join(LOSSES)}")
         if not 0.0 < float(quantile) < 1.0:
-            raise ConfigurationError(f"quantile={quantile!r}: expected a number above 0 and below 1")
+            raise ConfigurationError(
+                f"quantile={quantile!r}: expected a number above 0 and below 1"
+            )
         self.loss, self.quantile = loss, float(quantile)
         self.level = self.quantile if loss == "pinball" else 0.5
 
@@ -68,7 +75,9 @@ class LogLengthLoss:
 
 def lengths(output_B: torch.Tensor, canvas: int) -> list[LengthPrediction]:
     """From log(1 + length) to lengths, clamped to [0, canvas]."""
-    return [LengthPrediction(length) for length in output_B.double().expm1().clamp(0, canvas).tolist()]
+    return [
+        LengthPrediction(length) for length in output_B.double().expm1().clamp(0, canvas).tolist()
+    ]
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -1,4 +1,6 @@
-"""Predictors on the Hugging Face Hub: `predictor=owner/name` (or `owner/name@revision`) where a folder's name could stand."""
+"""Predictors on the Hugging Face Hub: `predictor=owner/name` (or `owner/name@revision`) where a
+folder's name could stand.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ FILES = ["*.json", "*.safetensors", "README.md"]
 
 @functools.lru_cache(maxsize=64)
 def local_folder(predictor: str) -> Path:
-    """The folder itself where there is one, else a hub repository's snapshot in Hugging Face's cache.
+    """The folder itself where there is one, else a hub repository's snapshot in Hugging Face's
+    cache.
 
     Raises:
         PredictorError: it looks like a hub id, and is neither here nor there.
@@ -23,12 +26,23 @@ def local_folder(predictor: str) -> Path:
     if path.is_dir() or not HUB_ID.fullmatch(predictor):
         return path
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
 
     repository, _, revision = predictor.partition("@")
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=FILES))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        OSError,
+    ) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PredictorError(
             f"no predictor folder '{predictor}' here, and it cannot be had from the Hugging Face Hub either ({reason}): make it "
@@ -50,7 +64,12 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
     hub = HfApi()
     try:
         created = hub.create_repo(repository, private=private, exist_ok=True)
-        hub.upload_folder(folder_path=folder, repo_id=created.repo_id, allow_patterns=FILES, commit_message="eosbench fit")
+        hub.upload_folder(
+            folder_path=folder,
+            repo_id=created.repo_id,
+            allow_patterns=FILES,
+            commit_message="eosbench fit",
+        )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise PredictorError(f"'{folder}' could not be pushed to {repository}: {error}") from error
     return str(created)

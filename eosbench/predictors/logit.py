@@ -1,8 +1,9 @@
 """`logit`: reads the length off the model's own EOS probabilities, without any fitting.
 
-p_i is the probability of EOS at masked canvas position i. EOS is never revealed and stands after every revealed token, so the
-rules look for a first position among the masked ones that follow the last revealed token; quantiles are taken over all masked
-ones. Where no position satisfies the rule, the length is the whole canvas.
+p_i is the probability of EOS at masked canvas position i. EOS is never revealed and stands after
+every revealed token, so the rules look for a first position among the masked ones that follow the
+last revealed token; quantiles are taken over all masked ones. Where no position satisfies the rule,
+the length is the whole canvas.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from eosbench.predictors.protocol import Fitting, Reads, check_share
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward.step_zero import Need, StepZero
+    from eosbench.forward import Need, StepZero
 
 VARIANTS = ("quantile", "threshold", "top1")
 
@@ -24,8 +25,8 @@ VARIANTS = ("quantile", "threshold", "top1")
 class Logit:
     """Zero-shot baseline.
 
-    Args:
-        variant: "quantile" (first i whose p_i exceeds the q-quantile of p), "threshold" (first i with p_i >= tau) or "top1"
+    Args: variant: "quantile" (first i whose p_i exceeds the q-quantile of p), "threshold" (first i
+        with p_i >= tau) or "top1"
             (first i from which on EOS is the most likely token at every masked position).
         q: for variant="quantile"; 0.25, 0.5 and 0.75 are the seed paper's.
         tau: for variant="threshold".
@@ -40,7 +41,9 @@ class Logit:
 
     def __init__(self, *, variant: str = "quantile", q: float = 0.5, tau: float = 0.5) -> None:
         if variant not in VARIANTS:
-            raise ConfigurationError(f"logit variant {variant!r}: expected one of {', '.join(VARIANTS)}")
+            raise ConfigurationError(
+                f"logit variant {variant!r}: expected one of {', '.join(VARIANTS)}"
+            )
         self.variant, self.q, self.tau = variant, check_share("q", q), check_share("tau", tau)
         self.options: dict[str, Any] = {"variant": variant, "q": self.q, "tau": self.tau}
 
@@ -49,14 +52,20 @@ class Logit:
         masked_BC, open_BC = batch.read("masked_BC"), batch.open_BC()
         predictions = []
         for row, prompt in enumerate(batch.prompts):
-            candidate_C = open_BC[row] & self._satisfied(probability_BC[row], rank_BC[row], masked_BC[row])
+            candidate_C = open_BC[row] & self._satisfied(
+                probability_BC[row], rank_BC[row], masked_BC[row]
+            )
             first = int(candidate_C.int().argmax()) if candidate_C.any() else len(prompt.canvas)
             probabilities = probability_BC[row, : len(prompt.canvas)].cpu().numpy()
             predictions.append(LengthPrediction(float(first), probabilities))
         return predictions
 
-    def _satisfied(self, probability_C: torch.Tensor, rank_C: torch.Tensor, masked_C: torch.Tensor) -> torch.Tensor:
-        """[C]: where the variant's rule holds; what it says at positions that are not masked does not matter."""
+    def _satisfied(
+        self, probability_C: torch.Tensor, rank_C: torch.Tensor, masked_C: torch.Tensor
+    ) -> torch.Tensor:
+        """[C]: where the variant's rule holds; what it says at positions that are not masked does
+        not matter.
+        """
         if self.variant == "threshold":
             return probability_C >= self.tau
         if self.variant == "quantile":

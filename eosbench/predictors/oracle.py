@@ -9,7 +9,7 @@ from eosbench.predictors.protocol import Fitting, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward.step_zero import Need, StepZero
+    from eosbench.forward import Need, StepZero
 
 
 class Oracle:

@@ -1,9 +1,10 @@
 """What every length predictor is, and what comes out of `load_predictor`.
 
-A predictor has one job, `predict(batch) -> list[LengthPrediction]`. It is built from flat keywords and lists them in `options`,
-so that a folder can build it again; keywords called `canvas`, `width`, `backbone` and `files` are no options but facts, and are
-filled in by `build` where a method's constructor names them. Methods that learn weights add some members
-(`LearnedPredictor`); methods that learn one number from the lengths of the training answers add a class method
+A predictor has one job, `predict(batch) -> list[LengthPrediction]`. It is built from flat keywords
+and lists them in `options`, so that a folder can build it again; keywords called `canvas`, `width`,
+`backbone` and `files` are no options but facts, and are filled in by `build` where a method's
+constructor names them. Methods that learn weights add some members (`LearnedPredictor`); methods
+that learn one number from the lengths of the training answers add a class method
 (`LengthsPredictor`). No base class: a method is a file.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from eosbench.bounds.calibration import Calibration
+from eosbench.bounds import Calibration
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.records import LengthPrediction
 
@@ -22,24 +23,31 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from eosbench.forward.step_zero import Need, StepZero
+    from eosbench.forward import Need, StepZero
 
 Reads = Literal["dlm", "text", "nothing"]
 Fitting = Literal["weights", "lengths", "calibration", "none"]
 Features = Mapping[str, "torch.Tensor"]  # name -> [B, ...]: what training keeps of B documents
 
 __all__ = [
-    "Features", "FittedPredictor", "Fitting", "Kept", "LearnedPredictor", "LengthsPredictor", "Predictor", "Reads", "check_share",
-]  # fmt: skip
+    "Features",
+    "FittedPredictor",
+    "Fitting",
+    "Kept",
+    "LearnedPredictor",
+    "LengthsPredictor",
+    "Predictor",
+    "Reads",
+    "check_share",
+]
 
 
 class Predictor(Protocol):
     """One method.
 
-    Attributes:
-        reads: what the method looks at: the DLM's step zero, the prompt's text, or nothing.
-        needs: what it takes from step zero; empty unless it reads the DLM.
-        fitting: what `eosbench fit` does for it: train weights, take a number from the answers' lengths, only calibrate, or
+    Attributes: reads: what the method looks at: the DLM's step zero, the prompt's text, or nothing.
+        needs: what it takes from step zero; empty unless it reads the DLM. fitting: what `eosbench
+        fit` does for it: train weights, take a number from the answers' lengths, only calibrate, or
             nothing.
         options: the keywords that build it again.
     """
@@ -68,12 +76,13 @@ class Kept:
 
 
 class LearnedPredictor(Predictor, Protocol):
-    """A predictor with weights; a method that keeps text files beside them (a tokenizer) holds them in `files`, by name.
+    """A predictor with weights; a method that keeps text files beside them (a tokenizer) holds them
+    in `files`, by name.
 
-    Attributes:
-        module, learning_rate: what is trained, and how fast.
-        level: the quantile of the length that a prediction stands for: 0.5, or what a pinball loss was asked for.
-        kept: the arrays that training needs of each document. A name stands for its content: two predictors that keep an array
+    Attributes: module, learning_rate: what is trained, and how fast. level: the quantile of the
+        length that a prediction stands for: 0.5, or what a pinball loss was asked for. kept: the
+        arrays that training needs of each document. A name stands for its content: two
+        predictors that keep an array
             of one name keep the same numbers, so that one extraction serves both.
     """
 
@@ -83,7 +92,9 @@ class LearnedPredictor(Predictor, Protocol):
     kept: Mapping[str, Kept]
 
     def features(self, batch: StepZero) -> Features:
-        """`kept` of the B documents of a batch: the backbone runs once per document, not once per epoch."""
+        """`kept` of the B documents of a batch: the backbone runs once per document, not once per
+        epoch.
+        """
         ...
 
     def log_length(self, features: Features) -> torch.Tensor:
@@ -99,7 +110,8 @@ class LearnedPredictor(Predictor, Protocol):
 class FittedPredictor:
     """A predictor, its calibration (None where it has none), and what its folder says of it.
 
-    Here, and only here, a prediction is raised to what the revealed tokens prove; `to_bound` holds calibrated values to it.
+    Here, and only here, a prediction is raised to what the revealed tokens prove; `to_bound` holds
+    calibrated values to it.
     """
 
     method: str
@@ -123,21 +135,28 @@ class FittedPredictor:
         """
         predictions = self.predictor.predict(batch)
         if len(predictions) != len(batch.prompts):
-            raise PredictorError(f"{self.method} returned {len(predictions)} predictions for {len(batch.prompts)} prompts")
+            raise PredictorError(
+                f"{self.method} returned {len(predictions)} predictions for {len(batch.prompts)} prompts"
+            )
         return [
             replace(prediction, length=max(prediction.length, float(at_least)), at_least=at_least)
             for prediction, at_least in zip(predictions, batch.at_least_B, strict=True)
         ]
 
     def check_promises(
-        self, *, alpha: float | None, shortfall: float | None = None, groups: str | None = None, canvas: int
+        self,
+        *,
+        alpha: float | None,
+        shortfall: float | None = None,
+        groups: str | None = None,
+        canvas: int,
     ) -> None:
-        """Whether bounds can keep these promises, as far as it can be known before the first prompt; an uncalibrated coverage
-        is none.
+        """Whether bounds can keep these promises, as far as it can be known before the first
+        prompt; an uncalibrated coverage is none.
 
-        Raises:
-            CalibrationError: too few calibration documents, or none by group (the number needed is named).
-            ConfigurationError: a promise other than a coverage where there is no calibration, or one outside what there is.
+        Raises: CalibrationError: too few calibration documents, or none by group (the number
+            needed is named). ConfigurationError: a promise other than a coverage where there is
+            no calibration, or one outside what there is.
         """
         if self.calibration is None:
             refuse_promises(self.method, shortfall=shortfall, groups=groups)

@@ -1,6 +1,8 @@
-"""`random`: a length drawn evenly from 1 to the longest training answer: what knowing nothing scores.
+"""`random`: a length drawn evenly from 1 to the longest training answer: what knowing nothing
+scores.
 
-The draw is seeded by the prompt's token ids, so a prompt gets the same length in every batch, process and run.
+The draw is seeded by the prompt's token ids, so a prompt gets the same length in every batch,
+process and run.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from eosbench.predictors.protocol import Fitting, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward.step_zero import Need, StepZero
+    from eosbench.forward import Need, StepZero
     from eosbench.records import Prompt
 
 
 class Random:
-    """Predicts a whole number from 1 to `longest`, taken from the training answers by `from_lengths`."""
+    """Predicts a whole number from 1 to `longest`, taken from the training answers by
+    `from_lengths`.
+    """
 
     reads: ClassVar[Reads] = "text"
     needs: ClassVar[frozenset[Need]] = frozenset()

@@ -1,8 +1,10 @@
-"""Length predictions for prompts, batch by batch, with one step zero for all methods that read the DLM.
+"""Length predictions for prompts, batch by batch, with one step zero for all methods that read the
+DLM.
 
-A `LengthReader` holds one predictor, or all of a sweep's. Asked for a method, it runs step zero once over each new prompt, lets
-every predictor it holds predict from it while the hidden states are there, and (`keep=True`) remembers the answers: the second
-method costs no forward pass. What a method is charged for is the same either way: the pass it reads, and its own head.
+A `LengthReader` holds one predictor, or all of a sweep's. Asked for a method, it runs step zero
+once over each new prompt, lets every predictor it holds predict from it while the hidden states are
+there, and (`keep=True`) remembers the answers: the second method costs no forward pass. What a
+method is charged for is the same either way: the pass it reads, and its own head.
 """
 
 from __future__ import annotations
@@ -15,9 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
-from eosbench.forward.memory import BatchSize
-from eosbench.forward.step_zero import Need, step_zero, text_only
-from eosbench.forward.timing import TimedBackbone
+from eosbench.forward import BatchSize, Need, TimedBackbone, run_step_zero, text_only
 from eosbench.predictors import FittedPredictor
 from eosbench.records import LengthPrediction, Prompt
 
@@ -45,13 +45,14 @@ class Reading:
 class LengthReader:
     """Predictions of one or more fitted predictors on one backbone.
 
-    Args:
-        backbone: what step zero runs on.
-        predictors: method -> fitted predictor.
-        keep: remember every reading, for methods asked later (a sweep); otherwise memory does not grow with the prompts.
+    Args: backbone: what step zero runs on. predictors: method -> fitted predictor. keep: remember
+        every reading, for methods asked later (a sweep); otherwise memory does not grow with the
+        prompts.
     """
 
-    def __init__(self, backbone: Backbone, predictors: Mapping[str, FittedPredictor], *, keep: bool = False) -> None:
+    def __init__(
+        self, backbone: Backbone, predictors: Mapping[str, FittedPredictor], *, keep: bool = False
+    ) -> None:
         self.backbone = TimedBackbone(backbone)
         self.predictors = dict(predictors)
         self._kept: dict[Key, Reading] | None = {} if keep else None
@@ -59,14 +60,15 @@ class LengthReader:
     def reads_dlm(self, method: str) -> bool:
         return self.predictors[method].reads == "dlm"
 
-    def read(self, method: str, prompts: Sequence[Prompt], batch_size: int, *, with_eos: bool = False) -> Iterator[Reading]:
+    def read(
+        self, method: str, prompts: Sequence[Prompt], batch_size: int, *, with_eos: bool = False
+    ) -> Iterator[Reading]:
         """One reading a prompt, in order.
 
-        Args:
-            method: one of the predictors.
-            prompts: of any lengths; neighbours of like length make better batches.
-            batch_size: prompts per forward pass; halved, with a warning, when they do not fit into memory.
-            with_eos: also EOS probability and rank at every canvas position (for methods that read the DLM).
+        Args: method: one of the predictors. prompts: of any lengths; neighbours of like length make
+            better batches. batch_size: prompts per forward pass; halved, with a warning, when they
+            do not fit into memory. with_eos: also EOS probability and rank at every canvas position
+            (for methods that read the DLM).
         """
         size, start = BatchSize(batch_size), 0
         while start < len(prompts):
@@ -83,18 +85,24 @@ class LengthReader:
         if self._kept is None:
             return self._predict({method: self.predictors[method]}, batch, with_eos)
         new = [prompt for prompt in batch if _key(prompt) not in self._kept]
-        shared = {name: fitted for name, fitted in self.predictors.items() if fitted.reads != "nothing"}
+        shared = {
+            name: fitted for name, fitted in self.predictors.items() if fitted.reads != "nothing"
+        }
         if new:
-            self._kept.update(zip(map(_key, new), self._predict(shared, new, with_eos=True), strict=True))
+            self._kept.update(
+                zip(map(_key, new), self._predict(shared, new, with_eos=True), strict=True)
+            )
         return [self._kept[_key(prompt)] for prompt in batch]
 
-    def _predict(self, fitted: Mapping[str, FittedPredictor], prompts: Sequence[Prompt], with_eos: bool) -> list[Reading]:
+    def _predict(
+        self, fitted: Mapping[str, FittedPredictor], prompts: Sequence[Prompt], with_eos: bool
+    ) -> list[Reading]:
         """One step zero, if any of the methods reads it, and every method's predictions from it."""
         started, in_model = time.perf_counter(), self.backbone.seconds
         needs: set[Need] = {need for one in fitted.values() for need in one.needs}
         reads_dlm = any(one.reads == "dlm" for one in fitted.values())
         if reads_dlm:
-            step = step_zero(self.backbone, prompts, needs | ({"eos"} if with_eos else set()))
+            step = run_step_zero(self.backbone, prompts, needs | ({"eos"} if with_eos else set()))
         else:
             step = text_only(prompts, self.backbone.spec.mask_id)
         pass_seconds = time.perf_counter() - started

@@ -1,1 +1,3 @@
-"""TODO face."""
+"""How the embedded model is made: its training data, its training, and the fitting of its
+predictors.
+"""

@@ -1,20 +1,23 @@
-"""What the embedded model is trained on: documents of the train split, padded to windows of every size and masked as in use.
+"""What the embedded model is trained on: documents of the train split, padded to windows of every
+size and masked as in use.
 
     rows = tokenize_train_split(tokenizer, 200_000)
     ids_BT, prompt_B = next(batches(rows, tokens=3_072, canvas=256, eos_id=1, rng=torch.Generator().manual_seed(0)))
     masked_BT = draw_masks(ids_BT, prompt_B, block_length=32, rng=torch.Generator().manual_seed(0))
 
-The corruption is LLaDA's (arXiv 2502.09992, section 2.3, supervised fine-tuning): the prompt stays, response tokens are masked,
-the canvas is filled up with EOS. What differs is what the embedded benchmark asks for:
+The corruption is LLaDA's (arXiv 2502.09992, section 2.3, supervised fine-tuning): the prompt
+stays, response tokens are masked, the canvas is filled up with EOS. What differs is what the
+embedded benchmark asks for:
 
-- windows of every size. A model that has seen one canvas length is lost on others, so each document is padded with a drawn
-  number of EOS: none for a third of them (a window cut to exactly the answer), a few, or as many as fill any window up to the
-  whole canvas;
-- masks as they occur in use. A quarter of the rows is fully masked (step zero, what all predictors read), a quarter is masked
-  the way semi-autoregressive blocks leave it (a clean prefix, one half-denoised block, masks to the end), the rest at a uniform
-  ratio.
+- windows of every size. A model that has seen one canvas length is lost on others, so each
+  document is padded with a drawn number of EOS: none for a third of them (a window cut to
+  exactly the answer), a few, or as many as fill any window up to the whole canvas;
+- masks as they occur in use. A quarter of the rows is fully masked (step zero, what all
+  predictors read), a quarter is masked the way semi-autoregressive blocks leave it (a clean
+  prefix, one half-denoised block, masks to the end), the rest at a uniform ratio.
 
-Rows of one batch have equal length by choosing the padding, so nothing is ever padded with tokens that must be hidden.
+Rows of one batch have equal length by choosing the padding, so nothing is ever padded with
+tokens that must be hidden.
 
 Legend: B rows, T tokens of prompt and window.
 """
@@ -31,7 +34,7 @@ from typing import Any
 
 import torch
 
-from eosbench.documents.instruct import NOT_EXACT, stream
+from eosbench.documents import NOT_EXACT, instruct_stream
 
 SHARES = {  # of a family among the rows; 1 where nothing is said
     **dict.fromkeys(NOT_EXACT, 1 / 3),  # whose words no training can predict
@@ -53,10 +56,15 @@ class Row:
 
 def tokenize_train_split(tokenizer: Any, size: int) -> list[Row]:
     """The first `size` documents of the train split."""
-    documents = list(islice(stream("train"), size))
+    documents = list(islice(instruct_stream("train"), size))
     prompts = tokenizer([document.prompt for document in documents])["input_ids"]
-    responses = tokenizer([document.response for document in documents], add_special_tokens=False)["input_ids"]
-    return [Row(d.family, prompt, response) for d, prompt, response in zip(documents, prompts, responses, strict=True)]
+    responses = tokenizer([document.response for document in documents], add_special_tokens=False)[
+        "input_ids"
+    ]
+    return [
+        Row(d.family, prompt, response)
+        for d, prompt, response in zip(documents, prompts, responses, strict=True)
+    ]
 
 
 def batches(
@@ -68,7 +76,8 @@ def batches(
     rng: torch.Generator,
     progress: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless batches of (input ids [B, T], prompt lengths [B]) of about `tokens` = B * T; EOS fills each row up to T.
+    """Endless batches of (input ids [B, T], prompt lengths [B]) of about `tokens` = B * T; EOS
+    fills each row up to T.
 
     `progress` says which share of the training is done: see `longest_answer`.
     """
@@ -79,12 +88,20 @@ def batches(
     while True:
         longest = longest_answer(progress(), canvas)
         chunk = []
-        for family in torch.multinomial(share_F, _SORTED_AT_ONCE, replacement=True, generator=rng).tolist():
+        for family in torch.multinomial(
+            share_F, _SORTED_AT_ONCE, replacement=True, generator=rng
+        ).tolist():
             family_rows = list(families.values())[family]
             allowed = bisect_right(family_rows, longest, key=lambda one: len(one.response))
             any_length, place = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
-            chunk.append(family_rows[int(place * (len(family_rows) if any_length < 0.25 else max(1, allowed)))])
-        lengths = [len(r.prompt) + len(r.response) + _padding(rng, len(r.response), canvas) for r in chunk]
+            chunk.append(
+                family_rows[
+                    int(place * (len(family_rows) if any_length < 0.25 else max(1, allowed)))
+                ]
+            )
+        lengths = [
+            len(r.prompt) + len(r.response) + _padding(rng, len(r.response), canvas) for r in chunk
+        ]
         groups: list[list[int]] = [[]]
         for index in sorted(range(len(chunk)), key=lengths.__getitem__):
             if groups[-1] and (len(groups[-1]) + 1) * lengths[index] > tokens:
@@ -100,7 +117,8 @@ def batches(
 
 
 def longest_answer(progress: float, canvas: int) -> int:
-    """The curriculum: tokens that an answer has at most, for three quarters of the rows, when this share of the training is done.
+    """The curriculum: tokens that an answer has at most, for three quarters of the rows, when this
+    share of the training is done.
 
     From a single record or one sum, for a tenth of the training, to the whole canvas after six tenths. Trained on all lengths
     from the start, 11,500 steps long, this model never found out that names are copied.
@@ -113,7 +131,9 @@ def longest_answer(progress: float, canvas: int) -> int:
     return int(SHORTEST_LIMIT * math.pow(canvas / SHORTEST_LIMIT, grown))
 
 
-def draw_masks(ids_BT: torch.Tensor, prompt_B: torch.Tensor, *, block_length: int, rng: torch.Generator) -> torch.Tensor:
+def draw_masks(
+    ids_BT: torch.Tensor, prompt_B: torch.Tensor, *, block_length: int, rng: torch.Generator
+) -> torch.Tensor:
     """Which positions are masked, [B, T] bool: never the prompt, at least one position a row."""
     B, T = ids_BT.shape
     canvas_index_BT = torch.arange(T)[None] - prompt_B[:, None]
@@ -121,11 +141,18 @@ def draw_masks(ids_BT: torch.Tensor, prompt_B: torch.Tensor, *, block_length: in
     kind_B1, ratio_B1 = torch.rand(B, 1, generator=rng), torch.rand(B, 1, generator=rng)
     noise_BT = torch.rand(B, T, generator=rng)
     masked_BT = noise_BT < ratio_B1
-    # semi-autoregressive: everything before `first` is clean, the block from there is half denoised, the rest is masked
+    # semi-autoregressive: everything before `first` is clean, the block from there is half
+    # denoised, the rest is masked
     window_B1 = T - prompt_B[:, None]
     first_B1 = (torch.rand(B, 1, generator=rng) * window_B1 / block_length).floor() * block_length
-    blockwise_BT = (canvas_index_BT >= first_B1) & (masked_BT | (canvas_index_BT >= first_B1 + block_length))
-    masked_BT = torch.where(kind_B1 < 0.25, torch.ones_like(masked_BT), torch.where(kind_B1 < 0.5, blockwise_BT, masked_BT))
+    blockwise_BT = (canvas_index_BT >= first_B1) & (
+        masked_BT | (canvas_index_BT >= first_B1 + block_length)
+    )
+    masked_BT = torch.where(
+        kind_B1 < 0.25,
+        torch.ones_like(masked_BT),
+        torch.where(kind_B1 < 0.5, blockwise_BT, masked_BT),
+    )
     masked_BT &= in_canvas_BT
     empty_B = ~masked_BT.any(dim=1)
     masked_BT[empty_B, -1] = True
@@ -135,8 +162,9 @@ def draw_masks(ids_BT: torch.Tensor, prompt_B: torch.Tensor, *, block_length: in
 def loss_weights(ids_BT: torch.Tensor, masked_BT: torch.Tensor, *, eos_id: int) -> torch.Tensor:
     """What each masked position counts in the loss, [B, T] float32; zero elsewhere.
 
-    The mean over all masked positions would be one over the padding and the longest answers: a one-word answer would have no say.
-    So EOS behind the first counts a tenth, and a row whose positions weigh w together is divided by the square root of w.
+    The mean over all masked positions would be one over the padding and the longest answers: a
+    one-word answer would have no say. So EOS behind the first counts a tenth, and a row whose
+    positions weigh w together is divided by the square root of w.
     """
     eos_BT = ids_BT == eos_id
     behind_BT = eos_BT & eos_BT.roll(1, dims=1)

@@ -1,14 +1,17 @@
-"""Makes the embedded model and its predictors again: `make embedded-model` (hours on two cores, minutes on a GPU).
+"""Makes the embedded model and its predictors again: `make embedded-model` (hours on two cores,
+minutes on a GPU).
 
     python -m eosbench.embedded.make                            # all of it, from the repository's root
     python -m eosbench.embedded.make model --steps 20000        # longer
     python -m eosbench.embedded.make model --start SNAPSHOT --steps 5000 --seed 1   # on from an earlier run
     python -m eosbench.embedded.make predictors                 # for the model that is there
 
-Data, tokenizer, model, predictors and calibration all follow from the generator (eosbench/documents/instruct.py) and the seeds in
-PretrainConfig; nothing is downloaded. The tokenizer is a byte-level BPE over the train split with single digits; `<bos>` opens
-a prompt and `<sep>` closes it, both added by the tokenizer itself, so that plain prompts and the chat template give the same
-ids. The DistilBERT of the embedded predictor is trained from scratch; who has a network names a published encoder instead.
+Data, tokenizer, model, predictors and calibration all follow from the generator
+(eosbench/documents/instruct.py) and the seeds in PretrainConfig; nothing is downloaded. The
+tokenizer is a byte-level BPE over the train split with single digits; `<bos>` opens a prompt and
+`<sep>` closes it, both added by the tokenizer itself, so that plain prompts and the chat template
+give the same ids. The DistilBERT of the embedded predictor is trained from scratch; who has a
+network names a published encoder instead.
 """
 
 from __future__ import annotations
@@ -25,22 +28,22 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from eosbench import embedded
-from eosbench.documents.instruct import VERSION, stream
-from eosbench.fitting.data import load_examples
-from eosbench.fitting.fit import FitJob, fit_all
+from eosbench.documents import INSTRUCT_VERSION, instruct_stream
+from eosbench.fitting import FitJob, fit_all, load_examples
 from eosbench.predictors import METHODS, method_class
 from eosbench.recipe.pretrain import PretrainConfig, pretrain
-from model_adapters import load_backbone
-from model_adapters.export import save_llada
+from model_adapters import load_backbone, save_llada
 
 logger = logging.getLogger(__name__)
 
 SPECIAL_TOKENS = ("<mask>", "<eos>", "<bos>", "<sep>")
 VOCABULARY = 896
 TRAIN_DOCUMENTS = 4_000  # for the predictors
-OPTIONS = {"logit": {"variant": "threshold", "tau": 0.9}}  # the tightest of its variants once calibrated, see docs/methods.md
+# The tightest of its variants once calibrated, see docs/methods.md.
+OPTIONS = {"logit": {"variant": "threshold", "tau": 0.9}}
 LOG = Path("docs/embedded-training.jsonl")
-TEACHER = Path("tests/golden/llada-trained")  # where the blocks start; in the repository, not in a wheel
+# Where the blocks start; in the repository, not in a wheel.
+TEACHER = Path("tests/golden/llada-trained")
 CHAT_TEMPLATE = (
     "{{ '<bos>' }}{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}{{ message['content'] + '<eos>' }}"
@@ -53,7 +56,10 @@ def build_tokenizer(documents: int = 40_000) -> PreTrainedTokenizerFast:
     """Trains the byte-level BPE tokenizer on the first `documents` of the train split."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -62,9 +68,13 @@ def build_tokenizer(documents: int = 40_000) -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator((f"{d.prompt}\n{d.response}" for d in islice(stream("train"), documents)), trainer)
+    bpe.train_from_iterator(
+        (f"{d.prompt}\n{d.response}" for d in islice(instruct_stream("train"), documents)), trainer
+    )
     framing = [(token, bpe.token_to_id(token)) for token in ("<bos>", "<sep>")]
-    bpe.post_processor = processors.TemplateProcessing(single="<bos> $A <sep>", special_tokens=framing)
+    bpe.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <sep>", special_tokens=framing
+    )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         mask_token="<mask>",
@@ -79,12 +89,23 @@ def build_tokenizer(documents: int = 40_000) -> PreTrainedTokenizerFast:
 
 
 def make_model(
-    folder: Path, config: PretrainConfig, *, teacher: Path | None, start: Path | None, snapshot: Path, log: Path, device: str
+    folder: Path,
+    config: PretrainConfig,
+    *,
+    teacher: Path | None,
+    start: Path | None,
+    snapshot: Path,
+    log: Path,
+    device: str,
 ) -> None:
-    """Trains tokenizer and model, and writes a LLaDA-format checkpoint; see `pretrain` for teacher, start and snapshot."""
+    """Trains tokenizer and model, and writes a LLaDA-format checkpoint; see `pretrain` for teacher,
+    start and snapshot.
+    """
     tokenizer = build_tokenizer()
     warm = load_backbone(teacher) if teacher is not None else None
-    model = pretrain(tokenizer, config, log, teacher=warm, start=start, snapshot=snapshot, device=device)
+    model = pretrain(
+        tokenizer, config, log, teacher=warm, start=start, snapshot=snapshot, device=device
+    )
     shutil.rmtree(folder, ignore_errors=True)
     mask_id, eos_id = tokenizer.mask_token_id, tokenizer.eos_token_id
     save_llada(folder, model.model, model.lm_head.weight, mask_id=mask_id, eos_id=eos_id)
@@ -93,33 +114,50 @@ def make_model(
 
 
 def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
-    """Fits on the train split, calibrates on the calibration split, and writes one folder per method."""
+    """Fits on the train split, calibrates on the calibration split, and writes one folder per
+    method.
+    """
     backbone = load_backbone(str(embedded.MODEL), device=device)
     train = load_examples("instruct:train", backbone, limit=TRAIN_DOCUMENTS)
     calibration = load_examples("instruct:calibration", backbone)
     jobs = [FitJob(method, folder / method, OPTIONS.get(method, {})) for method in methods]
-    source = f"the embedded benchmark (eosbench/documents/instruct.py), version {VERSION}"
-    for report in fit_all(jobs, backbone=backbone, train=train, calibration=calibration, canvas=embedded.CANVAS, source=source):
+    source = f"the embedded benchmark, version {INSTRUCT_VERSION}"
+    for report in fit_all(
+        jobs,
+        backbone=backbone,
+        train=train,
+        calibration=calibration,
+        canvas=embedded.CANVAS,
+        source=source,
+    ):
         errors = {fraction: round(score["rmse"], 1) for fraction, score in report.scores.items()}
         logger.info("%s: rmse by unmasked fraction %s", report.job.method, errors)
 
 
 def main() -> None:
     defaults = PretrainConfig()
-    parser = argparse.ArgumentParser(prog="python -m eosbench.recipe.make", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m eosbench.recipe.make", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("part", nargs="?", choices=("all", "model", "predictors"), default="all")
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--decay-share", type=float, default=defaults.decay_share)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--start", type=Path, help="snapshot of an earlier run to go on from")
-    parser.add_argument("--from-scratch", action="store_true", help=f"from random weights instead of {TEACHER}")
-    parser.add_argument("--snapshot", type=Path, default=Path("build/embedded-snapshot.safetensors"))
+    parser.add_argument(
+        "--from-scratch", action="store_true", help=f"from random weights instead of {TEACHER}"
+    )
+    parser.add_argument(
+        "--snapshot", type=Path, default=Path("build/embedded-snapshot.safetensors")
+    )
     parser.add_argument("--log", type=Path, default=LOG)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if arguments.part != "predictors":
-        config = PretrainConfig(steps=arguments.steps, decay_share=arguments.decay_share, seed=arguments.seed)
+        config = PretrainConfig(
+            steps=arguments.steps, decay_share=arguments.decay_share, seed=arguments.seed
+        )
         make_model(
             embedded.MODEL,
             config,

@@ -1,9 +1,11 @@
-"""Trains the embedded diffusion language model: a LLaMA-shaped masked denoiser of about three million parameters.
+"""Trains the embedded diffusion language model: a LLaMA-shaped masked denoiser of about three
+million parameters.
 
-The loss is the cross-entropy at the masked positions of what corruption.py makes of the train split. Matrices of the blocks are
-trained by Muon (momentum orthogonalised by Newton-Schulz; K. Jordan et al. 2024, scaled to AdamW's step size as in arXiv
-2502.16982, section 2.2), which needs fewer steps than AdamW here; embedding, output layer and norms by AdamW. The learning rate
-warms up, stays, then falls linearly to zero.
+The loss is the cross-entropy at the masked positions of what corruption.py makes of the train
+split. Matrices of the blocks are trained by Muon (momentum orthogonalised by Newton-Schulz; K.
+Jordan et al. 2024, scaled to AdamW's step size as in arXiv 2502.16982, section 2.2), which needs
+fewer steps than AdamW here; embedding, output layer and norms by AdamW. The learning rate warms
+up, stays, then falls linearly to zero.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from eosbench.recipe.warm_start import warm_start
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Settings of the embedded model's training; the defaults are what made the checkpoint in the package."""
+    """Settings of the embedded model's training; the defaults are what made the checkpoint in the
+    package.
+    """
 
     steps: int = 7_500
     tokens_per_batch: int = 3_072
@@ -62,14 +66,20 @@ def new_model(config: PretrainConfig, vocab_size: int) -> LlamaForCausalLM:
         tie_word_embeddings=False,
         use_cache=False,
     )
-    llama.is_causal = False  # read by transformers' mask factory: every position attends to every other
+    # Read by transformers' mask factory: every position attends to every other.
+    llama.is_causal = False
     model = LlamaForCausalLM(llama)
-    model.set_attn_implementation("eager")  # on rows this short its backward pass is the fastest on a CPU
+    # On rows this short its backward pass is the fastest on a CPU.
+    model.set_attn_implementation("eager")
     return model
 
 
-def denoising_loss(model: LlamaForCausalLM, ids_BT: torch.Tensor, weight_BT: torch.Tensor, mask_id: int) -> torch.Tensor:
-    """Mean cross-entropy at the masked positions, those of a weight above zero, weighted so; only they are unembedded."""
+def denoising_loss(
+    model: LlamaForCausalLM, ids_BT: torch.Tensor, weight_BT: torch.Tensor, mask_id: int
+) -> torch.Tensor:
+    """Mean cross-entropy at the masked positions, those of a weight above zero, weighted so; only
+    they are unembedded.
+    """
     masked_BT = weight_BT > 0
     noisy_BT = ids_BT.masked_fill(masked_BT, mask_id)
     hidden_BTD = model.model(input_ids=noisy_BT, is_causal=False).last_hidden_state
@@ -84,7 +94,12 @@ def optimizers(model: LlamaForCausalLM, config: PretrainConfig) -> list[torch.op
     theirs = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in theirs]
     return [
-        torch.optim.Muon(matrices, lr=config.matrix_learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.Muon(
+            matrices,
+            lr=config.matrix_learning_rate,
+            weight_decay=0.01,
+            adjust_lr_fn="match_rms_adamw",
+        ),
         torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01),
     ]
 
@@ -113,14 +128,15 @@ def pretrain(
 ) -> LlamaForCausalLM:
     """Trains and returns the model in float32.
 
-    Args:
-        tokenizer: with mask, EOS and the special tokens that frame a prompt.
-        config: all settings; the same settings and seed give the same data and masks. `bfloat16` autocast pays on GPUs and on
+    Args: tokenizer: with mask, EOS and the special tokens that frame a prompt. config: all
+        settings; the same settings and seed give the same data and masks. `bfloat16` autocast pays
+        on GPUs and on
             CPUs with AMX or AVX512-BF16.
         log_path: receives a JSON line every `log_every` steps.
         teacher: a trained backbone of the same shape to start from, None for random weights.
         start: a snapshot of an earlier run to go on from (weights alone), None for random weights.
-        snapshot: receives the weights so far (safetensors) every `snapshot_every` steps, for a look while it runs.
+        snapshot: receives the weights so far (safetensors) every `snapshot_every` steps, for a look
+            while it runs.
         device: where to train.
     """
     torch.manual_seed(config.seed)
@@ -134,23 +150,33 @@ def pretrain(
     model.to(torch.device(device)).train()  # type: ignore[arg-type]
     steppers = optimizers(model, config)
     schedules = [
-        torch.optim.lr_scheduler.LambdaLR(stepper, lambda step: learning_rate_share(step, config)) for stepper in steppers
+        torch.optim.lr_scheduler.LambdaLR(stepper, lambda step: learning_rate_share(step, config))
+        for stepper in steppers
     ]
     running, started, step = 0.0, time.monotonic(), 0
     feed = batches(
-        rows, tokens=config.tokens_per_batch, canvas=config.canvas, eos_id=tokenizer.eos_token_id, rng=rng,
+        rows,
+        tokens=config.tokens_per_batch,
+        canvas=config.canvas,
+        eos_id=tokenizer.eos_token_id,
+        rng=rng,
         progress=lambda: step / config.steps,
-    )  # fmt: skip
+    )
     for path in filter(None, (log_path, snapshot)):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with Progress() as progress, log_path.open("w" if start is None else "a", encoding="utf-8") as log:
+    with (
+        Progress() as progress,
+        log_path.open("w" if start is None else "a", encoding="utf-8") as log,
+    ):
         bar = progress.add_task("embedded model", total=config.steps)
         for step in range(1, config.steps + 1):
             ids_BT, prompt_B = next(feed)
             masked_BT = draw_masks(ids_BT, prompt_B, block_length=config.block_length, rng=rng)
             weight_BT = loss_weights(ids_BT, masked_BT, eos_id=tokenizer.eos_token_id)
             with torch.autocast(device, dtype=torch.bfloat16, enabled=config.bfloat16):
-                loss = denoising_loss(model, ids_BT.to(device), weight_BT.to(device), tokenizer.mask_token_id)
+                loss = denoising_loss(
+                    model, ids_BT.to(device), weight_BT.to(device), tokenizer.mask_token_id
+                )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for stepper, schedule in zip(steppers, schedules, strict=True):

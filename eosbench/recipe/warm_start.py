@@ -1,4 +1,6 @@
-"""Where the embedded model's training starts: the blocks of a small trained model, and rows for a vocabulary of its own."""
+"""Where the embedded model's training starts: the blocks of a small trained model, and rows for a
+vocabulary of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +9,55 @@ from typing import Any
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from eosbench.documents import wordlists as words
+from eosbench.documents import NAMES, NOUNS
 
 
 def warm_start(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, teacher: Any) -> None:
     """Takes over the blocks of a trained backbone of the same shape; its vocabulary may differ.
 
-    Tokens that both vocabularies have keep their rows of the embedding and of the output layer; a new token starts as the mean of
-    the rows of the pieces that the teacher's own tokenizer cuts it into. Most names would start alike so; instead each gets what
-    nouns have in common and what sets two of them apart, another two for every name.
+    Tokens that both vocabularies have keep their rows of the embedding and of the output layer; a
+    new token starts as the mean of the rows of the pieces that the teacher's own tokenizer cuts it
+    into. Most names would start alike so; instead each gets what nouns have in common and what sets
+    two of them apart, another two for every name.
     """
     known = teacher.tokenizer.get_vocab()
     with torch.no_grad():
         for index in range(len(tokenizer)):
             token = str(tokenizer.convert_ids_to_tokens(index))
             text = tokenizer.convert_tokens_to_string([token])
-            ids = [known[token]] if token in known else teacher.tokenizer(text, add_special_tokens=False)["input_ids"]
-            model.model.embed_tokens.weight[index] = teacher.model.embed_tokens.weight[ids].mean(dim=0)
+            ids = (
+                [known[token]]
+                if token in known
+                else teacher.tokenizer(text, add_special_tokens=False)["input_ids"]
+            )
+            model.model.embed_tokens.weight[index] = teacher.model.embed_tokens.weight[ids].mean(
+                dim=0
+            )
             model.lm_head.weight[index] = teacher.output.weight[ids].mean(dim=0)
-        nouns = [ids[0] for noun in words.NOUNS["en"] if f"Ġ{noun}" in known and len(ids := _ids(tokenizer, f" {noun}")) == 1]
+        nouns = [
+            ids[0]
+            for noun in NOUNS["en"]
+            if f"Ġ{noun}" in known and len(ids := _ids(tokenizer, f" {noun}")) == 1
+        ]
         _names_apart(model, tokenizer, nouns)
-    blocks = {name: tensor for name, tensor in teacher.model.state_dict().items() if not name.startswith("embed_tokens")}
+    blocks = {
+        name: tensor
+        for name, tensor in teacher.model.state_dict().items()
+        if not name.startswith("embed_tokens")
+    }
     model.model.load_state_dict(blocks, strict=False)
 
 
-def _names_apart(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, nouns: list[int]) -> None:
-    """Rows of the names, with a space before them and without, from those of at least three nouns; in place."""
+def _names_apart(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, nouns: list[int]
+) -> None:
+    """Rows of the names, with a space before them and without, from those of at least three nouns;
+    in place.
+    """
     for matrix in (model.model.embed_tokens.weight, model.lm_head.weight):
         common_D = matrix[nouns].mean(dim=0)
         apart_ND = matrix[nouns] - common_D
-        for n, name in enumerate(words.NAMES):
+        for n, name in enumerate(NAMES):
             pair = apart_ND[n % len(nouns)], apart_ND[(n + 1 + n // len(nouns)) % len(nouns)]
             for text in (f" {name}", name):
                 if len(ids := _ids(tokenizer, text)) == 1:

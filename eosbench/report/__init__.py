@@ -3,8 +3,8 @@
     from eosbench.report import write_report
     write_report("results", "reports")  # reports/index.html, comparison.{md,csv,tex}, ..., figures/*.{svg,png}
 
-comparison.py, significance.py and seeds.py decide the numbers (statistics.py: what chance may have done; curves.py: areas),
-figures.py and page.py show them. Nothing here imports torch or lm_eval.
+comparison.py, significance.py and seeds.py decide the numbers (statistics.py: what chance may have
+done; curves.py: areas), figures.py and page.py show them. Nothing here imports torch or lm_eval.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eosbench.results.files import Run
-from eosbench.results.runs import Skipped, scan
-from eosbench.results.table import read_documents
+from eosbench.results import Run, Skipped, read_documents, scan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +36,9 @@ class ReportSummary:
     skipped: list[Skipped]
 
 
-def write_report(results: str | Path, output: str | Path, *, console: Console | None = None, workers: int = 1) -> ReportSummary:
+def write_report(
+    results: str | Path, output: str | Path, *, console: Console | None = None, workers: int = 1
+) -> ReportSummary:
     """Writes the whole report of `results` into `output`, replacing an earlier one file by file.
 
     Args:
@@ -59,13 +59,22 @@ def write_report(results: str | Path, output: str | Path, *, console: Console | 
 
     results, output = Path(results), Path(output)
     console = console or Console(stderr=True)
-    bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*bars, console=console, transient=True, disable=not console.is_terminal) as progress:
+    bars = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *bars, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         step = progress.add_task("finding results", total=None)
         found = scan(results)
         logged = sum(task.samples is not None for run in found.runs for task in run.tasks.values())
         progress.reset(step, description="reading samples", total=logged)
-        documents, unread = read_documents(found.runs, lambda: progress.advance(step), workers=workers)
+        documents, unread = read_documents(
+            found.runs, lambda: progress.advance(step), workers=workers
+        )
         progress.reset(step, description="comparing runs", total=None)
         tables = make_tables(found.runs, documents)
         (output / "figures").mkdir(parents=True, exist_ok=True)
@@ -83,7 +92,9 @@ def write_report(results: str | Path, output: str | Path, *, console: Console | 
             progress.advance(step)
         skipped = [*found.skipped, *unread]
         page = output / "index.html"
-        page.write_text(render_page(found.runs, tables, documents, pictures, skipped, results), encoding="utf-8")
+        page.write_text(
+            render_page(found.runs, tables, documents, pictures, skipped, results), encoding="utf-8"
+        )
     return ReportSummary(page, [*files, page], len(found.runs), len(documents), skipped)
 
 
@@ -96,10 +107,13 @@ def make_tables(runs: Sequence[Run], documents: pd.DataFrame) -> Tables:
     from eosbench.report.significance import compare_pairs, rank_table
 
     if "coverage" in documents:  # some bound task logged its documents
-        documents = documents.assign(area=coverage_area(documents["coverage"], documents["compute_ratio"]))
+        documents = documents.assign(
+            area=coverage_area(documents["coverage"], documents["compute_ratio"])
+        )
     comparison = compare(runs, documents)
     by_family = {
-        benchmark: families(runs, documents, benchmark, comparison.fractions(benchmark)[0]) for benchmark in comparison.benchmarks
+        benchmark: families(runs, documents, benchmark, comparison.fractions(benchmark)[0])
+        for benchmark in comparison.benchmarks
     }
     pairs = compare_pairs(runs, documents)
     return Tables(

@@ -53,7 +53,12 @@ BOUND_COLUMNS = (
         "saved",
         "Tokens of the full canvas that need not be denoised (canvas minus bound), averaged over documents. Higher is better.",
     ),
-    Column("rmse", "rmse", "Root mean square of bound minus reference length, in tokens. Lower is better.", main=True),
+    Column(
+        "rmse",
+        "rmse",
+        "Root mean square of bound minus reference length, in tokens. Lower is better.",
+        main=True,
+    ),
     Column(
         "accuracy",
         "accuracy %",
@@ -78,7 +83,13 @@ BOUND_COLUMNS = (
         digits=3,
         main=True,
     ),
-    Column("exact", "exact %", "Share of documents whose bound is the reference length itself.", percent=True, share=True),
+    Column(
+        "exact",
+        "exact %",
+        "Share of documents whose bound is the reference length itself.",
+        percent=True,
+        share=True,
+    ),
     Column(
         "bucket_accuracy",
         "bucket %",
@@ -106,8 +117,18 @@ BOUND_COLUMNS = (
         percent=True,
         share=True,
     ),
-    Column("eos_prob", "EOS prob", "Mean probability of the end-of-sequence token at the true end.", digits=3),
-    Column("eos_mrr", "EOS MRR", "Mean reciprocal rank of the end-of-sequence token at the true end.", digits=3),
+    Column(
+        "eos_prob",
+        "EOS prob",
+        "Mean probability of the end-of-sequence token at the true end.",
+        digits=3,
+    ),
+    Column(
+        "eos_mrr",
+        "EOS MRR",
+        "Mean reciprocal rank of the end-of-sequence token at the true end.",
+        digits=3,
+    ),
 )
 SECONDS = Column(
     "seconds",
@@ -117,7 +138,9 @@ SECONDS = Column(
     main=True,
 )
 FAMILY_COLUMNS = tuple(
-    column for column in BOUND_COLUMNS if column.key in ("coverage", "overshoot", "shortfall", "rmse", "compute_ratio")
+    column
+    for column in BOUND_COLUMNS
+    if column.key in ("coverage", "overshoot", "shortfall", "rmse", "compute_ratio")
 )
 RELATIVE_COLUMNS = (
     Column(
@@ -126,7 +149,12 @@ RELATIVE_COLUMNS = (
         "Token-positions of the run with the fixed canvas divided by this one's: how many times less work, on any hardware.",
         digits=2,
     ),
-    Column("time_speedup", "in seconds", "Seconds of the run with the fixed canvas divided by this one's.", digits=2),
+    Column(
+        "time_speedup",
+        "in seconds",
+        "Seconds of the run with the fixed canvas divided by this one's.",
+        digits=2,
+    ),
     Column(
         "from_oracle",
         "from oracle",
@@ -142,13 +170,30 @@ RELATIVE_COLUMNS = (
     ),
 )
 COST_COLUMNS = (
-    Column("mean_window", "mean window", "Canvas positions that were denoised, averaged over answers: what the bound decided."),
+    Column(
+        "mean_window",
+        "mean window",
+        "Canvas positions that were denoised, averaged over answers: what the bound decided.",
+    ),
     Column("forward_passes", "passes", "Forward passes through the model per answer."),
     Column(
-        "token_positions", "token-positions", "Token-positions processed per answer: what compute is proportional to.", digits=0
+        "token_positions",
+        "token-positions",
+        "Token-positions processed per answer: what compute is proportional to.",
+        digits=0,
     ),
     Column("flops", "GFLOP", "Estimated floating-point operations per answer, in 10^9."),
     Column("seconds", "seconds", "Seconds per answer, on the machine that ran it.", digits=3),
-    Column("truncated", "truncated", "Answers that reached the end of their window without an end-of-sequence token.", digits=0),
-    Column("retries", "retries", "Windows that were doubled because no end-of-sequence token appeared.", digits=0),
+    Column(
+        "truncated",
+        "truncated",
+        "Answers that reached the end of their window without an end-of-sequence token.",
+        digits=0,
+    ),
+    Column(
+        "retries",
+        "retries",
+        "Windows that were doubled because no end-of-sequence token appeared.",
+        digits=0,
+    ),
 )

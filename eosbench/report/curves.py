@@ -1,13 +1,15 @@
-"""Curves of quality against compute, and the area under them as one number, with the full canvas as the unit of compute.
+"""Curves of quality against compute, and the area under them as one number, with the full canvas as
+the unit of compute.
 
-Lengths differ by factors, and so does what windows of their size cost: areas are taken on a logarithmic axis, `budget`. There are
-two (docs/report.md has them in words):
+Lengths differ by factors, and so does what windows of their size cost: areas are taken on a
+logarithmic axis, `budget`. There are two (docs/report.md has them in words):
 
 - `coverage_area`, of a bound task: the share of documents that a window within the budget covers.
-- `staircase_area`, of a generation task: the quality that the runs of one method reach within the budget.
+- `staircase_area`, of a generation task: the quality that the runs of one method reach within the
+  budget.
 
-`coverage_curve` is for the eye: what a run would cover, and waste, if all its predictions were scaled by one factor. It does not
-depend on how a method was calibrated.
+`coverage_curve` is for the eye: what a run would cover, and waste, if all its predictions were
+scaled by one factor. It does not depend on how a method was calibrated.
 
 Legend: N documents, S factors.
 """
@@ -29,7 +31,8 @@ HALVINGS = 10  # of the full canvas's compute, down to 1/1024 of it: what the ax
 
 
 def budget(compute: ArrayLike) -> Floats:
-    """A compute ratio's place on the axis of an area: 1 for the full canvas, a tenth less for every halving, 0 from 1/1024 on.
+    """A compute ratio's place on the axis of an area: 1 for the full canvas, a tenth less for every
+    halving, 0 from 1/1024 on.
 
     >>> budget([1.0, 0.5, 0.25, 1 / 1024, 0.0]).tolist()
     [1.0, 0.9, 0.8, 0.0, 0.0]
@@ -38,10 +41,12 @@ def budget(compute: ArrayLike) -> Floats:
 
 
 def coverage_area(covered_N: ArrayLike, compute_N: ArrayLike) -> Floats:
-    """Per document [N]; the mean is the area under the share of documents covered by a window within the budget.
+    """Per document [N]; the mean is the area under the share of documents covered by a window
+    within the budget.
 
-    A document enters that curve at the budget of its window, and not at all if its answer would be cut off. So no method has more
-    than the oracle, on any document, and the full canvas has none.
+    A document enters that curve at the budget of its window, and not at all if its answer would
+    be cut off. So no method has more than the oracle, on any document, and the full canvas has
+    none.
 
     >>> coverage_area([1, 1, 0, np.nan], [0.25, 1.0, 0.001, 0.5]).tolist()  # two halvings of ten, none, cut off, censored
     [0.2, 0.0, 0.0, nan]
@@ -51,7 +56,9 @@ def coverage_area(covered_N: ArrayLike, compute_N: ArrayLike) -> Floats:
 
 @dataclass(frozen=True)
 class Curve:
-    """Per document and factor: covered or not, and tokens beyond the end (NaN where not covered), each [N, S]."""
+    """Per document and factor: covered or not, and tokens beyond the end (NaN where not covered),
+    each [N, S].
+    """
 
     covered_NS: Floats
     overshoot_NS: Floats
@@ -65,11 +72,14 @@ class Curve:
         """NaN at factors that cover no document."""
         total_S = np.nansum(self.overshoot_NS, axis=0)
         covered_S = self.covered_NS.sum(axis=0)
-        return np.asarray(np.divide(total_S, covered_S, out=np.full(len(total_S), np.nan), where=covered_S > 0))
+        return np.asarray(
+            np.divide(total_S, covered_S, out=np.full(len(total_S), np.nan), where=covered_S > 0)
+        )
 
 
 def coverage_curve(prediction_N: ArrayLike, length_N: ArrayLike, canvas_N: ArrayLike) -> Curve:
-    """The bounds ceil(prediction * factor), within [1, C], for every factor; documents with L > C must be left out before.
+    """The bounds ceil(prediction * factor), within [1, C], for every factor; documents with L > C
+    must be left out before.
 
     >>> curve = coverage_curve([4.0, 4.0], [4, 8], [16, 16])
     >>> at = int(np.argmin(abs(FACTORS_S - 1.0)))
@@ -77,17 +87,21 @@ def coverage_curve(prediction_N: ArrayLike, length_N: ArrayLike, canvas_N: Array
     (0.5, 0.0)
     """
     prediction_N1, length_N1, canvas_N1 = (
-        np.asarray(values, dtype=np.float64)[:, None] for values in (prediction_N, length_N, canvas_N)
+        np.asarray(values, dtype=np.float64)[:, None]
+        for values in (prediction_N, length_N, canvas_N)
     )
     bound_NS = np.clip(np.ceil(prediction_N1 * FACTORS_S - 1e-9), 1.0, canvas_N1)
     covered_NS = (bound_NS >= length_N1).astype(np.float64)
     return Curve(covered_NS, np.where(covered_NS == 1, bound_NS - length_N1, np.nan))
 
 
-def staircase_area(points: Sequence[tuple[float, float]], best: float, alpha: float = ALPHA) -> float:
+def staircase_area(
+    points: Sequence[tuple[float, float]], best: float, alpha: float = ALPHA
+) -> float:
     """The best weighted quality that a method reaches within a budget, averaged over budgets.
 
-    A point's quality q counts q * exp(-alpha (1 - q / best)): what is cheap because it is wrong earns little.
+    A point's quality q counts q * exp(-alpha (1 - q / best)): what is cheap because it is wrong
+    earns little.
 
     Args:
         points: (compute ratio, quality), one per run of the method.

@@ -1,7 +1,9 @@
-"""Which differences between runs are more than chance: every pair on the same documents, corrected for the number of pairs.
+"""Which differences between runs are more than chance: every pair on the same documents, corrected
+for the number of pairs.
 
-Coverage and right-or-wrong qualities are compared by McNemar's exact test, everything else by the paired bootstrap. Bounds are
-compared at each benchmark's least unmasked fraction; Holm's correction runs over all pairs of one metric there.
+Coverage and right-or-wrong qualities are compared by McNemar's exact test, everything else by
+the paired bootstrap. Bounds are compared at each benchmark's least unmasked fraction; Holm's
+correction runs over all pairs of one metric there.
 """
 
 from __future__ import annotations
@@ -13,22 +15,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eosbench.metrics.statistics import SIGNIFICANT, holm, mcnemar, paired, ranks
+from eosbench.metrics import SIGNIFICANT, holm, mcnemar, paired, ranks
 from eosbench.report.columns import BOUND_COLUMNS, Column
 from eosbench.report.comparison import quality_metric
 from eosbench.report.tables import Row, Table, in_order
-from eosbench.results.files import Run, Score
+from eosbench.results import Run, Score
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HIGHER_IS_BETTER = {"coverage": True, "overshoot": False, "accuracy": True, "compute_ratio": False, "area": True}
+HIGHER_IS_BETTER = {
+    "coverage": True,
+    "overshoot": False,
+    "accuracy": True,
+    "compute_ratio": False,
+    "area": True,
+}
 EXACT = ("coverage",)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs on the documents that both have: first minus second, its interval, and Holm's p-value."""
+    """Two runs on the documents that both have: first minus second, its interval, and Holm's
+    p-value.
+    """
 
     task: str
     metric: str
@@ -56,7 +66,9 @@ class Pair:
 
 
 def compare_pairs(runs: Sequence[Run], documents: pd.DataFrame) -> list[Pair]:
-    """Every pair of runs, metric by metric, task by task; nothing where fewer than two runs logged a task."""
+    """Every pair of runs, metric by metric, task by task; nothing where fewer than two runs logged
+    a task.
+    """
     order = [run.name for run in in_order(runs)]
     made: list[Pair] = []
     for benchmark in sorted(documents["benchmark"].dropna().unique()):
@@ -69,12 +81,19 @@ def compare_pairs(runs: Sequence[Run], documents: pd.DataFrame) -> list[Pair]:
         score = quality_metric(result)
         own = documents[documents["task"] == task]
         if score and score in own:
-            made += _pairs(own, task, score, order, bool(result.higher_is_better.get(score.split(",")[0], True)))
+            made += _pairs(
+                own,
+                task,
+                score,
+                order,
+                bool(result.higher_is_better.get(score.split(",")[0], True)),
+            )
     return made
 
 
 def rank_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> Table:
-    """Per task and run: its rank by each metric, 1 + the number of runs that are significantly better.
+    """Per task and run: its rank by each metric, 1 + the number of runs that are significantly
+    better.
 
     Absent where no pair differs significantly: such an order would be chance.
     """
@@ -105,8 +124,12 @@ def rank_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> Table:
     return Table(tuple(columns.values()), rows)
 
 
-def _pairs(own: pd.DataFrame, task: str, metric: str, order: Sequence[str], higher: bool) -> Iterator[Pair]:
-    wide = own.pivot_table(index="document", columns="run", values=metric, aggfunc="first", dropna=False)
+def _pairs(
+    own: pd.DataFrame, task: str, metric: str, order: Sequence[str], higher: bool
+) -> Iterator[Pair]:
+    wide = own.pivot_table(
+        index="document", columns="run", values=metric, aggfunc="first", dropna=False
+    )
     names = [name for name in order if name in wide.columns]
     values_NM = wide[names].to_numpy(dtype=np.float64)
     exact = metric in EXACT or bool(np.isin(values_NM[~np.isnan(values_NM)], (0.0, 1.0)).all())
@@ -121,10 +144,15 @@ def _pairs(own: pd.DataFrame, task: str, metric: str, order: Sequence[str], high
         for column, other in enumerate(names[index + 1 :]):
             found.append(
                 {
-                    "first": name, "second": other, "documents": int(both_M[column]), "difference": float(difference_M[column]),
-                    "low": float(low_M[column]), "high": float(high_M[column]), "p": float(p_M[column]),
+                    "first": name,
+                    "second": other,
+                    "documents": int(both_M[column]),
+                    "difference": float(difference_M[column]),
+                    "low": float(low_M[column]),
+                    "high": float(high_M[column]),
+                    "p": float(p_M[column]),
                 }
-            )  # fmt: skip
+            )
     test = "McNemar, exact" if exact else "paired bootstrap"
     for pair, adjusted in zip(found, holm([pair["p"] for pair in found]), strict=True):
         yield Pair(task, metric, p_holm=float(adjusted), higher_is_better=higher, test=test, **pair)
@@ -133,4 +161,9 @@ def _pairs(own: pd.DataFrame, task: str, metric: str, order: Sequence[str], high
 def _rank_column(key: str) -> Column:
     known = next((column for column in BOUND_COLUMNS if column.key == key), None)
     title = known.title.removesuffix(" %") if known else "quality"
-    return Column(key, title, f"Rank by {title}: 1 + the number of runs that are significantly better (Holm, 5 %).", digits=0)
+    return Column(
+        key,
+        title,
+        f"Rank by {title}: 1 + the number of runs that are significantly better (Holm, 5 %).",
+        digits=0,
+    )

@@ -1,1 +1,24 @@
-"""TODO face."""
+"""lm-eval's output files, read into one table.
+
+from eosbench.results import read_results
+frame = read_results("results")  # a row per run, task and document
+"""
+
+from __future__ import annotations
+
+from eosbench.results.files import BASELINE_MARK, Run, Score, TaskResult
+from eosbench.results.runs import Skipped, named, read_runs, scan
+from eosbench.results.table import read_documents, read_results
+
+__all__ = [
+    "BASELINE_MARK",
+    "Run",
+    "Score",
+    "Skipped",
+    "TaskResult",
+    "named",
+    "read_documents",
+    "read_results",
+    "read_runs",
+    "scan",
+]

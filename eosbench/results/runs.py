@@ -1,11 +1,12 @@
 """Runs in lm-eval's output folders: which model with which settings scored what, and at what cost.
 
-lm-eval writes `results_<date>.json` and, with `--log_samples`, `samples_<task>_<date>.jsonl` beside it; run_files.py reads them.
-Runs with equal settings (one fingerprint) are one `Run`, wherever their tasks lie. Few-shot examples are a task's own setting, so
-they divide such a run only where one of its tasks was run with several numbers of them: then by that number.
+lm-eval writes `results_<date>.json` and, with `--log_samples`, `samples_<task>_<date>.jsonl` beside
+it; run_files.py reads them. Runs with equal settings (one fingerprint) are one `Run`, wherever
+their tasks lie. Few-shot examples are a task's own setting, so they divide such a run only where
+one of its tasks was run with several numbers of them: then by that number.
 
-Nothing that is found is dropped silently: what cannot be used becomes a `Skipped(path, reason)` and a logged warning, and a
-folder with nothing to read is a `ResultsError`.
+Nothing that is found is dropped silently: what cannot be used becomes a `Skipped(path, reason)` and
+a logged warning, and a folder with nothing to read is a `ResultsError`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,21 @@ from eosbench.results.files import Run, UnusableError, load_run, with_asked
 logger = logging.getLogger(__name__)
 
 _NAMING = (  # which settings tell runs of one method apart, the first that do
-    "method_options", "seed", "predictor", "canvas", "rounding", "overflow", "calibration", "backbone", "decoding",
-    "chat_template", "system_instruction", "gen_kwargs", "num_fewshot", "fingerprint",
-)  # fmt: skip
+    "method_options",
+    "seed",
+    "predictor",
+    "canvas",
+    "rounding",
+    "overflow",
+    "calibration",
+    "backbone",
+    "decoding",
+    "chat_template",
+    "system_instruction",
+    "gen_kwargs",
+    "num_fewshot",
+    "fingerprint",
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,8 @@ def read_runs(folder: str | Path) -> list[Run]:
 
 
 def scan(folder: str | Path) -> Scan:
-    """Reads every results file below `folder`; of repeated runs (one fingerprint, one task) the newest is used.
+    """Reads every results file below `folder`; of repeated runs (one fingerprint, one task) the
+    newest is used.
 
     Raises:
         ResultsError: there is no such folder, or nothing in it can be read.
@@ -75,12 +89,17 @@ def scan(folder: str | Path) -> Scan:
             loaded.extend([run] if run else [])
     used = {task.samples for run in loaded for task in run.tasks.values()}
     for path in sorted(set(folder.rglob("samples_*.jsonl")) - used):
-        skipped.append(Skipped(path, "no readable results file of the same date and task lies beside it"))
+        skipped.append(
+            Skipped(path, "no readable results file of the same date and task lies beside it")
+        )
     runs = named(_newest(_by_shots(loaded), skipped))
     for item in skipped:
         logger.warning("skipped %s: %s", item.path, item.reason)
     if not runs:
-        reasons = "".join(f"\n  {item.path}: {item.reason}" for item in skipped[:20]) or " (it holds no .json file)"
+        reasons = (
+            "".join(f"\n  {item.path}: {item.reason}" for item in skipped[:20])
+            or " (it holds no .json file)"
+        )
         raise ResultsError(
             f"nothing to read in {str(folder)!r}: looked for results_<date>.json files as lm-eval writes them; make some with "
             f"lm_eval --model varlen_dlm --tasks eos_upper_bound --output_path {folder} --log_samples. What was found:{reasons}"
@@ -89,7 +108,9 @@ def scan(folder: str | Path) -> Scan:
 
 
 def _by_shots(runs: list[Run]) -> list[Run]:
-    """The runs, each divided by number of examples where the runs of its fingerprint disagree about that of a task."""
+    """The runs, each divided by number of examples where the runs of its fingerprint disagree about
+    that of a task.
+    """
     numbers: dict[tuple[str, str], set[str | None]] = {}
     for run in runs:
         for task in run.tasks.values():
@@ -102,7 +123,9 @@ def _by_shots(runs: list[Run]) -> list[Run]:
             continue
         for shots in dict.fromkeys(task.shots for task in run.tasks.values()):
             tasks = {name: task for name, task in run.tasks.items() if task.shots == shots}
-            divided.append(with_asked(replace(run, tasks=tasks), {"num_fewshot": shots or "unknown"}))
+            divided.append(
+                with_asked(replace(run, tasks=tasks), {"num_fewshot": shots or "unknown"})
+            )
     return divided
 
 
@@ -110,7 +133,13 @@ def _newest(runs: list[Run], skipped: list[Skipped]) -> list[Run]:
     """One run per fingerprint, its tasks each from the newest file that has them."""
     merged: dict[str, Run] = {}
     repeated: dict[tuple[Path, Path, str], list[str]] = {}
-    for run in sorted(runs, key=lambda run: (next(iter(run.tasks.values())).date, str(next(iter(run.tasks.values())).path))):
+    for run in sorted(
+        runs,
+        key=lambda run: (
+            next(iter(run.tasks.values())).date,
+            str(next(iter(run.tasks.values())).path),
+        ),
+    ):
         older = merged.get(run.fingerprint)
         for task in run.tasks.values():
             if older and task.task in older.tasks:
@@ -118,14 +147,20 @@ def _newest(runs: list[Run], skipped: list[Skipped]) -> list[Run]:
                 fewer = f", of {task.documents} documents instead of {previous.documents}"
                 fewer = fewer if task.documents < previous.documents else ""
                 repeated.setdefault((previous.path, task.path, fewer), []).append(task.task)
-        merged[run.fingerprint] = replace(run, tasks={**(older.tasks if older else {}), **run.tasks})
+        merged[run.fingerprint] = replace(
+            run, tasks={**(older.tasks if older else {}), **run.tasks}
+        )
     for (path, newer, fewer), tasks in repeated.items():
-        skipped.append(Skipped(path, f"{', '.join(tasks)}: {newer} is newer and has the same settings{fewer}"))
+        skipped.append(
+            Skipped(path, f"{', '.join(tasks)}: {newer} is newer and has the same settings{fewer}")
+        )
     return list(merged.values())
 
 
 def named(runs: Iterable[Run]) -> list[Run]:
-    """The runs, sorted by their names: the method, and where that is ambiguous the first settings that tell them apart."""
+    """The runs, sorted by their names: the method, and where that is ambiguous the first settings
+    that tell them apart.
+    """
     by_method: dict[str, list[Run]] = {}
     for run in runs:
         by_method.setdefault(run.method or run.model, []).append(run)
@@ -133,14 +168,24 @@ def named(runs: Iterable[Run]) -> list[Run]:
     for base, group in by_method.items():
         settings = [_leaves(run) for run in group]
         names = [base] * len(group)
-        for setting in dict.fromkeys(leaf for setting in _NAMING for leaves in settings for leaf in leaves if leaf[0] == setting):
+        for setting in dict.fromkeys(
+            leaf
+            for setting in _NAMING
+            for leaves in settings
+            for leaf in leaves
+            if leaf[0] == setting
+        ):
             values = [leaves.get(setting) for leaves in settings]
             label = ".".join(setting).removeprefix("method_options.")
             longer = [f"{name} {label}={value}" for name, value in zip(names, values, strict=True)]
             if label == "seed":
-                if len(set(values) - {None}) < 2:  # known of some runs only, it is nothing that they differ in
+                # Known of some runs only, it is nothing that they differ in.
+                if len(set(values) - {None}) < 2:
                     continue
-                longer = [name if value is None else one for one, name, value in zip(longer, names, values, strict=True)]
+                longer = [
+                    name if value is None else one
+                    for one, name, value in zip(longer, names, values, strict=True)
+                ]
             if len(set(longer)) > len(set(names)):
                 names = longer
         made += [replace(run, name=name) for run, name in zip(group, names, strict=True)]
@@ -148,9 +193,17 @@ def named(runs: Iterable[Run]) -> list[Run]:
 
 
 def _leaves(run: Run) -> dict[tuple[str, ...], str]:
-    """The settings as text, objects taken apart: {("canvas",): "256", ("calibration", "alpha"): "0.05", ...}."""
-    leaves: dict[tuple[str, ...], str] = {} if run.predictor_seed is None else {("seed",): str(run.predictor_seed)}
-    for name, value in ((run.settings or {}) | run.asked | {"fingerprint": run.fingerprint}).items():
+    """The settings as text, objects taken apart: {("canvas",): "256", ("calibration", "alpha"):
+    "0.05", ...}.
+    """
+    leaves: dict[tuple[str, ...], str] = (
+        {} if run.predictor_seed is None else {("seed",): str(run.predictor_seed)}
+    )
+    for name, value in (
+        (run.settings or {}) | run.asked | {"fingerprint": run.fingerprint}
+    ).items():
         inner = value if isinstance(value, dict) else {None: value}
-        leaves |= {(name,) if key is None else (name, str(key)): str(what) for key, what in inner.items()}
+        leaves |= {
+            (name,) if key is None else (name, str(key)): str(what) for key, what in inner.items()
+        }
     return leaves

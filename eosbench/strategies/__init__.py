@@ -1,8 +1,10 @@
-"""The strategies that decide the length while they decode, by name: `load_strategy("daedal", {"initial_gen_length": 32})`.
+"""The strategies that decide the length while they decode, by name: `load_strategy("daedal",
+{"initial_gen_length": 32})`.
 
-A predictor (eosbench/predictors) says a bound before the first token stands; a strategy says nothing beforehand and lets its
-canvas grow or shrink on the way. To add one, add a file with a class (see protocol.py) and a row to STRATEGIES. Nothing is
-imported before it is asked for: the table can be listed without torch.
+A predictor (eosbench/predictors) says a bound before the first token stands; a strategy says
+nothing beforehand and lets its canvas grow or shrink on the way. To add one, add a file with a
+class (see protocol.py) and a row to STRATEGIES. Nothing is imported before it is asked for: the
+table can be listed without torch.
 """
 
 from __future__ import annotations
@@ -25,22 +27,33 @@ STRATEGIES: dict[str, str] = {
 }
 ALL_METHODS = (*METHODS, *STRATEGIES)  # everything that `method=` may say
 
-__all__ = ["ALL_METHODS", "STRATEGIES", "load_strategy"]
+__all__ = ["ALL_METHODS", "STRATEGIES", "Strategy", "load_strategy"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Strategy`, whose file needs torch, is imported when it is asked for."""
+    if name != "Strategy":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("eosbench.strategies.protocol").Strategy
 
 
 def load_strategy(method: str, options: Mapping[str, Any] | None = None) -> Strategy:
     """A strategy with these options; what is not given has its published value.
 
-    Raises:
-        ConfigurationError: no such strategy, an option it does not have, or a value outside its range.
+    Raises: ConfigurationError: no such strategy, an option it does not have, or a value outside its
+        range.
     """
     if method not in STRATEGIES:
-        raise ConfigurationError(f"unknown strategy {method!r}: expected one of {', '.join(STRATEGIES)}")
+        raise ConfigurationError(
+            f"unknown strategy {method!r}: expected one of {', '.join(STRATEGIES)}"
+        )
     module, name = STRATEGIES[method].split(":")
     kind = getattr(importlib.import_module(module), name)
     known = list(inspect.signature(kind).parameters)
     unknown = sorted(set(options or {}) - set(known))
     if unknown:
-        raise ConfigurationError(f"method {method!r} has no option {', '.join(unknown)}: expected {', '.join(known) or 'none'}")
+        raise ConfigurationError(
+            f"method {method!r} has no option {', '.join(unknown)}: expected {', '.join(known) or 'none'}"
+        )
     strategy: Strategy = kind(**(options or {}))
     return strategy

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from eosbench.backbone import Backbone
-from eosbench.decoding.config import DecodeConfig
-from eosbench.decoding.window import Answer, Job
+from eosbench.decoding import Answer, DecodeConfig, Job
 
 __all__ = ["Strategy"]
 
@@ -29,13 +28,14 @@ class Strategy(Protocol):
         """
         ...
 
-    def generate(self, backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16) -> Iterator[tuple[int, Answer]]:
-        """(index of the job, its answer), as they finish; an answer depends on its job alone, not on its batch.
+    def generate(
+        self, backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16
+    ) -> Iterator[tuple[int, Answer]]:
+        """(index of the job, its answer), as they finish; an answer depends on its job alone, not
+        on its batch.
 
-        Args:
-            backbone: the model.
-            jobs: in any order. `settings.gen_length` is the longest canvas; what stands in `window` does not matter.
-            batch_size: rows per forward pass.
+        Args: backbone: the model. jobs: in any order. `settings.gen_length` is the longest
+            canvas; what stands in `window` does not matter. batch_size: rows per forward pass.
 
         Raises:
             ConfigurationError: a prompt that leaves no room for its canvas.

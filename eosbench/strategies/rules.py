@@ -1,4 +1,5 @@
-"""Rules that DAEDAL and rho-EOS share: what stays of a pass, which block is next, when a text is settled, what they refuse.
+"""Rules that DAEDAL and rho-EOS share: what stays of a pass, which block is next, when a text is
+settled, what they refuse.
 
 Legend: C canvas, N masked positions.
 """
@@ -8,14 +9,15 @@ from __future__ import annotations
 import torch
 
 from eosbench.backbone import BackboneSpec
-from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
 
 __all__ = ["at_least", "complete_blocks", "confident", "ending_id", "refuse", "settled"]
 
 
 def confident(confidence_N: torch.Tensor, threshold: float) -> torch.Tensor:
-    """[N] mask of the positions above the threshold; where there is none, of the most confident one.
+    """[N] mask of the positions above the threshold; where there is none, of the most confident
+    one.
 
     Example:
         >>> confident(torch.tensor([0.9, 0.95, 0.3]), 0.9).tolist(), confident(torch.tensor([0.2, 0.3]), 0.9).tolist()
@@ -40,7 +42,9 @@ def complete_blocks(canvas_C: torch.Tensor, start: int, block_length: int, mask_
 
 
 def settled(canvas_C: torch.Tensor, spec: BackboneSpec) -> bool:
-    """An EOS stands before the first mask: no token that is still to come changes the text before it (docs/engine.md)."""
+    """An EOS stands before the first mask: no token that is still to come changes the text before
+    it (docs/engine.md).
+    """
     for token in canvas_C.tolist():
         if token == spec.mask_id:
             return False
@@ -50,21 +54,36 @@ def settled(canvas_C: torch.Tensor, spec: BackboneSpec) -> bool:
 
 
 def refuse(method: str, settings: DecodeConfig) -> None:
-    """Refuses what a strategy that unmasks by confidence, on a canvas that changes its length, has no place for.
+    """Refuses what a strategy that unmasks by confidence, on a canvas that changes its length, has
+    no place for.
 
-    Raises:
-        ConfigurationError: a number of steps, another schedule or remasking, a cache, or a second threshold.
+    Raises: ConfigurationError: a number of steps, another schedule or remasking, a cache, or a
+        second threshold.
     """
     reasons = {
-        "steps": (settings.steps, "it keeps every token it is sure of and has no schedule: leave steps and tokens_per_step out"),
-        "schedule": (settings.schedule if settings.schedule != "even" else None, "it has no schedule: leave it out"),
+        "steps": (
+            settings.steps,
+            "it keeps every token it is sure of and has no schedule: leave steps and tokens_per_step out",
+        ),
+        "schedule": (
+            settings.schedule if settings.schedule != "even" else None,
+            "it has no schedule: leave it out",
+        ),
         "threshold": (settings.threshold, "its own is called high_conf_threshold: give that one"),
-        "cache": (settings.cache, "kept keys and values would stand at wrong positions after an insertion: leave it out"),
-        "remasking": (settings.remasking if settings.remasking != "low_confidence" else None, "it needs low_confidence"),
+        "cache": (
+            settings.cache,
+            "kept keys and values would stand at wrong positions after an insertion: leave it out",
+        ),
+        "remasking": (
+            settings.remasking if settings.remasking != "low_confidence" else None,
+            "it needs low_confidence",
+        ),
     }
     for name, (value, reason) in reasons.items():
         if value is not None:
-            raise ConfigurationError(f"method {method!r} cannot work with {name}={value!r}: {reason}")
+            raise ConfigurationError(
+                f"method {method!r} cannot work with {name}={value!r}: {reason}"
+            )
 
 
 def at_least(name: str, value: int, least: int) -> int:
@@ -79,5 +98,7 @@ def at_least(name: str, value: int, least: int) -> int:
 
 
 def ending_id(spec: BackboneSpec) -> int:
-    """The id to end a canvas with: the padding, where it ends a text too, as it does in published families."""
+    """The id to end a canvas with: the padding, where it ends a text too, as it does in published
+    families.
+    """
     return spec.pad_id if spec.pad_id in spec.eos_ids else min(spec.eos_ids)

@@ -1,1 +1,10 @@
-"""TODO face."""
+"""From a blueprint to a backbone: assembly, placement, and the passes of the model."""
+
+from __future__ import annotations
+
+from model_adapters.backbones.assembly import assemble
+from model_adapters.backbones.full_canvas import FullCanvasBackbone
+from model_adapters.backbones.placement import Placement
+from model_adapters.backbones.remote_code import build
+
+__all__ = ["FullCanvasBackbone", "Placement", "assemble", "build"]

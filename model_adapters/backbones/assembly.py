@@ -1,7 +1,8 @@
-"""From a blueprint to a backbone: the model on the meta device, weights streamed in, buffers computed, facts collected.
+"""From a blueprint to a backbone: the model on the meta device, weights streamed in, buffers
+computed, facts collected.
 
-Nothing here knows a family. Memory holds the weights once: a parameter exists from the moment its tensor is read, on the device
-and in the dtype that were asked for.
+Nothing here knows a family. Memory holds the weights once: a parameter exists from the moment
+its tensor is read, on the device and in the dtype that were asked for.
 """
 
 from __future__ import annotations
@@ -17,14 +18,21 @@ from eosbench.errors import CheckpointError, ConfigurationError
 from model_adapters.backbones.full_canvas import FullCanvasBackbone, fingerprint
 from model_adapters.backbones.last_block import blocks, chosen_weights, matrix_weights
 from model_adapters.backbones.placement import Placement
-from model_adapters.checkpoints.blueprint import Blueprint
-from model_adapters.checkpoints.checkpoint import Checkpoint
+from model_adapters.checkpoints import Blueprint, Checkpoint
 
 # Settings that change what is computed and are no weights; a family has some of them.
 ESSENTIALS = (
-    "vocab_size", "hidden_size", "num_attention_heads", "num_key_value_heads", "rms_norm_eps", "rope_parameters",
-    "layer_norm_epsilon", "layer_norm_eps", "norm_eps", "activation_function",
-)  # fmt: skip
+    "vocab_size",
+    "hidden_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "rope_parameters",
+    "layer_norm_epsilon",
+    "layer_norm_eps",
+    "norm_eps",
+    "activation_function",
+)
 
 
 def assemble(
@@ -38,9 +46,8 @@ def assemble(
 ) -> FullCanvasBackbone:
     """The backbone that a family's blueprint describes.
 
-    Raises:
-        CheckpointError: token ids or weights do not fit.
-        ConfigurationError: an attention implementation that is not installed, or no room on the devices.
+    Raises: CheckpointError: token ids or weights do not fit. ConfigurationError: an attention
+        implementation that is not installed, or no room on the devices.
     """
     mask_id, eos_ids, pad_id = checkpoint.token_ids(plan.config.vocab_size)
     model = _on_meta(plan, attn_implementation)
@@ -50,10 +57,20 @@ def assemble(
         for name, _ in model.named_parameters(remove_duplicate=False)
         if name not in ties  # a tied weight has no tensor of its own
     }
-    unused = {name for name in checkpoint.files if any(re.search(pattern, name) for pattern in plan.not_weights)}
+    unused = {
+        name
+        for name in checkpoint.files
+        if any(re.search(pattern, name) for pattern in plan.not_weights)
+    }
     devices = placement.of(model, dtype or checkpoint.stored_dtype())
-    weights = checkpoint.read_into(model, names, ignored=unused - set(names.values()), device=devices.of, dtype=dtype)
-    ties |= {name: source for name, source in _tied_by_config(model) if name not in ties and _equal(model, name, source)}
+    weights = checkpoint.read_into(
+        model, names, ignored=unused - set(names.values()), device=devices.of, dtype=dtype
+    )
+    ties |= {
+        name: source
+        for name, source in _tied_by_config(model)
+        if name not in ties and _equal(model, name, source)
+    }
     for name, source in ties.items():
         owner, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(owner), leaf, model.get_parameter(source))
@@ -62,7 +79,11 @@ def assemble(
 
     body: Any = model.base_model
     config = plan.config
-    settings = {name: getattr(config, name) for name in ESSENTIALS if getattr(config, name, None) is not None}
+    settings = {
+        name: getattr(config, name)
+        for name in ESSENTIALS
+        if getattr(config, name, None) is not None
+    }
     settings |= {"family": family, "mask_id": mask_id}
     settings |= {"logits_shifted": True} if plan.logits_shifted else {}
     spec = BackboneSpec(
@@ -94,7 +115,9 @@ def _on_meta(plan: Blueprint, attn_implementation: str | None) -> PreTrainedMode
     auto: Any = plan.auto_class
     try:
         with torch.device("meta"):
-            model: PreTrainedModel = auto.from_config(plan.config, attn_implementation=attn_implementation)
+            model: PreTrainedModel = auto.from_config(
+                plan.config, attn_implementation=attn_implementation
+            )
     except (ImportError, ValueError) as error:
         raise ConfigurationError(
             f"attn_implementation={attn_implementation!r}: {error} (expected sdpa, eager, or one that is installed)"
@@ -107,7 +130,9 @@ def _tied_by_config(model: PreTrainedModel) -> list[tuple[str, str]]:
 
 
 def _ties(model: PreTrainedModel, plan: Blueprint, checkpoint: Checkpoint) -> dict[str, str]:
-    """Weights that are other weights -> those others. Where both are stored, both are read: a config can be wrong."""
+    """Weights that are other weights -> those others. Where both are stored, both are read: a
+    config can be wrong.
+    """
     ties: dict[str, str] = {}
     for target, source in _tied_by_config(model):
         stored = [plan.stored_name(name) in checkpoint.files for name in (target, source)]
@@ -122,13 +147,21 @@ def _equal(model: PreTrainedModel, one: str, other: str) -> bool:
 
 
 def _compute_buffers(model: PreTrainedModel, device_of: Any) -> None:
-    """Buffers (rotary frequencies, position ids) are computed, not stored: transformers' own initialisation fills them in."""
+    """Buffers (rotary frequencies, position ids) are computed, not stored: transformers' own
+    initialisation fills them in.
+    """
     for name, buffer in list(model.named_buffers()):
         owner, _, leaf = name.rpartition(".")
         model.get_submodule(owner)._buffers[leaf] = torch.empty_like(buffer, device=device_of(name))
     for parameter in model.parameters():
         parameter._is_hf_initialized = True  # type: ignore[attr-defined]  # what was read stays
     model.initialize_weights()
-    left = [name for name, tensor in [*model.named_parameters(), *model.named_buffers()] if tensor.is_meta]
+    left = [
+        name
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+        if tensor.is_meta
+    ]
     if left:
-        raise CheckpointError(f"nothing fills in {', '.join(left[:8])}: this version of transformers is not supported")
+        raise CheckpointError(
+            f"nothing fills in {', '.join(left[:8])}: this version of transformers is not supported"
+        )

@@ -1,7 +1,8 @@
 """A transformers base model plus its output layer or head, made to look at the whole canvas.
 
-Two settings make a decoder of transformers bidirectional: `config.is_causal = False` (its mask functions then build a padding
-mask and no triangle) and `is_causal = False` on every attention module (the kernels read it where there is no mask at all).
+Two settings make a decoder of transformers bidirectional: `config.is_causal = False` (its mask
+functions then build a padding mask and no triangle) and `is_causal = False` on every attention
+module (the kernels read it where there is no mask at all).
 
 Legend: B batch, T tokens of this pass, K tokens kept from an earlier pass, V vocabulary, D width.
 """
@@ -17,12 +18,14 @@ from transformers import Cache, PreTrainedModel
 
 from eosbench.backbone import BackboneSpec, scoring_rows
 from eosbench.errors import ConfigurationError
-from eosbench.forward.block_cache import positions
+from eosbench.forward import positions
 from model_adapters.backbones.last_block import LastBlock
 
 
 class FullCanvasBackbone:
-    """A `Backbone` that can also keep keys and values from one pass to the next (eosbench/forward/block_cache.py)."""
+    """A `Backbone` that can also keep keys and values from one pass to the next
+    (eosbench/forward/block_cache.py).
+    """
 
     def __init__(
         self,
@@ -61,18 +64,19 @@ class FullCanvasBackbone:
     ) -> torch.Tensor:
         """[B, T] ids -> [B, T, D], last hidden state after the final norm.
 
-        Args:
-            input_ids: [B, T], on any device.
-            attention_mask: [B, K + T], 1 = token; padding may stand anywhere, and a row gives the same answer with or without it.
-            read: [B, T] bool, the rows that somebody reads: the others are left unfinished by the last block. None: all.
-            position_ids: [B, T]; by default each row counts its own tokens from 0.
-            past: keys and values of K earlier tokens; this pass's are appended to it.
+        Args: input_ids: [B, T], on any device. attention_mask: [B, K + T], 1 = token; padding may
+            stand anywhere, and a row gives the same answer with or without it. read: [B, T] bool,
+            the rows that somebody reads: the others are left unfinished by the last block. None:
+            all. position_ids: [B, T]; by default each row counts its own tokens from 0. past: keys
+            and values of K earlier tokens; this pass's are appended to it.
 
         Raises:
             ConfigurationError: `past` for an encoder, which keeps none.
         """
         if past is not None and not self.keeps_cache:
-            raise ConfigurationError(f"family {self.spec.family!r} keeps no keys and values: leave out cache")
+            raise ConfigurationError(
+                f"family {self.spec.family!r} keeps no keys and values: leave out cache"
+            )
         mask = None if attention_mask is None else attention_mask.to(self.device)
         if position_ids is None and mask is not None:
             position_ids = positions(mask)[:, -input_ids.shape[1] :]
@@ -82,10 +86,17 @@ class FullCanvasBackbone:
             output = self.model(
                 input_ids=input_ids.to(self.device),
                 attention_mask=mask,
-                position_ids=None if position_ids is None else position_ids.to(self.device) + self.first_position,
-                **({"past_key_values": past, "use_cache": past is not None} if self.keeps_cache else {}),
+                position_ids=None
+                if position_ids is None
+                else position_ids.to(self.device) + self.first_position,
+                **(
+                    {"past_key_values": past, "use_cache": past is not None}
+                    if self.keeps_cache
+                    else {}
+                ),
             )
-        hidden_BTD: torch.Tensor = output.last_hidden_state.to(self.device)  # where device_map put the last layer elsewhere
+        # Where device_map put the last layer elsewhere.
+        hidden_BTD: torch.Tensor = output.last_hidden_state.to(self.device)
         return hidden_BTD
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -93,9 +104,13 @@ class FullCanvasBackbone:
         logits: torch.Tensor = self.output(hidden)
         return logits.to(self.device)
 
-    def logits(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    def logits(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """[B, T] ids -> [B, T, V]: row i scores token i."""
-        return self.unembed(scoring_rows(self.hidden(input_ids, attention_mask), self.spec.logits_shifted))
+        return self.unembed(
+            scoring_rows(self.hidden(input_ids, attention_mask), self.spec.logits_shifted)
+        )
 
 
 def see_everything(model: PreTrainedModel) -> None:
@@ -108,4 +123,6 @@ def see_everything(model: PreTrainedModel) -> None:
 
 def fingerprint(settings: dict[str, Any], weights: str) -> str:
     """16 hex digits over what the model is built from and the digest of its weights."""
-    return hashlib.sha256((json.dumps(settings, sort_keys=True) + weights).encode()).hexdigest()[:16]
+    return hashlib.sha256((json.dumps(settings, sort_keys=True) + weights).encode()).hexdigest()[
+        :16
+    ]

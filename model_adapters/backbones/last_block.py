@@ -1,8 +1,10 @@
-"""The last transformer block, made to work at chosen positions alone where it works position by position.
+"""The last transformer block, made to work at chosen positions alone where it works position by
+position.
 
-No token of a pass reads what stands behind the last block's attention at another token. So its output projection and its
-feed-forward network, three quarters of the block's matrix products in LLaMA, are needed only where somebody looks. Forward hooks
-take the chosen positions out before these parts and put the results back behind them; other positions keep their residual.
+No token of a pass reads what stands behind the last block's attention at another token. So its
+output projection and its feed-forward network, three quarters of the block's matrix products in
+LLaMA, are needed only where somebody looks. Forward hooks take the chosen positions out before
+these parts and put the results back behind them; other positions keep their residual.
 
 Legend: B rows, T tokens, N chosen positions, D width.
 """
@@ -15,7 +17,8 @@ from typing import Any
 
 import torch
 
-# First and last submodule of each part that works position by position: in LLaMA and Qwen, GPT-2, ModernBERT, BERT and RoBERTa.
+# First and last submodule of each part that works position by position: in LLaMA and Qwen, GPT-2,
+# ModernBERT, BERT and RoBERTa.
 PARTS = (
     ("self_attn.o_proj", "self_attn.o_proj"),
     ("attn.c_proj", "attn.c_proj"),
@@ -27,7 +30,8 @@ PARTS = (
 
 
 class LastBlock:
-    """Hooks on the last of a model's blocks; one that has none of the known parts computes everything, as before.
+    """Hooks on the last of a model's blocks; one that has none of the known parts computes
+    everything, as before.
 
     Args:
         model: a base model of transformers.
@@ -50,14 +54,20 @@ class LastBlock:
         finally:
             self._index_N = None
 
-    def _take(self, _module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
+    def _take(
+        self, _module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...] | None:
         """[B, T, D] -> [N, D]."""
         if self._index_N is None:
             return None
         states_BTD, *others = inputs
-        return states_BTD.flatten(0, 1).index_select(0, self._index_N.to(states_BTD.device)), *others
+        return states_BTD.flatten(0, 1).index_select(
+            0, self._index_N.to(states_BTD.device)
+        ), *others
 
-    def _put_back(self, _module: torch.nn.Module, _inputs: Any, states_ND: torch.Tensor) -> torch.Tensor | None:
+    def _put_back(
+        self, _module: torch.nn.Module, _inputs: Any, states_ND: torch.Tensor
+    ) -> torch.Tensor | None:
         """[N, D] -> [B, T, D], 0 elsewhere."""
         if self._index_N is None:
             return None
@@ -68,12 +78,20 @@ class LastBlock:
 
 def blocks(model: torch.nn.Module) -> torch.nn.ModuleList:
     """A model's transformer blocks: the largest list of modules in it."""
-    return max((module for module in model.modules() if isinstance(module, torch.nn.ModuleList)), key=matrix_weights)
+    return max(
+        (module for module in model.modules() if isinstance(module, torch.nn.ModuleList)),
+        key=matrix_weights,
+    )
 
 
 def matrix_weights(*modules: torch.nn.Module) -> int:
     """How many weights stand in matrices, without norms and biases."""
-    matrices = {id(weight): weight for module in modules for weight in module.parameters() if weight.ndim == 2}
+    matrices = {
+        id(weight): weight
+        for module in modules
+        for weight in module.parameters()
+        if weight.ndim == 2
+    }
     return sum(weight.numel() for weight in matrices.values())
 
 
@@ -84,4 +102,8 @@ def chosen_weights(model: torch.nn.Module) -> int:
 
 def _parts(model: torch.nn.Module) -> list[tuple[torch.nn.Module, torch.nn.Module]]:
     modules = dict(blocks(model)[-1].named_modules())
-    return [(modules[first], modules[last]) for first, last in PARTS if first in modules and last in modules]
+    return [
+        (modules[first], modules[last])
+        for first, last in PARTS
+        if first in modules and last in modules
+    ]

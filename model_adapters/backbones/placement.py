@@ -1,4 +1,6 @@
-"""Where the weights go: one device, or, with `device_map`, the layers spread over all that the machine has (accelerate)."""
+"""Where the weights go: one device, or, with `device_map`, the layers spread over all that the
+machine has (accelerate).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 @dataclass(frozen=True)
 class Devices:
-    """Device of every weight by the longest prefix of its name, as accelerate's device maps have it."""
+    """Device of every weight by the longest prefix of its name, as accelerate's device maps have
+    it.
+    """
 
     map: Mapping[str, Any]
     spread: bool = False
@@ -29,7 +33,11 @@ class Devices:
             >>> Devices({"": "cpu", "lm_head": "meta"}).of("lm_head.weight")
             device(type='meta')
         """
-        fitting = [prefix for prefix in self.map if not prefix or name == prefix or name.startswith(f"{prefix}.")]
+        fitting = [
+            prefix
+            for prefix in self.map
+            if not prefix or name == prefix or name.startswith(f"{prefix}.")
+        ]
         return torch.device(self.map[max(fitting, key=len)])
 
     def dispatch(self, model: PreTrainedModel) -> None:
@@ -37,7 +45,9 @@ class Devices:
         if self.spread:
             from accelerate import dispatch_model
 
-            dispatch_model(model, device_map=dict(self.map), skip_keys="past_key_values", force_hooks=True)
+            dispatch_model(
+                model, device_map=dict(self.map), skip_keys="past_key_values", force_hooks=True
+            )
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,8 @@ class Placement:
         device: of the whole model, where there is no map.
         device_map: one of MAPS, or module name -> device, as in transformers.
 
-    Raises:
-        ConfigurationError: an unknown map, or one for several processes, each of which would take all devices.
+    Raises: ConfigurationError: an unknown map, or one for several processes, each of which would
+        take all devices.
     """
 
     device: torch.device
@@ -86,7 +96,11 @@ class Placement:
         memory = get_max_memory(self.max_memory)
         if self.device_map != "sequential":
             memory = get_balanced_memory(
-                model, memory, no_split_module_classes=whole, dtype=dtype, low_zero=self.device_map == "balanced_low_0"
+                model,
+                memory,
+                no_split_module_classes=whole,
+                dtype=dtype,
+                low_zero=self.device_map == "balanced_low_0",
             )
         found = infer_auto_device_map(model, memory, no_split_module_classes=whole, dtype=dtype)
         if "disk" in found.values():

@@ -1,7 +1,9 @@
-"""A checkpoint folder on disk: config.json, tokenizer, and safetensors that are read one tensor at a time.
+"""A checkpoint folder on disk: config.json, tokenizer, and safetensors that are read one tensor at
+a time.
 
-Names are compared before the first value is read, so that a wrong checkpoint fails in milliseconds. Tensors go straight from the
-memory-mapped file to the asked device and dtype and become the model's parameters: there is never a second copy of the weights.
+Names are compared before the first value is read, so that a wrong checkpoint fails in
+milliseconds. Tensors go straight from the memory-mapped file to the asked device and dtype and
+become the model's parameters: there is never a second copy of the weights.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class Checkpoint:
     files: Mapping[str, Path]
 
     def token_ids(self, vocab_size: int) -> tuple[int, frozenset[int], int]:
-        """(mask id, end ids, padding id), from config and tokenizer; every id that ends a text is an end id, whoever names it.
+        """(mask id, end ids, padding id), from config and tokenizer; every id that ends a text is
+        an end id, whoever names it.
 
         Raises:
             CheckpointError: no mask token, no end token, or an id outside the vocabulary.
@@ -72,15 +75,22 @@ class Checkpoint:
             *(special.get(t) for t in _END_TOKENS),
         }
         ends.discard(None)
-        ends = ends or {getattr(self.tokenizer, "sep_token_id", None)} - {None}  # BERT's texts end with [SEP]
+        # BERT's texts end with [SEP].
+        ends = ends or {getattr(self.tokenizer, "sep_token_id", None)} - {None}
         if not ends:
             raise CheckpointError(
                 f"{self.name} has no end-of-sequence token: expected eos_token_id in config.json or in the tokenizer"
             )
-        pad = _first(self.config.get("pad_token_id"), getattr(self.tokenizer, "pad_token_id", None), min(ends))
+        pad = _first(
+            self.config.get("pad_token_id"),
+            getattr(self.tokenizer, "pad_token_id", None),
+            min(ends),
+        )
         for role, token in [("mask", mask), ("padding", pad), *(("end", end) for end in ends)]:
             if not 0 <= token < vocab_size:
-                raise CheckpointError(f"{self.name}: {role} token id {token} lies outside the vocabulary of {vocab_size}")
+                raise CheckpointError(
+                    f"{self.name}: {role} token id {token} lies outside the vocabulary of {vocab_size}"
+                )
         return mask, frozenset(ends), pad
 
     def stored_dtype(self) -> torch.dtype:
@@ -105,15 +115,14 @@ class Checkpoint:
     ) -> str:
         """Fills a model built on the meta device and returns a fingerprint of the weights.
 
-        The fingerprint covers every tensor's name, shape and values: all of them up to 1,024, an even stride of 1,024 through
-        the flattened tensor beyond that, as stored, so that it depends on neither the device nor the dtype asked for.
+        The fingerprint covers every tensor's name, shape and values: all of them up to 1,024, an
+        even stride of 1,024 through the flattened tensor beyond that, as stored, so that it depends
+        on neither the device nor the dtype asked for.
 
-        Args:
-            model: its parameters are replaced, one by one.
-            names: the checkpoint's name for each parameter of `model`, keyed by the parameter's own name.
-            device: where a parameter goes, by its own name.
-            dtype: what they are converted to; None keeps what is stored.
-            ignored: stored tensors that are no parameters of the model.
+        Args: model: its parameters are replaced, one by one. names: the checkpoint's name for each
+            parameter of `model`, keyed by the parameter's own name. device: where a parameter goes,
+            by its own name. dtype: what they are converted to; None keeps what is stored. ignored:
+            stored tensors that are no parameters of the model.
 
         Raises:
             CheckpointError: weights missing, unexpected, of another shape, or unreadable.
@@ -128,7 +137,8 @@ class Checkpoint:
         digests: dict[str, bytes] = {}
         for theirs in sorted(expected, key=lambda name: (self.files[name], name)):
             own, shape = expected[theirs]
-            # Opened anew for every tensor: what is mapped into memory and was read counts as resident until the file is closed.
+            # Opened anew for every tensor: what is mapped into memory and was read counts as
+            # resident until the file is closed.
             with _open(self.files[theirs]) as file:
                 found = tuple(file.get_slice(theirs).get_shape())
                 if found != tuple(shape):
@@ -157,8 +167,12 @@ def open_checkpoint(folder: Path, *, name: str, trust_remote_code: bool = False)
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{config_path} cannot be read: {error}") from error
     if not isinstance(config, dict):
-        raise CheckpointError(f"{config_path} holds {type(config).__name__}, expected a JSON object")
-    return Checkpoint(name, folder, config, _tokenizer(folder, trust_remote_code), _weight_files(folder))
+        raise CheckpointError(
+            f"{config_path} holds {type(config).__name__}, expected a JSON object"
+        )
+    return Checkpoint(
+        name, folder, config, _tokenizer(folder, trust_remote_code), _weight_files(folder)
+    )
 
 
 def fingerprint_of_files(checkpoint: Checkpoint) -> str:
@@ -174,15 +188,26 @@ def _weight_files(folder: Path) -> dict[str, Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
-            shards = {folder / shard for shard in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+            shards = {
+                folder / shard
+                for shard in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            }
         except (ValueError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"{index} is no index of shards: {type(error).__name__}: {error}") from error
+            raise CheckpointError(
+                f"{index} is no index of shards: {type(error).__name__}: {error}"
+            ) from error
     else:
         shards = {folder / "model.safetensors"}
     absent = sorted(shard.name for shard in shards if not shard.is_file())
     if absent:
-        others = [path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern)]
-        hint = f" (found {_some(others)}: convert them to safetensors, other formats can run code)" if others else ""
+        others = [
+            path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern)
+        ]
+        hint = (
+            f" (found {_some(others)}: convert them to safetensors, other formats can run code)"
+            if others
+            else ""
+        )
         raise CheckpointError(f"{folder} lacks weights: no {_some(absent)}{hint}")
     files: dict[str, Path] = {}
     for shard in sorted(shards):
@@ -192,16 +217,23 @@ def _weight_files(folder: Path) -> dict[str, Path]:
 
 
 def _tokenizer(folder: Path, trust_remote_code: bool) -> Any:
-    """The folder's tokenizer, or None. The plain config keeps transformers from asking whether remote model code may run."""
+    """The folder's tokenizer, or None. The plain config keeps transformers from asking whether
+    remote model code may run.
+    """
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         return None
     from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
     try:
-        if not (folder / "tokenizer_config.json").is_file() and (folder / "tokenizer.json").is_file():
+        if (
+            not (folder / "tokenizer_config.json").is_file()
+            and (folder / "tokenizer.json").is_file()
+        ):
             fast: Any = PreTrainedTokenizerFast
             return fast(tokenizer_file=str(folder / "tokenizer.json"))
-        return AutoTokenizer.from_pretrained(folder, config=PreTrainedConfig(), trust_remote_code=trust_remote_code)
+        return AutoTokenizer.from_pretrained(
+            folder, config=PreTrainedConfig(), trust_remote_code=trust_remote_code
+        )
     except Exception as error:  # tokenizers raises bare Exception on a broken file
         raise CheckpointError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
 
@@ -210,7 +242,9 @@ def _open(path: Path) -> Any:
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no readable safetensors file: {error}. Download it again") from error
+        raise CheckpointError(
+            f"{path} is no readable safetensors file: {error}. Download it again"
+        ) from error
 
 
 def _assign(model: torch.nn.Module, name: str, value: torch.Tensor) -> None:
@@ -221,7 +255,9 @@ def _assign(model: torch.nn.Module, name: str, value: torch.Tensor) -> None:
 def _digest(name: str, tensor: torch.Tensor) -> bytes:
     flat = tensor.flatten()
     sample = flat[:: max(1, flat.numel() // _SAMPLE)][:_SAMPLE].to(torch.float32)
-    return hashlib.sha256(f"{name}{list(tensor.shape)}".encode() + sample.numpy().tobytes()).digest()
+    return hashlib.sha256(
+        f"{name}{list(tensor.shape)}".encode() + sample.numpy().tobytes()
+    ).digest()
 
 
 def _special_tokens(tokenizer: Any) -> dict[str, int]:

@@ -1,8 +1,10 @@
-"""Masked models on a stock architecture (A2D, "autoregressive to diffusion"): Qwen3, Qwen2, LLaMA or GPT-2 with a full mask.
+"""Masked models on a stock architecture (A2D, "autoregressive to diffusion"): Qwen3, Qwen2, LLaMA
+or GPT-2 with a full mask.
 
-dllm-hub's checkpoints call themselves a2d-qwen3 and the like; a checkpoint that names the stock architecture itself is taken as
-one when it has a mask token (without, it is a causal model: model_adapters/families/unsupported.py says so). Logits are not shifted
-unless config.json says `logits_shifted: true` or `right_shift_logits: true`, or the user does.
+dllm-hub's checkpoints call themselves a2d-qwen3 and the like; a checkpoint that names the stock
+architecture itself is taken as one when it has a mask token (without, it is a causal model, as
+unsupported.py says). Logits are not shifted unless config.json says `logits_shifted: true` or
+`right_shift_logits: true`, or the user does.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from model_adapters.checkpoints.blueprint import Blueprint, own_name, stock_config
+from model_adapters.checkpoints import Blueprint, own_name, stock_config
 
 if TYPE_CHECKING:
-    from model_adapters.checkpoints.checkpoint import Checkpoint
+    from model_adapters.checkpoints import Checkpoint
 
 STOCK = ("qwen3", "qwen2", "llama", "gpt2")
 
@@ -24,7 +26,8 @@ def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:
 
 def blueprint(checkpoint: Checkpoint) -> Blueprint:
     config = checkpoint.config
-    # GPT-2 itself is published without the first part of its weights' names, and with its causal masks.
+    # GPT-2 itself is published without the first part of its weights' names, and with its causal
+    # masks.
     bare = "wte.weight" in checkpoint.files
     return Blueprint(
         stock_config(_stock_type(config), config),

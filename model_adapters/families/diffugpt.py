@@ -1,8 +1,9 @@
-"""DiffuGPT (diffusionfamily/diffugpt-s, -m) on transformers' GPT-2, with full attention; raw row i scores token i + 1.
+"""DiffuGPT (diffusionfamily/diffugpt-s, -m) on transformers' GPT-2, with full attention; raw row i
+scores token i + 1.
 
-Published by a wrapper that renamed its parts: the blocks are `denoise_model.*`, the embeddings `embed_tokens`, and the output
-layer `lm_head`, where it is not tied to them. The config is GPT-2's own, so the weights' names are what tells them apart. Token
-ids come from the tokenizer.
+Published by a wrapper that renamed its parts: the blocks are `denoise_model.*`, the embeddings
+`embed_tokens`, and the output layer `lm_head`, where it is not tied to them. The config is GPT-2's
+own, so the weights' names are what tells them apart. Token ids come from the tokenizer.
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from model_adapters.checkpoints.blueprint import Blueprint, stock_config
+from model_adapters.checkpoints import Blueprint, stock_config
 
 if TYPE_CHECKING:
-    from model_adapters.checkpoints.checkpoint import Checkpoint
+    from model_adapters.checkpoints import Checkpoint
 
 
 def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:
-    return config.get("model_type") == "gpt2" and any(name.startswith("denoise_model.") for name in weights)
+    return config.get("model_type") == "gpt2" and any(
+        name.startswith("denoise_model.") for name in weights
+    )
 
 
 def blueprint(checkpoint: Checkpoint) -> Blueprint:
     return Blueprint(
         stock_config("gpt2", checkpoint.config),
         stored_name=stored_name,
-        # Causal masks of the model it was made from, and its word embeddings, which the wrapper does not use.
+        # Causal masks of the model it was made from, and its word embeddings, which the wrapper
+        # does not use.
         not_weights=(r"\.attn\.(masked_)?bias$", r"^denoise_model\.wte\.weight$"),
         logits_shifted=True,
     )

@@ -1,8 +1,9 @@
-"""DiffuLLaMA (diffusionfamily/diffullama) on transformers' LLaMA, with full attention; raw row i scores token i + 1.
+"""DiffuLLaMA (diffusionfamily/diffullama) on transformers' LLaMA, with full attention; raw row i
+scores token i + 1.
 
-It comes under two sets of names: LLaMA's own, or those of the wrapper it was trained in, as DiffuGPT does (`denoise_model.*`,
-`embed_tokens`, `lm_head`). Its config says no more than that it is a LLaMA: the wrapper's names tell, or the checkpoint's own.
-Token ids come from the tokenizer.
+It comes under two sets of names: LLaMA's own, or those of the wrapper it was trained in, as
+DiffuGPT does (`denoise_model.*`, `embed_tokens`, `lm_head`). Its config says no more than that it
+is a LLaMA: the wrapper's names tell, or the checkpoint's own. Token ids come from the tokenizer.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from model_adapters.checkpoints.blueprint import Blueprint, own_name, stock_config
+from model_adapters.checkpoints import Blueprint, own_name, stock_config
 
 if TYPE_CHECKING:
-    from model_adapters.checkpoints.checkpoint import Checkpoint
+    from model_adapters.checkpoints import Checkpoint
 
 
 def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:

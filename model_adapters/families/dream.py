@@ -1,7 +1,8 @@
 """Dream (Dream-org/Dream-v0-Base-7B, -Instruct-7B, Dream-Coder, DiffuCoder) on transformers' Qwen2.
 
-Qwen2's blocks and weight names with full attention; raw row i scores token i + 1, as in the autoregressive model it was adapted
-from. Its own sampler is remasking=entropy (or low_confidence, topk_margin) with schedule=time: eosbench/decoding/dream_rules.py.
+Qwen2's blocks and weight names with full attention; raw row i scores token i + 1, as in the
+autoregressive model it was adapted from. Its own sampler is remasking=entropy (or low_confidence,
+topk_margin) with schedule=time: eosbench/decoding/dream_rules.py.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from model_adapters.checkpoints.blueprint import Blueprint, stock_config
+from model_adapters.checkpoints import Blueprint, stock_config
 
 if TYPE_CHECKING:
-    from model_adapters.checkpoints.checkpoint import Checkpoint
+    from model_adapters.checkpoints import Checkpoint
 
 
 def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:

@@ -1,8 +1,9 @@
-"""LLaDA (GSAI-ML/LLaDA-8B-Base, -Instruct, LLaDA-1.5, dLLM-Var, and small models in the same format) on transformers' LLaMA.
+"""LLaDA (GSAI-ML/LLaDA-8B-Base, -Instruct, LLaDA-1.5, dLLM-Var, and small models in the same
+format) on transformers' LLaMA.
 
-LLaDA is LLaMA with full attention and other names for everything: its config speaks of d_model and n_heads, its weights of wte,
-ff_proj and ff_out. `llama_config` and `weight_names` are that dictionary. Logits are not shifted. Settings that LLaMA's blocks do
-not have are errors.
+LLaDA is LLaMA with full attention and other names for everything: its config speaks of d_model
+and n_heads, its weights of wte, ff_proj and ff_out. `llama_config` and `weight_names` are that
+dictionary. Logits are not shifted. Settings that LLaMA's blocks do not have are errors.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from eosbench.errors import CheckpointError
-from model_adapters.checkpoints.blueprint import Blueprint, checked_config
+from model_adapters.checkpoints import Blueprint, checked_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from model_adapters.checkpoints.checkpoint import Checkpoint
+    from model_adapters.checkpoints import Checkpoint
 
-# What each setting has to be for LLaMA's blocks to compute the same; a setting that config.json leaves out has this value.
+# What each setting has to be for LLaMA's blocks to compute the same; a setting that config.json
+# leaves out has this value.
 REQUIRED: dict[str, tuple[Any, ...]] = {
     "block_type": ("llama",),
     "block_group_size": (1,),
@@ -75,13 +77,18 @@ def llama_config(config: dict[str, Any]) -> PreTrainedConfig:
         settings = {
             "vocab_size": config.get("embedding_size") or config["vocab_size"],
             "hidden_size": config["d_model"],
-            "intermediate_size": config.get("mlp_hidden_size") or config["mlp_ratio"] * config["d_model"],
+            "intermediate_size": config.get("mlp_hidden_size")
+            or config["mlp_ratio"] * config["d_model"],
             "num_hidden_layers": config["n_layers"],
             "num_attention_heads": heads,
-            "num_key_value_heads": config.get("n_kv_heads") or (1 if config.get("multi_query_attention") else heads),
+            "num_key_value_heads": config.get("n_kv_heads")
+            or (1 if config.get("multi_query_attention") else heads),
             "max_position_embeddings": config["max_sequence_length"],
             "rms_norm_eps": config.get("rms_norm_eps", 1e-5),
-            "rope_parameters": {"rope_type": "default", "rope_theta": config.get("rope_theta", 10_000.0)},
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": config.get("rope_theta", 10_000.0),
+            },
             "tie_word_embeddings": bool(config.get("weight_tying", False)),
         }
     except KeyError as error:
@@ -98,5 +105,7 @@ def weight_names(n_layers: int) -> dict[str, str]:
     }
     for layer in range(n_layers):
         for ours, theirs in LAYER_NAMES.items():
-            names[f"model.layers.{layer}.{ours}.weight"] = f"model.transformer.blocks.{layer}.{theirs}.weight"
+            names[f"model.layers.{layer}.{ours}.weight"] = (
+                f"model.transformer.blocks.{layer}.{theirs}.weight"
+            )
     return names

@@ -1,7 +1,9 @@
-"""Masked encoders used as diffusion language models: BERT, RoBERTa and ModernBERT, as AutoModelForMaskedLM builds them.
+"""Masked encoders used as diffusion language models: BERT, RoBERTa and ModernBERT, as
+AutoModelForMaskedLM builds them.
 
-They look both ways by themselves and score the token that stands where they look: nothing is renamed or shifted. Their output
-layer is a small network; the hidden state that predictors read is what stands before it. Texts end with the separator.
+They look both ways by themselves and score the token that stands where they look: nothing is
+renamed or shifted. Their output layer is a small network; the hidden state that predictors read is
+what stands before it. Texts end with the separator.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
-from model_adapters.checkpoints.blueprint import Blueprint, stock_config
+from model_adapters.checkpoints import Blueprint, stock_config
 
 if TYPE_CHECKING:
-    from model_adapters.checkpoints.checkpoint import Checkpoint
+    from model_adapters.checkpoints import Checkpoint
 
 ENCODERS = ("bert", "roberta", "modernbert")
 NOT_WEIGHTS = (r"\.pooler\.", r"^cls\.seq_relationship\.", r"\.position_ids$")
@@ -33,7 +35,9 @@ def blueprint(checkpoint: Checkpoint) -> Blueprint:
 
     def stored_name(name: str) -> str:
         """BERT's oldest checkpoints call the parameters of a LayerNorm gamma and beta."""
-        old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        )
         return old if old in checkpoint.files else name
 
     return Blueprint(
@@ -49,6 +53,8 @@ def blueprint(checkpoint: Checkpoint) -> Blueprint:
 
 
 def head(model: PreTrainedModel) -> torch.nn.Module:
-    """All that stands behind the encoder: `cls` in BERT, `lm_head` in RoBERTa, `head` and `decoder` in ModernBERT."""
+    """All that stands behind the encoder: `cls` in BERT, `lm_head` in RoBERTa, `head` and `decoder`
+    in ModernBERT.
+    """
     parts = [part for part in model.children() if part is not model.base_model]
     return torch.nn.Sequential(*parts)

@@ -1,4 +1,6 @@
-"""Families that are known and do not fit, each with the reason: an error that says why is worth more than "unknown"."""
+"""Families that are known and do not fit, each with the reason: an error that says why is worth
+more than "unknown".
+"""
 
 from __future__ import annotations
 
@@ -54,15 +56,15 @@ UNSUPPORTED = (
         own_code_fits=True,
     ),
 )
-BLOCK_SETTINGS = ("block_size", "bd_size", "block_length")  # more than one token a block, in a config of a stock architecture
+# More than one token a block, in a config of a stock architecture.
+BLOCK_SETTINGS = ("block_size", "bd_size", "block_length")
 
 
 def why_unsupported(config: dict[str, Any], stock_name: str | None = None) -> Unsupported | None:
     """The family that does not fit, None where nothing speaks against it.
 
-    Args:
-        config: config.json.
-        stock_name: the checkpoint's path or hub id where it is of a stock architecture, whose config need not say more: a block
+    Args: config: config.json. stock_name: the checkpoint's path or hub id where it is of a stock
+        architecture, whose config need not say more: a block
             length in it, or the name that the checkpoint goes by, tells block diffusion.
 
     Example:

@@ -1,7 +1,9 @@
-"""From requests to answers: predict a length, make it a bound, denoise that window; for the benchmark, report the bound alone.
+"""From requests to answers: predict a length, make it a bound, denoise that window; for the
+benchmark, report the bound alone.
 
-A predictor sees the prompt and the canvas. The reference answer, which benchmark requests carry, fills in the revealed tokens
-of that canvas and is compared with the bound afterwards; only the `oracle` is told its length.
+A predictor sees the prompt and the canvas. The reference answer, which benchmark requests carry,
+fills in the revealed tokens of that canvas and is compared with the bound afterwards; only the
+`oracle` is told its length.
 
 Legend: C canvas, L reference length.
 """
@@ -11,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from eosbench.backbone import Backbone
-from eosbench.bounds.bound import to_bound
-from eosbench.decoding.window import generate
-from eosbench.documents.encoding import decode_prompt, encode_response
-from eosbench.documents.reveal import partly_masked_canvas
+from eosbench.bounds import to_bound
+from eosbench.decoding import generate
+from eosbench.documents import decode_prompt, encode_response, partly_masked_canvas
 from eosbench.errors import ConfigurationError
-from eosbench.forward.costs import Cost, Ledger, estimated_flops
-from eosbench.predictors.reader import LengthReader, Reading
+from eosbench.forward import Cost, Ledger, estimated_flops
+from eosbench.predictors import LengthReader, Reading
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
 from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.own_answers import OwnAnswers, Reference, cache_folder
@@ -26,17 +27,41 @@ from model_adapters.varlen_dlm.stop_strings import text_before_stop
 
 
 class Answers:
-    """Answers generation requests with one method's bounds, and charges them to a ledger; `rule` names it in the reader."""
+    """Answers generation requests with one method's bounds, and charges them to a ledger; `rule`
+    names it in the reader.
+    """
 
-    def __init__(self, arguments: Arguments, backbone: Backbone, reader: LengthReader, ledger: Ledger, rule: str) -> None:
-        self.arguments, self.backbone, self.reader, self.ledger = arguments, backbone, reader, ledger
+    def __init__(
+        self,
+        arguments: Arguments,
+        backbone: Backbone,
+        reader: LengthReader,
+        ledger: Ledger,
+        rule: str,
+    ) -> None:
+        self.arguments, self.backbone, self.reader, self.ledger = (
+            arguments,
+            backbone,
+            reader,
+            ledger,
+        )
         self.rule, self.fitted = rule, reader.predictors[rule]
-        self.own = OwnAnswers(backbone, cache_folder(), seed=arguments.seed) if arguments.reference == "self" else None
+        self.own = (
+            OwnAnswers(backbone, cache_folder(), seed=arguments.seed)
+            if arguments.reference == "self"
+            else None
+        )
 
     def prepare(self, requests: Sequence[Request], *, progress: bool = False) -> None:
-        """With reference=self, has the model answer on the whole canvas what bounds are compared with, at nobody's cost."""
+        """With reference=self, has the model answer on the whole canvas what bounds are compared
+        with, at nobody's cost.
+        """
         if self.own is not None:
-            compared = [request for request in requests if request.benchmark is not None or self.arguments.method == "oracle"]
+            compared = [
+                request
+                for request in requests
+                if request.benchmark is not None or self.arguments.method == "oracle"
+            ]
             asked = ((request.ids, request.settings) for request in compared)
             self.own.generate(asked, self.arguments.batch_size, progress=progress)
 
@@ -46,26 +71,50 @@ class Answers:
         asked = [index for index in by_length if requests[index].benchmark is not None]
         for index, record, cost in self._length_records([requests[index] for index in asked]):
             request = requests[asked[index]]
-            self.ledger.add(request.task, request.document, "predict", cost, bound=record.bound, prediction=record.prediction)
+            self.ledger.add(
+                request.task,
+                request.document,
+                "predict",
+                cost,
+                bound=record.bound,
+                prediction=record.prediction,
+            )
             yield asked[index], record.to_json()
 
         texts = [index for index in by_length if requests[index].benchmark is None]
         bounds = list(self._bounds([requests[index] for index in texts]))
         jobs = [
-            requests[index].job(self.backbone.tokenizer, bound.bound) for index, (bound, _, _) in zip(texts, bounds, strict=True)
+            requests[index].job(self.backbone.tokenizer, bound.bound)
+            for index, (bound, _, _) in zip(texts, bounds, strict=True)
         ]
         batch_size, overflow = self.arguments.batch_size, self.arguments.overflow
-        for position, answer in generate(self.backbone, jobs, batch_size=batch_size, overflow=overflow):
+        for position, answer in generate(
+            self.backbone, jobs, batch_size=batch_size, overflow=overflow
+        ):
             request, (bound, prediction, cost) = requests[texts[position]], bounds[position]
             details = {"bound": bound.bound, "prediction": prediction.length}
-            self.ledger.add(request.task, request.document, "generate", answer.cost + cost, **details)
-            yield texts[position], text_before_stop(self.backbone.tokenizer, answer.tokens, request.until)
+            self.ledger.add(
+                request.task, request.document, "generate", answer.cost + cost, **details
+            )
+            yield (
+                texts[position],
+                text_before_stop(self.backbone.tokenizer, answer.tokens, request.until),
+            )
 
     def _prompt(self, request: Request) -> Prompt:
-        """The prompt before an empty canvas: the predictor's own, or the request's for a method that was fitted for none."""
-        canvas = self.arguments.max_gen_toks if self.arguments.predictor_folder() else request.canvas
+        """The prompt before an empty canvas: the predictor's own, or the request's for a method
+        that was fitted for none.
+        """
+        canvas = (
+            self.arguments.max_gen_toks if self.arguments.predictor_folder() else request.canvas
+        )
         text = decode_prompt(self.backbone.tokenizer, request.ids)
-        return Prompt(text, request.ids, (self.backbone.spec.mask_id,) * canvas, reference_length=self.told_length(request))
+        return Prompt(
+            text,
+            request.ids,
+            (self.backbone.spec.mask_id,) * canvas,
+            reference_length=self.told_length(request),
+        )
 
     def told_length(self, request: Request) -> int | None:
         """L for the oracle, and for nobody else."""
@@ -81,7 +130,9 @@ class Answers:
         ids = encode_response(self.backbone.tokenizer, request.reference)
         return Reference(tuple(ids), len(ids))
 
-    def _bounds(self, requests: Sequence[Request]) -> Iterator[tuple[LengthBound, LengthPrediction, Cost]]:
+    def _bounds(
+        self, requests: Sequence[Request]
+    ) -> Iterator[tuple[LengthBound, LengthPrediction, Cost]]:
         prompts = [self._prompt(request) for request in requests]
         readings = self.reader.read(self.rule, prompts, self.arguments.batch_size)
         for request, prompt, reading in zip(requests, prompts, readings, strict=True):
@@ -89,7 +140,9 @@ class Answers:
             bound = self._bound(prediction, request)
             yield bound, prediction, self._step_zero_cost(prompt, reading)
 
-    def _bound(self, prediction: LengthPrediction, request: Request, fraction: float = 0.0) -> LengthBound:
+    def _bound(
+        self, prediction: LengthPrediction, request: Request, fraction: float = 0.0
+    ) -> LengthBound:
         return to_bound(
             prediction,
             canvas=request.canvas,
@@ -112,16 +165,24 @@ class Answers:
         flops = estimated_flops(self.backbone.spec, positions, 1, scored)
         return Cost(window, 1, positions, flops, seconds, model_seconds=reading.model_seconds)
 
-    def _length_records(self, requests: Sequence[Request]) -> Iterator[tuple[int, LengthRecord, Cost]]:
+    def _length_records(
+        self, requests: Sequence[Request]
+    ) -> Iterator[tuple[int, LengthRecord, Cost]]:
         """The benchmark: bounds from canvases on which a share of the reference is revealed."""
         revealed = [self._reveal(request) for request in requests]
         prompts = [prompt for prompt, _, _ in revealed]
         readings = self.reader.read(self.rule, prompts, self.arguments.batch_size, with_eos=True)
-        for index, ((prompt, positions, length), reading) in enumerate(zip(revealed, readings, strict=True)):
+        for index, ((prompt, positions, length), reading) in enumerate(
+            zip(revealed, readings, strict=True)
+        ):
             canvas, prediction = len(prompt.canvas), reading.predictions[self.rule]
             bound = self._bound(prediction, requests[index], prompt.fraction)
             reads = self.reader.reads_dlm(self.rule) and length < canvas
-            rank_C, probability_C, curve_C = reading.eos_rank_C, reading.eos_probability_C, prediction.eos_probability
+            rank_C, probability_C, curve_C = (
+                reading.eos_rank_C,
+                reading.eos_probability_C,
+                prediction.eos_probability,
+            )
             record = LengthRecord(
                 method=self.arguments.method,
                 fraction=prompt.fraction,
@@ -134,7 +195,9 @@ class Answers:
                 clamped=bound.clamped,
                 revealed=positions,
                 eos_rank=int(rank_C[length]) if reads and rank_C is not None else None,
-                eos_prob=float(probability_C[length]) if reads and probability_C is not None else None,
+                eos_prob=float(probability_C[length])
+                if reads and probability_C is not None
+                else None,
                 eos_probability=None if curve_C is None else [round(float(p), 4) for p in curve_C],
             )
             yield index, record, self._step_zero_cost(prompt, reading, bound.bound)
@@ -144,7 +207,9 @@ class Answers:
         asked = request.benchmark or {}
         reference = self._reference(request)
         if reference is None or "fraction" not in asked:
-            raise ConfigurationError(f"task {request.task}: its requests need a reference and a fraction for the EOS benchmark")
+            raise ConfigurationError(
+                f"task {request.task}: its requests need a reference and a fraction for the EOS benchmark"
+            )
         if self.arguments.predictor_folder() and request.canvas != self.arguments.max_gen_toks:
             raise ConfigurationError(
                 f"task {request.task}: max_gen_toks={request.canvas} among its generation arguments, but the predictor was "

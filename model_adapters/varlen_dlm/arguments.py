@@ -1,7 +1,8 @@
-"""The model arguments of `varlen_dlm`: checked once, before anything is loaded, so that a typing error costs no minute.
+"""The model arguments of `varlen_dlm`: checked once, before anything is loaded, so that a typing
+error costs no minute.
 
-lm-eval hands over strings, numbers or None, as its command line parsed them; each argument is brought to its type here or
-refused with a message that names it, what came and what is expected.
+lm-eval hands over strings, numbers or None, as its command line parsed them; each argument is
+brought to its type here or refused with a message that names it, what came and what is expected.
 """
 
 from __future__ import annotations
@@ -12,23 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from eosbench import embedded
-from eosbench.bounds.bound import ROUNDINGS
-from eosbench.bounds.calibration import GROUPINGS, fewest_for_shortfall
-from eosbench.decoding.config import DecodeConfig
-from eosbench.decoding.window import OVERFLOWS
+from eosbench.bounds import GROUPINGS, ROUNDINGS, fewest_for_shortfall
+from eosbench.decoding import OVERFLOWS, DecodeConfig
 from eosbench.errors import ConfigurationError
-from eosbench.predictors import method_class
-from eosbench.predictors.hub import local_folder
-from eosbench.predictors.protocol import refuse_promises
+from eosbench.predictors import local_folder, method_class, refuse_promises
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 from model_adapters.varlen_dlm.conversion import convert, kinds_of
 
 METHOD_OPTIONS = (  # of methods that work without a fitted folder
-    "variant", "q", "tau",
-    "initial_gen_length", "max_gen_length", "expansion_factor", "high_conf_threshold", "low_conf_threshold",
-    "eos_confidence_threshold", "expand_eos_confidence_threshold", "eos_check_tokens",
-    "low_density_threshold", "high_density_threshold", "scheduler",
-)  # fmt: skip
+    "variant",
+    "q",
+    "tau",
+    "initial_gen_length",
+    "max_gen_length",
+    "expansion_factor",
+    "high_conf_threshold",
+    "low_conf_threshold",
+    "eos_confidence_threshold",
+    "expand_eos_confidence_threshold",
+    "eos_check_tokens",
+    "low_density_threshold",
+    "high_density_threshold",
+    "scheduler",
+)
 DECODING = (
     "steps",
     "tokens_per_step",
@@ -39,7 +46,18 @@ DECODING = (
     "threshold",
     "cache",
 )  # a request may say, too
-DECIDE_ANSWERS = ("dtype", "method", "alpha", "rounding", "max_gen_toks", *DECODING, "overflow", "reference", "mc_num", "seed")
+DECIDE_ANSWERS = (
+    "dtype",
+    "method",
+    "alpha",
+    "rounding",
+    "max_gen_toks",
+    *DECODING,
+    "overflow",
+    "reference",
+    "mc_num",
+    "seed",
+)
 OTHER_PROMISES = ("shortfall", "groups")  # decide answers, too, where they are given
 OF_BOUNDS = (
     "predictor",
@@ -57,32 +75,42 @@ AUTO_BATCH_SIZE = 32  # answers do not depend on it
 class Arguments:
     """Everything that can stand in `--model_args` (and what lm-eval adds from its own flags).
 
-    Attributes:
-        pretrained: folder or hub id of the DLM; "embedded" is the model that comes with the package.
-        revision, dtype, trust_remote_code, attn_implementation, device_map: as in transformers; see model_adapters.load_backbone.
-        parallelize: as in lm-eval's hf: device_map=auto, which spreads the layers over all GPUs.
-        logits_shifted: whether raw row i scores token i + 1, where the checkpoint does not say it right.
-        method: how the length is found: predicted, or decided while decoding; by default as the embedded model does, and `fixed`
+    Attributes: pretrained: folder or hub id of the DLM; "embedded" is the model that comes with the
+        package. revision, dtype, trust_remote_code, attn_implementation, device_map: as in
+        transformers; see model_adapters.load_backbone. parallelize: as in lm-eval's hf:
+        device_map=auto, which spreads the layers over all GPUs. logits_shifted: whether raw row i
+        scores token i + 1, where the checkpoint does not say it right. method: how the length is
+        found: predicted, or decided while decoding; by default as the embedded model does, and
+        `fixed`
             for any other.
-        predictor: folder or hub id of the fitted predictor (`eosbench fit`); the embedded model brings its own.
-        alpha: share of answers that a calibrated bound may miss; "none" leaves predictions uncalibrated.
-        shortfall: promise a mean shortfall of at most so many tokens (conformal risk control) instead of a coverage.
-        groups: keep the promise within groups of documents of like "prompt" or "prediction" length (Mondrian), not only over all.
+        predictor: folder or hub id of the fitted predictor (`eosbench fit`); the embedded model
+            brings its own.
+        alpha: share of answers that a calibrated bound may miss; "none" leaves predictions
+            uncalibrated.
+        shortfall: promise a mean shortfall of at most so many tokens (conformal risk control)
+            instead of a coverage.
+        groups: keep the promise within groups of documents of like "prompt" or "prediction" length
+            (Mondrian), not only over all.
         rounding: pow2, block or none.
         max_gen_toks: C, the canvas in tokens, for requests that do not say.
         steps, tokens_per_step: denoising steps of a whole canvas, or tokens unmasked per step (1).
         block_length: tokens denoised together; 0 is the whole window.
         remasking, schedule, cfg_scale, threshold, cache: see eosbench.decoding.DecodeConfig.
-        stop_at_eos: leave out the passes that only fill in what stands behind the EOS or a stop string; no text changes.
+        stop_at_eos: leave out the passes that only fill in what stands behind the EOS or a stop
+            string; no text changes.
         overflow: accept or retry a window without EOS.
-        reference: whose answer a bound is compared with (and whose length `oracle` is told): the task's, or with "self" what the
-            model itself says on the whole canvas (model_adapters/varlen_dlm/own_answers.py).
-        mc_num: up to how many passes a likelihood enumerates all masks; where there are more, fewer are drawn.
+        reference: whose answer a bound is compared with (and whose length `oracle` is told): the
+            task's, or with "self" what the model itself says on the whole canvas
+            (model_adapters/varlen_dlm/own_answers.py).
+        mc_num: up to how many passes a likelihood enumerates all masks; where there are more, fewer
+            are drawn.
         seed: of sampling and of masks.
         telemetry: JSONL file for the cost of every request.
-        batch_size, max_batch_size, device: lm-eval's own flags; auto is a batch of 32, and no batch size changes an answer.
+        batch_size, max_batch_size, device: lm-eval's own flags; auto is a batch of 32, and no batch
+            size changes an answer.
         variant, q, tau: options of method=logit; method=smartcrop has tau.
-        initial_gen_length, ..., scheduler: options of method=daedal and rho_eos, see eosbench/strategies.
+        initial_gen_length, ..., scheduler: options of method=daedal and rho_eos, see
+        eosbench/strategies.
     """
 
     pretrained: str = embedded.NAME
@@ -135,30 +163,45 @@ class Arguments:
     def __post_init__(self) -> None:
         if not self.method:
             object.__setattr__(self, "method", embedded.METHOD if self.is_embedded else "fixed")
-        choices = {"method": ALL_METHODS, "rounding": ROUNDINGS, "overflow": OVERFLOWS, "reference": REFERENCES}
+        choices = {
+            "method": ALL_METHODS,
+            "rounding": ROUNDINGS,
+            "overflow": OVERFLOWS,
+            "reference": REFERENCES,
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise ConfigurationError(f"unknown {name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
+                raise ConfigurationError(
+                    f"unknown {name} {getattr(self, name)!r}: expected one of {', '.join(known)}"
+                )
         for name in ("max_gen_toks", "mc_num", "batch_size", "tokens_per_step"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name}={value}: expected at least 1")
         if self.block_length < 0:
-            raise ConfigurationError(f"block_length={self.block_length}: expected a number of tokens, or 0 for the whole window")
+            raise ConfigurationError(
+                f"block_length={self.block_length}: expected a number of tokens, or 0 for the whole window"
+            )
         if self.alpha is not None and not 0 < self.alpha < 1:
             raise ConfigurationError(f"alpha={self.alpha}: expected above 0 and below 1, or none")
         if self.shortfall is not None:
             fewest_for_shortfall(self.shortfall, self.max_gen_toks)
         if self.groups is not None and self.groups not in GROUPINGS:
-            raise ConfigurationError(f"unknown groups {self.groups!r}: expected one of {', '.join(GROUPINGS)}, or none")
+            raise ConfigurationError(
+                f"unknown groups {self.groups!r}: expected one of {', '.join(GROUPINGS)}, or none"
+            )
         if self.steps is not None and self.tokens_per_step is not None:
-            raise ConfigurationError("steps and tokens_per_step say the same thing: give one of them")
+            raise ConfigurationError(
+                "steps and tokens_per_step say the same thing: give one of them"
+            )
         settings = self.decode_config(self.max_gen_toks)
         if self.decides_while_decoding:
             self._check_strategy(settings)
             return
         if self.groups is not None and self.alpha is None and self.shortfall is None:
-            raise ConfigurationError(f"groups={self.groups} keeps a promise in each group, and alpha=none promises nothing")
+            raise ConfigurationError(
+                f"groups={self.groups} keeps a promise in each group, and alpha=none promises nothing"
+            )
         if self.predictor is None and self.predictor_folder() is None:
             refuse_promises(self.method, **self.promises)
 
@@ -200,7 +243,9 @@ class Arguments:
             return local_folder(self.predictor)
         # A rule that is given is not the one that the folder was calibrated for.
         zero_shot = self.options and method_class(self.method).fitting == "calibration"
-        return embedded.predictor_folder(self.method) if self.is_embedded and not zero_shot else None
+        return (
+            embedded.predictor_folder(self.method) if self.is_embedded and not zero_shot else None
+        )
 
     @property
     def promises(self) -> dict[str, Any]:
@@ -210,25 +255,36 @@ class Arguments:
     @property
     def options(self) -> dict[str, Any]:
         """Options of the method that were given."""
-        return {name: getattr(self, name) for name in METHOD_OPTIONS if getattr(self, name) is not None}
+        return {
+            name: getattr(self, name) for name in METHOD_OPTIONS if getattr(self, name) is not None
+        }
 
     def settings(self) -> dict[str, Any]:
-        """What an answer depends on, beside backbone, predictor and options: for the fingerprint and the results file."""
+        """What an answer depends on, beside backbone, predictor and options: for the fingerprint
+        and the results file.
+        """
         given = [name for name in OTHER_PROMISES if getattr(self, name) is not None]
         return {name: getattr(self, name) for name in (*DECIDE_ANSWERS, *given)}
 
     def for_request(self, canvas: int, given: Mapping[str, Any]) -> Arguments:
-        """These arguments for a canvas of this many tokens, with what the request itself says of decoding.
+        """These arguments for a canvas of this many tokens, with what the request itself says of
+        decoding.
 
         Raises:
             ConfigurationError: a value of a wrong type or outside its range.
         """
         own = {name: given[name] for name in DECODING if name in given}
-        pace = {"steps": None, "tokens_per_step": None} if own.keys() & {"steps", "tokens_per_step"} else {}
+        pace = (
+            {"steps": None, "tokens_per_step": None}
+            if own.keys() & {"steps", "tokens_per_step"}
+            else {}
+        )
         return replace(self, max_gen_toks=canvas, **{**pace, **_converted(own)})
 
     def decode_config(self, canvas: int, temperature: float = 0.0) -> DecodeConfig:
-        """How a whole canvas of this many tokens is denoised; a canvas shorter than `steps` takes a step per token."""
+        """How a whole canvas of this many tokens is denoised; a canvas shorter than `steps` takes a
+        step per token.
+        """
         block = min(self.block_length or canvas, canvas)
         steps = None if self.steps is None else min(self.steps, canvas)
         if self.tokens_per_step is not None:
@@ -250,22 +306,27 @@ class Arguments:
 def parse_arguments(given: Mapping[str, Any]) -> Arguments:
     """Checks names, converts values.
 
-    Raises:
-        ConfigurationError: an unknown argument (all known ones are listed), or a value of a wrong type or outside its range.
+    Raises: ConfigurationError: an unknown argument (all known ones are listed), or a value of a
+        wrong type or outside its range.
     """
     known = [field.name for field in fields(Arguments)]
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ConfigurationError(f"varlen_dlm has no argument {', '.join(unknown)}; it knows {', '.join(known)}")
+        raise ConfigurationError(
+            f"varlen_dlm has no argument {', '.join(unknown)}; it knows {', '.join(known)}"
+        )
     return Arguments(**_converted(given))
 
 
 def _converted(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Each value in its argument's type; None, or the word, is a value where it has a meaning, else the default."""
+    """Each value in its argument's type; None, or the word, is a value where it has a meaning, else
+    the default.
+    """
     values: dict[str, Any] = {}
     for name, value in given.items():
         kind, optional = kinds_of(Arguments)[name]
-        if name == "rounding" and value is None:  # lm-eval's command line reads the word none as None
+        # Lm-eval's command line reads the word none as None.
+        if name == "rounding" and value is None:
             values[name] = "none"
         elif value is None or (optional and str(value).lower() == "none"):
             values |= {name: None} if optional else {}

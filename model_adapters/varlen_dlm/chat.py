@@ -10,14 +10,18 @@ from jinja2 import TemplateError
 from eosbench.errors import ConfigurationError
 
 
-def render_turns(tokenizer: Any, checkpoint: str, turns: Sequence[dict[str, str]], add_generation_prompt: bool) -> str:
+def render_turns(
+    tokenizer: Any, checkpoint: str, turns: Sequence[dict[str, str]], add_generation_prompt: bool
+) -> str:
     """The prompt; without `add_generation_prompt` the last turn is left open, to be continued.
 
-    Raises:
-        ConfigurationError: `checkpoint` has no chat template, or one that refuses the turns (a system role, say).
+    Raises: ConfigurationError: `checkpoint` has no chat template, or one that refuses the turns (a
+        system role, say).
     """
     if not tokenizer.chat_template:
-        raise ConfigurationError(f"checkpoint {checkpoint} has no chat template: leave out --apply_chat_template")
+        raise ConfigurationError(
+            f"checkpoint {checkpoint} has no chat template: leave out --apply_chat_template"
+        )
     try:
         text = tokenizer.apply_chat_template(
             list(turns),

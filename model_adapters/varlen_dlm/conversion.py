@@ -16,8 +16,13 @@ from eosbench.errors import ConfigurationError
 def kinds_of(declared: type) -> Mapping[str, tuple[type, bool]]:
     """Field of a dataclass -> its type, and whether it may be None."""
     hints = get_type_hints(declared)
-    unions = {field.name: set(get_args(hints[field.name])) or {hints[field.name]} for field in fields(declared)}
-    return {name: (next(iter(union - {NoneType})), NoneType in union) for name, union in unions.items()}
+    unions = {
+        field.name: set(get_args(hints[field.name])) or {hints[field.name]}
+        for field in fields(declared)
+    }
+    return {
+        name: (next(iter(union - {NoneType})), NoneType in union) for name, union in unions.items()
+    }
 
 
 def convert(name: str, value: Any, kind: type) -> Any:

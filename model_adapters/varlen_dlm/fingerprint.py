@@ -1,4 +1,6 @@
-"""A short hash of everything an answer depends on: what response caches, results files and baselines are compared by."""
+"""A short hash of everything an answer depends on: what response caches, results files and
+baselines are compared by.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,17 @@ def predictor_digest(folder: Path | None) -> str | None:
     if folder is None:
         return None
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")):
+    for path in sorted(
+        path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")
+    ):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def settings_fingerprint(spec: BackboneSpec, arguments: Arguments, predictor: str | None) -> str:
-    """16 hex digits over backbone, method, predictor and generation settings; device and batch size do not enter."""
+    """16 hex digits over backbone, method, predictor and generation settings; device and batch size
+    do not enter.
+    """
     facts = {
         "backbone": spec.fingerprint,
         "mask": spec.mask_id,

@@ -1,8 +1,10 @@
-"""lm-eval's flags beside `--model_args`: `--batch_size`, `--max_batch_size` and `--device` arrive as model arguments, too.
+"""lm-eval's flags beside `--model_args`: `--batch_size`, `--max_batch_size` and `--device` arrive
+as model arguments, too.
 
-lm-eval hands both to a model's constructor as keywords, where a name that stands in both is a TypeError; and its command line
-says a `--batch_size` of 1 and a `--device` of cuda:0 where none was typed. Here a model argument counts, and a flag that was
-typed and contradicts it is an error.
+lm-eval hands both to a model's constructor as keywords, where a name that stands in both is a
+TypeError; and its command line says a `--batch_size` of 1 and a `--device` of cuda:0 where none
+was typed. Here a model argument counts, and a flag that was typed and contradicts it is an
+error.
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ def with_flags(model_args: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[
     >>> with_flags({"batch_size": 8, "device": "cpu"}, {"batch_size": 1, "device": "cuda:0", "max_batch_size": None})
     {'batch_size': 8, 'device': 'cpu'}
     """
-    told = {name: value for name, value in flags.items() if value is not None and value != UNTYPED.get(name)}
+    told = {
+        name: value
+        for name, value in flags.items()
+        if value is not None and value != UNTYPED.get(name)
+    }
     for name in told.keys() & model_args.keys():
         if str(told[name]) != str(model_args[name]):
             raise ConfigurationError(

@@ -1,12 +1,13 @@
-"""`varlen_dlm`: a diffusion language model with a predicted canvas, as lm-evaluation-harness sees it.
+"""`varlen_dlm`: a diffusion language model with a predicted canvas, as lm-evaluation-harness sees
+it.
 
     lm_eval --model varlen_dlm --tasks eos_upper_bound,gsm8k
     lm_eval --model varlen_dlm --model_args pretrained=GSAI-ML/LLaDA-8B-Instruct,method=classification,predictor=heads/llada-cls
     --tasks ...
 
-What lm-eval calls stands here; how texts and bounds come about is in answers.py and strategy_answers.py, likelihoods are in
-scores.py. Every finished request goes to lm-eval's response cache at once, so that a killed run with --use_cache goes on where it
-was.
+What lm-eval calls stands here; how texts and bounds come about is in answers.py and
+strategy_answers.py, likelihoods are in scores.py. Every finished request goes to lm-eval's
+response cache at once, so that a killed run with --use_cache goes on where it was.
 """
 
 from __future__ import annotations
@@ -23,12 +24,10 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window, simpl
 from tqdm import tqdm
 
 from eosbench.backbone import Backbone
-from eosbench.errors import ConfigurationError
-from eosbench.forward.costs import Cost, Ledger
-from eosbench.predictors import FittedPredictor, load_predictor
-from eosbench.predictors.reader import LengthReader
-from eosbench.strategies import load_strategy
-from eosbench.strategies.protocol import Strategy
+from eosbench.errors import ConfigurationError, report_errors_plainly
+from eosbench.forward import Cost, Ledger
+from eosbench.predictors import FittedPredictor, LengthReader, load_predictor
+from eosbench.strategies import Strategy, load_strategy
 from model_adapters import load_backbone
 from model_adapters.varlen_dlm.answers import Answers
 from model_adapters.varlen_dlm.arguments import Arguments, parse_arguments
@@ -36,7 +35,6 @@ from model_adapters.varlen_dlm.chat import render_turns
 from model_adapters.varlen_dlm.fingerprint import predictor_digest, settings_fingerprint
 from model_adapters.varlen_dlm.flags import with_flags
 from model_adapters.varlen_dlm.model_info import model_info
-from model_adapters.varlen_dlm.plain_errors import report_errors_plainly
 from model_adapters.varlen_dlm.processes import Processes
 from model_adapters.varlen_dlm.requests import Request, own_requests, read_requests
 from model_adapters.varlen_dlm.response_cache import ResponseCache
@@ -47,7 +45,8 @@ logger = logging.getLogger(__name__)
 
 
 class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
-    """A diffusion language model whose canvas is cut to a predicted length, or grows and shrinks while it is denoised.
+    """A diffusion language model whose canvas is cut to a predicted length, or grows and shrinks
+    while it is denoised.
 
     Args:
         model_args: see model_adapters.varlen_dlm.arguments.Arguments.
@@ -72,31 +71,54 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
                 canvas=arguments.max_gen_toks,
                 options=arguments.options,
             )
-        self._set_up(arguments, processes, backbone, LengthReader(backbone, predictors), arguments.method)
+        self._set_up(
+            arguments, processes, backbone, LengthReader(backbone, predictors), arguments.method
+        )
 
     @classmethod
-    def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> VarLenDLM:
+    def create_from_arg_obj(
+        cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
+    ) -> VarLenDLM:
         """What lm-eval calls with `--model_args` and its own flags, which may say the same thing."""
         report_errors_plainly()
         return cls(**with_flags(arg_dict, additional_config or {}))
 
     @classmethod
-    def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> VarLenDLM:
+    def create_from_arg_string(
+        cls, arg_string: str, additional_config: dict[str, Any] | None = None
+    ) -> VarLenDLM:
         return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
     @classmethod
-    def sharing(cls, arguments: Arguments, backbone: Backbone, reader: LengthReader, rule: str = "") -> VarLenDLM:
-        """One run of several on one backbone, whose reader remembers step zero for all that read it.
+    def sharing(
+        cls, arguments: Arguments, backbone: Backbone, reader: LengthReader, rule: str = ""
+    ) -> VarLenDLM:
+        """One run of several on one backbone, whose reader remembers step zero for all that read
+        it.
 
         `rule` names its predictor in the reader, which by default is called as its method.
         """
         model = cls.__new__(cls)
-        model._set_up(arguments, Processes(arguments.device), backbone, reader, rule or arguments.method)
+        model._set_up(
+            arguments, Processes(arguments.device), backbone, reader, rule or arguments.method
+        )
         return model
 
-    def _set_up(self, arguments: Arguments, processes: Processes, backbone: Backbone, reader: LengthReader, rule: str) -> None:
+    def _set_up(
+        self,
+        arguments: Arguments,
+        processes: Processes,
+        backbone: Backbone,
+        reader: LengthReader,
+        rule: str,
+    ) -> None:
         super().__init__()
-        self.arguments, self.processes, self.backbone, self.reader = arguments, processes, backbone, reader
+        self.arguments, self.processes, self.backbone, self.reader = (
+            arguments,
+            processes,
+            backbone,
+            reader,
+        )
         self.ledger = Ledger(arguments.telemetry)
         self.method: FittedPredictor | Strategy
         self.answers: Answers | StrategyAnswers
@@ -105,15 +127,21 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             self.answers = StrategyAnswers(arguments, backbone, self.method, self.ledger)
         else:
             self.method = fitted = reader.predictors[rule]
-            fitted.check_promises(alpha=arguments.alpha, canvas=arguments.max_gen_toks, **arguments.promises)
+            fitted.check_promises(
+                alpha=arguments.alpha, canvas=arguments.max_gen_toks, **arguments.promises
+            )
             if fitted.calibration is None and arguments.alpha not in (None, Arguments.alpha):
                 logger.warning(
-                    "method %s has no calibration scores here: alpha=%g has no meaning", fitted.method, arguments.alpha
+                    "method %s has no calibration scores here: alpha=%g has no meaning",
+                    fitted.method,
+                    arguments.alpha,
                 )
             self.answers = Answers(arguments, backbone, reader, self.ledger, rule)
         self.scores = Scores(arguments, backbone)
         self._spent_by_all: list[dict[str, dict[str, float]]] | None = None
-        self.fingerprint = settings_fingerprint(backbone.spec, arguments, predictor_digest(arguments.predictor_folder()))
+        self.fingerprint = settings_fingerprint(
+            backbone.spec, arguments, predictor_digest(arguments.predictor_folder())
+        )
         self.cache = ResponseCache(self.cache_hook, self.fingerprint)
         self.tokenizer = backbone.tokenizer
         if self.tokenizer is None:
@@ -165,11 +193,19 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def tokenizer_name(self) -> str:
         return f"{self.arguments.pretrained}__{self.backbone.spec.fingerprint}".replace("/", "__")
 
-    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        return render_turns(self.tokenizer, self.arguments.pretrained, chat_history, add_generation_prompt)
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        return render_turns(
+            self.tokenizer, self.arguments.pretrained, chat_history, add_generation_prompt
+        )
 
-    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        """Ids; by default with special tokens, unless the text opens with one already because a chat template put it there."""
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
+    ) -> list[int]:
+        """Ids; by default with special tokens, unless the text opens with one already because a
+        chat template put it there.
+        """
         if add_special_tokens is None:
             bos = self.tokenizer.bos_token
             add_special_tokens = not (bos and string.startswith(bos))
@@ -184,16 +220,28 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         """What the results file's `config` says of this run."""
         costs = Ledger()
         costs.merge(self._spent_by_all or [self.ledger.totals()])
-        info = model_info(self.arguments, self.backbone, self.method, self.fingerprint, costs.totals())
+        info = model_info(
+            self.arguments, self.backbone, self.method, self.fingerprint, costs.totals()
+        )
         return {"eosbench": info}
 
     # Requests.
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         own, answered_by = own_requests(requests)
-        read = read_requests([requests[index] for index in own], self.tok_encode, self.arguments, self.backbone.spec.max_length)
-        lengths = [self._told_beside(requests[index], one) for index, one in zip(own, read, strict=True)]
-        answers = [None if told is None else self.cache.find(requests[own[at]], told) for at, told in enumerate(lengths)]
+        read = read_requests(
+            [requests[index] for index in own],
+            self.tok_encode,
+            self.arguments,
+            self.backbone.spec.max_length,
+        )
+        lengths = [
+            self._told_beside(requests[index], one) for index, one in zip(own, read, strict=True)
+        ]
+        answers = [
+            None if told is None else self.cache.find(requests[own[at]], told)
+            for at, told in enumerate(lengths)
+        ]
         left = [place for place, answer in enumerate(answers) if answer is None]
         todo = [read[place] for place in left]
         self.answers.prepare(todo, progress=not disable_tqdm and self.rank == 0)
@@ -201,19 +249,28 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             for at, answer in self.answers.answer(todo):
                 place, request = left[at], requests[own[left[at]]]
                 answers[place] = answer
-                # The cache has one place for a request. Of several draws lm-eval puts one there itself, when all are done.
+                # The cache has one place for a request. Of several draws lm-eval puts one there
+                # itself, when all are done.
                 if not read[place].is_random or request.repeats in (None, 1):
                     self.cache.put("generate_until", request, answer, lengths[place])
                 bar.update()
         return [answers[place] or "" for place in answered_by]
 
     def _told_beside(self, instance: Instance, request: Request) -> int | None:
-        """L where the answer depends on it and the request's arguments, of which lm-eval makes its key, do not hold it."""
-        if isinstance(self.answers, StrategyAnswers) or self.answers.own is not None or "reference" in instance.args[1]:
+        """L where the answer depends on it and the request's arguments, of which lm-eval makes its
+        key, do not hold it.
+        """
+        if (
+            isinstance(self.answers, StrategyAnswers)
+            or self.answers.own is not None
+            or "reference" in instance.args[1]
+        ):
             return None
         return self.answers.told_length(request)
 
-    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+    def loglikelihood(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
         own, answered_by = own_requests(requests)
         pairs = [self._encode_pair(*requests[index].args) for index in own]
         scored = [(math.nan, False)] * len(pairs)
@@ -226,41 +283,64 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         return [scored[place] for place in answered_by]
 
     def _loglikelihood_tokens(
-        self, requests: list[tuple[tuple[str, str], list[int], list[int]]], disable_tqdm: bool = False, **kwargs: Any
+        self,
+        requests: list[tuple[tuple[str, str], list[int], list[int]]],
+        disable_tqdm: bool = False,
+        **kwargs: Any,
     ) -> list[tuple[float, bool]]:
         """For callers that bring ids; `loglikelihood` does without."""
         pairs = [(context, target) for _, context, target in requests]
-        found = {index: (one.value, bool(one.is_greedy)) for index, one, _ in self.scores.score(pairs, greedy=True)}
+        found = {
+            index: (one.value, bool(one.is_greedy))
+            for index, one, _ in self.scores.score(pairs, greedy=True)
+        }
         return [found[index] for index in range(len(pairs))]
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Ids of both, cut where lm-eval cuts them; what the tokenizer adds around a prompt stays with the context."""
+        """Ids of both, cut where lm-eval cuts them; what the tokenizer adds around a prompt stays
+        with the context.
+        """
         text = context.rstrip()
         plain = self.tok_encode(text, add_special_tokens=False)
         target = self.tok_encode(context + continuation, add_special_tokens=False)[len(plain) :]
         if text:
             return self.tok_encode(text), target
-        # An empty context is the prefix token, which is not scored where the continuation brings it itself.
-        return [self.prefix_token_id], target[1:] if target[:1] == [self.prefix_token_id] else target
+        # An empty context is the prefix token, which is not scored where the continuation brings it
+        # itself.
+        return [self.prefix_token_id], target[1:] if target[:1] == [
+            self.prefix_token_id
+        ] else target
 
-    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        """Sum over disjoint windows of the whole text, as lm-eval defines it, each window given what stands before it."""
+    def loglikelihood_rolling(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[float]:
+        """Sum over disjoint windows of the whole text, as lm-eval defines it, each window given
+        what stands before it.
+        """
         own, answered_by = own_requests(requests)
-        windows = [(place, pair) for place, index in enumerate(own) for pair in self._windows(requests[index].args[0])]
+        windows = [
+            (place, pair)
+            for place, index in enumerate(own)
+            for pair in self._windows(requests[index].args[0])
+        ]
         left = Counter(place for place, _ in windows)
         totals, variances, costs = [0.0] * len(own), [0.0] * len(own), [Cost()] * len(own)
         with self._bar("varlen_dlm rolling", len(own), disable_tqdm) as bar:
 
             def finish(place: int) -> None:
                 request = requests[own[place]]
-                self._charge("loglikelihood_rolling", request, costs[place], math.sqrt(variances[place]))
+                self._charge(
+                    "loglikelihood_rolling", request, costs[place], math.sqrt(variances[place])
+                )
                 self.cache.put("loglikelihood_rolling", request, totals[place])
                 bar.update()
 
             for place in range(len(own)):
                 if not left[place]:  # an empty text
                     finish(place)
-            for index, likelihood, cost in self.scores.score([pair for _, pair in windows], greedy=False):
+            for index, likelihood, cost in self.scores.score(
+                [pair for _, pair in windows], greedy=False
+            ):
                 place = windows[index][0]
                 totals[place] += likelihood.value
                 variances[place] += likelihood.standard_error**2
@@ -278,10 +358,14 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             max_seq_len=self.backbone.spec.max_length - 1,
             context_len=1,
         )
-        return [(list(context), list(target)) for context, target in map(make_disjoint_window, windows)]
+        return [
+            (list(context), list(target)) for context, target in map(make_disjoint_window, windows)
+        ]
 
     def _bar(self, text: str, total: int, hidden: bool) -> Any:
         return tqdm(total=total, desc=text, disable=hidden or self.rank != 0)
 
     def _charge(self, kind: str, request: Instance, cost: Cost, standard_error: float) -> None:
-        self.ledger.add(str(request.task_name), request.doc_id, kind, cost, standard_error=standard_error)
+        self.ledger.add(
+            str(request.task_name), request.doc_id, kind, cost, standard_error=standard_error
+        )

@@ -1,4 +1,6 @@
-"""What a run says about itself in the results file: the block `config["eosbench"]` that the report and the check read."""
+"""What a run says about itself in the results file: the block `config["eosbench"]` that the report
+and the check read.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import eosbench
 from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.predictors import FittedPredictor
-from eosbench.strategies.protocol import Strategy
+from eosbench.strategies import Strategy
 from model_adapters.varlen_dlm.arguments import Arguments
 
 SCHEMA = 1
@@ -24,7 +26,8 @@ def model_info(
 ) -> dict[str, Any]:
     """The block's content; docs/results-format.md describes each field."""
     spec = backbone.spec
-    fitted = method if isinstance(method, FittedPredictor) else None  # None: the method predicts no bound
+    # None: the method predicts no bound.
+    fitted = method if isinstance(method, FittedPredictor) else None
     options = method.predictor.options if isinstance(method, FittedPredictor) else method.options
     return {
         "schema": SCHEMA,
@@ -40,7 +43,8 @@ def model_info(
         },
         "method": arguments.method,
         "method_options": dict(options),
-        "predictor": arguments.predictor or (embedded.NAME if arguments.predictor_folder() else None),
+        "predictor": arguments.predictor
+        or (embedded.NAME if arguments.predictor_folder() else None),
         "predictor_fit": None if fitted is None else _fit(fitted),
         "calibration": None if fitted is None else _promise(arguments, fitted),
         "rounding": arguments.rounding if fitted else None,
@@ -53,13 +57,25 @@ def model_info(
 
 
 def _fit(fitted: FittedPredictor) -> dict[str, Any] | None:
-    """What the predictor's folder says of its fit: two predictors that differ in `seed` alone are repeats of one fit."""
-    said = {name: part if isinstance(part := fitted.info.get(name), Mapping) else {} for name in ("fit", "data", "calibration")}
+    """What the predictor's folder says of its fit: two predictors that differ in `seed` alone are
+    repeats of one fit.
+    """
+    said = {
+        name: part if isinstance(part := fitted.info.get(name), Mapping) else {}
+        for name in ("fit", "data", "calibration")
+    }
     if not said["fit"]:
         return None
-    digests = {name: part.get("digest") for name, part in said["data"].items() if isinstance(part, Mapping)}
+    digests = {
+        name: part.get("digest") for name, part in said["data"].items() if isinstance(part, Mapping)
+    }
     settings = said["fit"].get("settings") or {}
-    return {"seed": said["fit"].get("seed"), **digests, "scale": said["calibration"].get("scale"), **settings}
+    return {
+        "seed": said["fit"].get("seed"),
+        **digests,
+        "scale": said["calibration"].get("scale"),
+        **settings,
+    }
 
 
 def _promise(arguments: Arguments, fitted: FittedPredictor) -> dict[str, Any] | None:

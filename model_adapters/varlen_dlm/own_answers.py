@@ -1,11 +1,13 @@
-"""The model's own answers as references (`reference=self`): what it says on the whole canvas, generated once and kept on disk.
+"""The model's own answers as references (`reference=self`): what it says on the whole canvas,
+generated once and kept on disk.
 
     own = OwnAnswers(backbone, cache_folder())
     own.generate([(prompt_ids, settings), ...], batch_size=16)   # only what the file does not have yet
     own.reference(prompt_ids, settings).length                   # L
 
-There is one JSONL file per backbone and decoding settings, named by a hash of both, with a line per prompt, which is written as
-soon as its answer is there. So all methods, fractions and later runs read one generation, and a killed run goes on where it was.
+There is one JSONL file per backbone and decoding settings, named by a hash of both, with a line per
+prompt, which is written as soon as its answer is there. So all methods, fractions and later runs
+read one generation, and a killed run goes on where it was.
 
 Legend: C canvas, L reference length.
 """
@@ -24,15 +26,16 @@ from typing import Any
 from tqdm import tqdm
 
 from eosbench.backbone import Backbone
-from eosbench.decoding.config import DecodeConfig
-from eosbench.decoding.window import Answer, Job, generate
+from eosbench.decoding import Answer, DecodeConfig, Job, generate
 
 Asked = tuple[tuple[int, ...], DecodeConfig]  # a prompt's ids, and how its whole canvas is denoised
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An answer that bounds are compared with: its ids, and L. Of an answer without EOS on the canvas, L is not known: C + 1."""
+    """An answer that bounds are compared with: its ids, and L. Of an answer without EOS on the
+    canvas, L is not known: C + 1.
+    """
 
     ids: tuple[int, ...]
     length: int
@@ -58,10 +61,18 @@ class OwnAnswers:
 
     def generate(self, asked: Iterable[Asked], batch_size: int, *, progress: bool = False) -> None:
         """Answers what has no answer yet; of equal prompts one is answered."""
-        missing = [(ids, settings) for ids, settings in dict.fromkeys(asked) if _key(ids) not in self._file(settings).answers]
-        jobs = [Job(ids, settings, settings.gen_length, self._seed(ids)) for ids, settings in missing]
+        missing = [
+            (ids, settings)
+            for ids, settings in dict.fromkeys(asked)
+            if _key(ids) not in self._file(settings).answers
+        ]
+        jobs = [
+            Job(ids, settings, settings.gen_length, self._seed(ids)) for ids, settings in missing
+        ]
         answers = generate(self.backbone, jobs, batch_size=batch_size)
-        for index, answer in tqdm(answers, "own answers", total=len(jobs), disable=not (progress and jobs)):
+        for index, answer in tqdm(
+            answers, "own answers", total=len(jobs), disable=not (progress and jobs)
+        ):
             ids, settings = missing[index]
             self._file(settings).add(_key(ids), answer)
 
@@ -82,14 +93,18 @@ class OwnAnswers:
                 "mask": spec.mask_id,
                 "eos": sorted(spec.eos_ids),
                 "settings": asdict(settings),
-                "seed": self.seed if settings.temperature > 0 or settings.remasking == "random" else None,
+                "seed": self.seed
+                if settings.temperature > 0 or settings.remasking == "random"
+                else None,
             }
             self._files[settings] = _File(self.folder, facts)
         return self._files[settings]
 
 
 class _File:
-    """One file: a first line that says whose answers these are, then {"prompt", "tokens", "ended"} a line."""
+    """One file: a first line that says whose answers these are, then {"prompt", "tokens", "ended"}
+    a line.
+    """
 
     def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
         self.facts = facts
@@ -98,7 +113,9 @@ class _File:
 
     @functools.cached_property
     def answers(self) -> dict[str, tuple[tuple[int, ...], bool]]:
-        """Prompt's hash -> tokens before the EOS, and whether there was one; a line cut off by a kill is passed over."""
+        """Prompt's hash -> tokens before the EOS, and whether there was one; a line cut off by a
+        kill is passed over.
+        """
         found = {}
         text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
         self.lead_in = "" if text else json.dumps({"own_answers": 1, **self.facts}) + "\n"
@@ -113,7 +130,9 @@ class _File:
         return found
 
     def add(self, key: str, answer: Answer) -> None:
-        """Appends a line in one write, so that processes that share the file do not cut into each other's."""
+        """Appends a line in one write, so that processes that share the file do not cut into each
+        other's.
+        """
         self.answers[key] = (tuple(answer.tokens), answer.ended)
         line = json.dumps({"prompt": key, "tokens": answer.tokens, "ended": answer.ended})
         self.path.parent.mkdir(parents=True, exist_ok=True)

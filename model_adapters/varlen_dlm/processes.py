@@ -1,6 +1,7 @@
 """One process or many: what lm-eval needs to know when `accelerate launch` started several of them.
 
-Each process holds the whole model and answers every n-th request; lm-eval gathers samples and metrics through the calls below.
+Each process holds the whole model and answers every n-th request; lm-eval gathers samples and
+metrics through the calls below.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ logger = logging.getLogger(__name__)
 class Processes:
     """This process among those that accelerate launched; alone, every call is trivial.
 
-    Args:
-        device: asked for by the user; None takes this process's GPU where there is one, else the CPU.
+    Args: device: asked for by the user; None takes this process's GPU where there is one, else the
+        CPU.
     """
 
     def __init__(self, device: str | None = None) -> None:
@@ -28,7 +29,10 @@ class Processes:
             from accelerate import Accelerator
 
             self._accelerator = Accelerator(cpu=device == "cpu")
-            self.rank, self.world_size = self._accelerator.process_index, self._accelerator.num_processes
+            self.rank, self.world_size = (
+                self._accelerator.process_index,
+                self._accelerator.num_processes,
+            )
             self.device = str(self._accelerator.device)
         else:
             self.device = _present(device)
@@ -61,7 +65,9 @@ class Processes:
 
 
 def _present(device: str | None) -> str:
-    """The device asked for; lm-eval's command line asks for cuda:0 unless told otherwise, so without a GPU that means the CPU."""
+    """The device asked for; lm-eval's command line asks for cuda:0 unless told otherwise, so
+    without a GPU that means the CPU.
+    """
     if torch.cuda.is_available():
         return device or "cuda"
     if device is not None and device.startswith("cuda"):

@@ -1,7 +1,8 @@
 """lm-eval's `generate_until` requests, read once and checked before anything is computed.
 
-A request is (context, generation kwargs). Contexts that do not fit are cut from the left, as lm-eval's own models do, with one
-warning that counts them; everything that cannot work is an error that names task and document.
+A request is (context, generation kwargs). Contexts that do not fit are cut from the left, as
+lm-eval's own models do, with one warning that counts them; everything that cannot work is an error
+that names task and document.
 """
 
 from __future__ import annotations
@@ -17,16 +18,25 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from eosbench.decoding.config import DecodeConfig
-from eosbench.decoding.window import Job
+from eosbench.decoding import DecodeConfig, Job
 from eosbench.errors import ConfigurationError
 from model_adapters.varlen_dlm.arguments import DECODING, Arguments
 from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop
 
 logger = logging.getLogger(__name__)
 
-CANVAS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # the names that lm-eval's own models know
-KNOWN = {"until", *CANVAS, "do_sample", "temperature", "eos_upper_bound", "reference", "seed", *DECODING}
+# The names that lm-eval's own models know.
+CANVAS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+KNOWN = {
+    "until",
+    *CANVAS,
+    "do_sample",
+    "temperature",
+    "eos_upper_bound",
+    "reference",
+    "seed",
+    *DECODING,
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,10 @@ class Request:
 
     def job(self, tokenizer: Any, window: int) -> Job:
         """The request as decoding takes it, in a window of so many tokens."""
-        stops, fixes = (partial(rule, tokenizer, self.until) if self.until else None for rule in (holds_stop, fixes_stop))
+        stops, fixes = (
+            partial(rule, tokenizer, self.until) if self.until else None
+            for rule in (holds_stop, fixes_stop)
+        )
         return Job(self.ids, self.settings, window, self.seed, stops=stops, fixes_stop=fixes)
 
     @property
@@ -67,10 +80,11 @@ class Request:
 
 
 def own_requests(instances: Sequence[Instance]) -> tuple[list[int], list[int]]:
-    """Which requests are this process's own, and for each request the place among those whose answer is its answer.
+    """Which requests are this process's own, and for each request the place among those whose
+    answer is its answer.
 
-    lm-eval fills up the shares of several processes to one length with copies of their last request. These are neither computed
-    nor paid for again.
+    lm-eval fills up the shares of several processes to one length with copies of their last
+    request. These are neither computed nor paid for again.
     """
     places: dict[int, list[int]] = {}
     own: list[int] = []
@@ -87,12 +101,15 @@ def own_requests(instances: Sequence[Instance]) -> tuple[list[int], list[int]]:
 
 
 def read_requests(
-    instances: Sequence[Instance], encode: Callable[[str], list[int]], arguments: Arguments, max_length: int
+    instances: Sequence[Instance],
+    encode: Callable[[str], list[int]],
+    arguments: Arguments,
+    max_length: int,
 ) -> list[Request]:
     """All requests, or an error before any work is done.
 
-    Raises:
-        ConfigurationError: an empty prompt, a canvas of 0 or beyond the context, a bad value among the generation kwargs.
+    Raises: ConfigurationError: an empty prompt, a canvas of 0 or beyond the context, a bad value
+        among the generation kwargs.
     """
     repeats: Counter[str] = Counter()
     ignored: set[str] = set()
@@ -100,12 +117,20 @@ def read_requests(
     for instance in instances:
         context, kwargs = instance.args
         seed = kwargs.get("seed", arguments.seed)
-        name = json.dumps([seed, instance.task_name, instance.doc_id, context, kwargs], sort_keys=True, default=str)
+        name = json.dumps(
+            [seed, instance.task_name, instance.doc_id, context, kwargs],
+            sort_keys=True,
+            default=str,
+        )
         read.append(_read(instance, encode, arguments, max_length, f"{repeats[name]}/{name}"))
         repeats[name] += 1
         ignored |= set(kwargs) - KNOWN
     if ignored:
-        logger.warning("varlen_dlm ignores the generation arguments %s; it knows %s", sorted(ignored), sorted(KNOWN))
+        logger.warning(
+            "varlen_dlm ignores the generation arguments %s; it knows %s",
+            sorted(ignored),
+            sorted(KNOWN),
+        )
     cut = [request.cut for request in read if request.cut]
     if cut:
         logger.warning(
@@ -118,15 +143,24 @@ def read_requests(
     return read
 
 
-def _read(instance: Instance, encode: Callable[[str], list[int]], arguments: Arguments, max_length: int, name: str) -> Request:
+def _read(
+    instance: Instance,
+    encode: Callable[[str], list[int]],
+    arguments: Arguments,
+    max_length: int,
+    name: str,
+) -> Request:
     context, kwargs = instance.args
     where = f"task {instance.task_name}, document {instance.doc_id}"
-    asked = next((kwargs[name] for name in CANVAS if kwargs.get(name) is not None), arguments.max_gen_toks)
+    asked = next(
+        (kwargs[name] for name in CANVAS if kwargs.get(name) is not None), arguments.max_gen_toks
+    )
     canvas = _canvas(asked, max_length, where)
     ids = encode(context) if context.strip() else []
     if not ids:
         raise ConfigurationError(f"{where}: the prompt is empty; a DLM needs a prompt to answer")
-    room = max_length - max(canvas, arguments.max_gen_toks)  # what every method can read: the same prompt for all of them
+    # What every method can read: the same prompt for all of them.
+    room = max_length - max(canvas, arguments.max_gen_toks)
     try:
         settings = arguments.for_request(canvas, kwargs).decode_config(canvas, _temperature(kwargs))
     except ConfigurationError as error:
@@ -157,12 +191,16 @@ def _canvas(value: Any, max_length: int, where: str) -> int:
 def _until(value: Any, where: str) -> tuple[str, ...]:
     strings = value if isinstance(value, list | tuple) else [value] if value else []
     if not all(isinstance(string, str) for string in strings):
-        raise ConfigurationError(f"{where}: until={value!r}: expected a string or a list of strings")
+        raise ConfigurationError(
+            f"{where}: until={value!r}: expected a string or a list of strings"
+        )
     return tuple(string for string in strings if string)
 
 
 def _temperature(kwargs: Mapping[str, Any]) -> float:
-    """0 takes the likeliest tokens. As in lm-eval, a request without `do_sample` samples if it has a temperature."""
+    """0 takes the likeliest tokens. As in lm-eval, a request without `do_sample` samples if it has
+    a temperature.
+    """
     sample, value = kwargs.get("do_sample"), kwargs.get("temperature")
     if sample not in (True, False, None):
         raise ConfigurationError(f"do_sample={sample!r}: expected true or false")

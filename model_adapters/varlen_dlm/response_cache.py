@@ -1,11 +1,14 @@
-"""lm-eval's response cache (`--use_cache`), whose keys know the request's arguments, but neither the model nor what rides beside.
+"""lm-eval's response cache (`--use_cache`), whose keys know the request's arguments, but neither
+the model nor what rides beside.
 
-A cache filled by one method would serve its answers to the next. So the first run writes a fingerprint of everything an answer
-depends on into the database, and a run with another fingerprint is refused before it reads a row.
+A cache filled by one method would serve its answers to the next. So the first run writes a
+fingerprint of everything an answer depends on into the database, and a run with another
+fingerprint is refused before it reads a row.
 
-The oracle's answer depends on the reference, which tasks that want a text send beside the arguments: documents with equal prompts
-and other references share lm-eval's key. Their answers are kept in rows of their own, and the row that lm-eval writes for them is
-set aside: taken out before the next run looks.
+The oracle's answer depends on the reference, which tasks that want a text send beside the
+arguments: documents with equal prompts and other references share lm-eval's key. Their answers
+are kept in rows of their own, and the row that lm-eval writes for them is set aside: taken out
+before the next run looks.
 """
 
 from __future__ import annotations
@@ -40,13 +43,16 @@ class ResponseCache:
                 self._database.pop(mark.removeprefix(SET_ASIDE), None)
 
     def find(self, request: Instance, length: int) -> str | None:
-        """The answer to a generate_until request whose reference has this many tokens, None where there is none or it samples."""
+        """The answer to a generate_until request whose reference has this many tokens, None where
+        there is none or it samples.
+        """
         if self._database is None:
             return None
         key = hash_args("generate_until", request.args)
         self._database[SET_ASIDE + key] = True
         answer: str | None = self._database.get(f"{BY_REFERENCE}{length} {key}")
-        return None if request.args[1].get("do_sample") else answer  # lm-eval does not look then, either
+        # Lm-eval does not look then, either.
+        return None if request.args[1].get("do_sample") else answer
 
     def put(self, kind: str, request: Instance, answer: Any, length: int | None = None) -> None:
         """Keeps an answer, under lm-eval's own key unless it depends on the reference's length."""

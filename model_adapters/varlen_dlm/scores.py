@@ -1,4 +1,6 @@
-"""Likelihood requests: contexts cut to fit, duplicates and masked copies batched by eosbench.likelihood, and what each cost."""
+"""Likelihood requests: contexts cut to fit, duplicates and masked copies batched by
+eosbench.likelihood, and what each cost.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,8 @@ from dataclasses import replace
 
 from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
-from eosbench.forward.costs import Cost, estimated_flops
-from eosbench.forward.timing import TimedBackbone
-from eosbench.likelihood.likelihood import Likelihood, log_likelihoods
+from eosbench.forward import Cost, TimedBackbone, estimated_flops
+from eosbench.likelihood import Likelihood, log_likelihoods
 from model_adapters.varlen_dlm.arguments import Arguments
 
 logger = logging.getLogger(__name__)
@@ -27,18 +28,28 @@ class Scores:
     def __init__(self, arguments: Arguments, backbone: Backbone) -> None:
         self.arguments, self.backbone = arguments, TimedBackbone(backbone)
 
-    def score(self, pairs: Sequence[Pair], *, greedy: bool) -> Iterator[tuple[int, Likelihood, Cost]]:
-        """(index, likelihood, cost) as they are done: the longest first, equal pairs together and computed once.
+    def score(
+        self, pairs: Sequence[Pair], *, greedy: bool
+    ) -> Iterator[tuple[int, Likelihood, Cost]]:
+        """(index, likelihood, cost) as they are done: the longest first, equal pairs together and
+        computed once.
 
-        Each is charged the passes it rests on, those too that served several; the seconds are shared out.
+        Each is charged the passes it rests on, those too that served several; the seconds are
+        shared out.
 
         Raises:
             ConfigurationError: a target that alone is longer than the context.
         """
         fitted = [self._fit(context, target) for context, target in pairs]
-        cut = sum(len(before) > len(after) for (before, _), (after, _) in zip(pairs, fitted, strict=True))
+        cut = sum(
+            len(before) > len(after) for (before, _), (after, _) in zip(pairs, fitted, strict=True)
+        )
         if cut:
-            logger.warning("%d of %d contexts were longer than the model's positions and were cut from the left", cut, len(pairs))
+            logger.warning(
+                "%d of %d contexts were longer than the model's positions and were cut from the left",
+                cut,
+                len(pairs),
+            )
         places: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
         for index, (context, target) in enumerate(fitted):
             places.setdefault((tuple(context), tuple(target)), []).append(index)
@@ -56,7 +67,10 @@ class Scores:
                 greedy=greedy,
             )
             seconds, model_seconds = time.perf_counter() - started, self.backbone.seconds - in_model
-            costs = [self._cost(*pair, likelihood) for pair, likelihood in zip(chunk, likelihoods, strict=True)]
+            costs = [
+                self._cost(*pair, likelihood)
+                for pair, likelihood in zip(chunk, likelihoods, strict=True)
+            ]
             positions = max(1, sum(cost.token_positions for cost in costs))
             for pair, likelihood, cost in zip(chunk, likelihoods, costs, strict=True):
                 share = cost.token_positions / positions / len(places[pair])
@@ -77,5 +91,7 @@ class Scores:
         versions = 2 if self.arguments.cfg_scale else 1
         positions = versions * passes * (len(context) + len(target))
         scored = versions * likelihood.scored_positions
-        flops = estimated_flops(self.backbone.spec, positions, versions * passes, scored, read_positions=scored)
+        flops = estimated_flops(
+            self.backbone.spec, positions, versions * passes, scored, read_positions=scored
+        )
         return Cost(0, passes, positions, flops)

@@ -1,4 +1,6 @@
-"""Where a request's stop strings end a text, and from when on nothing that is still to come can move that end."""
+"""Where a request's stop strings end a text, and from when on nothing that is still to come can
+move that end.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from eosbench.documents.encoding import decode_prompt
+from eosbench.documents import decode_prompt
 
 
 def text_before_stop(tokenizer: Any, tokens: Sequence[int], until: Sequence[str]) -> str:
-    """The text before the first stop string; special tokens do not survive decoding and are looked for before it."""
-    return cut_at_stop(decode_prompt(tokenizer, tokens[: _special(tokenizer, tokens, until)]), until)
+    """The text before the first stop string; special tokens do not survive decoding and are looked
+    for before it.
+    """
+    return cut_at_stop(
+        decode_prompt(tokenizer, tokens[: _special(tokenizer, tokens, until)]), until
+    )
 
 
 def holds_stop(tokenizer: Any, until: Sequence[str], tokens: Sequence[int]) -> bool:
@@ -23,18 +29,23 @@ def holds_stop(tokenizer: Any, until: Sequence[str], tokens: Sequence[int]) -> b
 
 
 def fixes_stop(tokenizer: Any, until: Sequence[str], tokens: Sequence[int]) -> bool:
-    """Whether `text_before_stop` is the same for these tokens and for every sequence that begins with them.
+    """Whether `text_before_stop` is the same for these tokens and for every sequence that begins
+    with them.
 
-    A special token that is a stop string is enough. Elsewhere more must stand behind the stop string: whatever a longer one that
-    begins before it may need; a letter or digit, which ends a run of single bytes that decode together; and four characters more,
-    beyond which decoders do not look back (the longest that they join to what precedes it is " n't").
+    A special token that is a stop string is enough. Elsewhere more must stand behind the stop
+    string: whatever a longer one that begins before it may need; a letter or digit, which ends a
+    run of single bytes that decode together; and four characters more, beyond which decoders do
+    not look back (the longest that they join to what precedes it is " n't").
     """
     if _special(tokenizer, tokens, until) is not None:
         return True
     text = decode_prompt(tokenizer, tokens)
     end = len(cut_at_stop(text, until))
     longest = max(map(len, until), default=0)
-    return end < len(text) and re.search(r"[0-9A-Za-z].{4}", text[end + longest :], re.DOTALL) is not None
+    return (
+        end < len(text)
+        and re.search(r"[0-9A-Za-z].{4}", text[end + longest :], re.DOTALL) is not None
+    )
 
 
 def cut_at_stop(text: str, until: Sequence[str]) -> str:

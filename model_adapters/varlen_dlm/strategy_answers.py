@@ -1,4 +1,6 @@
-"""From requests to texts for a method that decides the length while decoding: there is no bound before, and none to ask for."""
+"""From requests to texts for a method that decides the length while decoding: there is no bound
+before, and none to ask for.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
-from eosbench.forward.costs import Ledger
-from eosbench.strategies.protocol import Strategy
+from eosbench.forward import Ledger
+from eosbench.strategies import Strategy
 from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.requests import Request
 from model_adapters.varlen_dlm.stop_strings import text_before_stop
@@ -16,8 +18,15 @@ from model_adapters.varlen_dlm.stop_strings import text_before_stop
 class StrategyAnswers:
     """Answers generation requests by a strategy, and charges them to a ledger."""
 
-    def __init__(self, arguments: Arguments, backbone: Backbone, strategy: Strategy, ledger: Ledger) -> None:
-        self.arguments, self.backbone, self.strategy, self.ledger = arguments, backbone, strategy, ledger
+    def __init__(
+        self, arguments: Arguments, backbone: Backbone, strategy: Strategy, ledger: Ledger
+    ) -> None:
+        self.arguments, self.backbone, self.strategy, self.ledger = (
+            arguments,
+            backbone,
+            strategy,
+            ledger,
+        )
 
     def prepare(self, requests: Sequence[Request], *, progress: bool = False) -> None:
         """Looks at all requests before anything is computed.
@@ -36,7 +45,9 @@ class StrategyAnswers:
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, str]]:
         """(index, text) as they finish."""
         jobs = [request.job(self.backbone.tokenizer, request.canvas) for request in requests]
-        for index, answer in self.strategy.generate(self.backbone, jobs, batch_size=self.arguments.batch_size):
+        for index, answer in self.strategy.generate(
+            self.backbone, jobs, batch_size=self.arguments.batch_size
+        ):
             request = requests[index]
             self.ledger.add(request.task, request.document, "generate", answer.cost)
             yield index, text_before_stop(self.backbone.tokenizer, answer.tokens, request.until)

@@ -1,4 +1,6 @@
-"""The embedded benchmark's documents as lm-eval's `custom_dataset`s ask for them: under the name `test`, whatever split it is."""
+"""The embedded benchmark's documents as lm-eval's `custom_dataset`s ask for them: under the name
+`test`, whatever split it is.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,12 @@ from typing import Any
 
 import datasets
 
-from eosbench.documents.instruct import documents
+from eosbench.documents import instruct_documents as drawn
 
 
 def instruct_documents(split: str = "test", **_: Any) -> dict[str, datasets.Dataset]:
     """All of a split; --metadata '{"split": "calibration"}' chooses another than `test`."""
-    return {"test": datasets.Dataset.from_list([vars(document) for document in documents(split)])}
+    return {"test": datasets.Dataset.from_list([vars(document) for document in drawn(split)])}
 
 
 def length_ood_documents(**_: Any) -> dict[str, datasets.Dataset]:
@@ -26,4 +28,8 @@ def domain_ood_documents(**_: Any) -> dict[str, datasets.Dataset]:
 
 def exact_documents(split: str = "test", **_: Any) -> dict[str, datasets.Dataset]:
     """The documents that have one right answer: what generation can be scored on."""
-    return {"test": datasets.Dataset.from_list([vars(document) for document in documents(split) if document.exact])}
+    return {
+        "test": datasets.Dataset.from_list(
+            [vars(document) for document in drawn(split) if document.exact]
+        )
+    }

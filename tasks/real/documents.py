@@ -1,7 +1,9 @@
-"""Documents and few-shot examples of the public data sets (eosbench.datasets), as lm-eval's YAML files name them.
+"""Documents and few-shot examples of the public data sets (eosbench/documents/public.py), as lm-eval's YAML
+files name them.
 
-Few-shot examples are those of lm-eval's task of the same data, so that both are asked in one context. lm-eval wants them when it
-makes a task, needed or not; the samplers here are empty then and read their examples when the first one is drawn.
+Few-shot examples are those of lm-eval's task of the same data, so that both are asked in one
+context. lm-eval wants them when it makes a task, needed or not; the samplers here are empty then
+and read their examples when the first one is drawn.
 """
 
 from __future__ import annotations
@@ -12,27 +14,37 @@ from typing import Any
 import datasets
 from lm_eval.api.samplers import ContextSampler, FirstNSampler
 
-from eosbench.documents.public import DATA_SETS, documents, published
+from eosbench.documents import DATA_SETS, public_documents, published_rows
 from eosbench.errors import ConfigurationError
 
 Examples = Sequence[dict[str, Any]]
 
 
 def published_documents(data: str, split: str = "test", **_: Any) -> dict[str, datasets.Dataset]:
-    """lm-eval's `custom_dataset`: the rows of one use; --metadata '{"split": "calibration"}' chooses another than `test`."""
-    return {"test": datasets.Dataset.from_list([vars(document) for document in documents(DATA_SETS[data], split)])}
+    """lm-eval's `custom_dataset`: the rows of one use; --metadata '{"split": "calibration"}'
+    chooses another than `test`.
+    """
+    return {
+        "test": datasets.Dataset.from_list(
+            [vars(document) for document in public_documents(DATA_SETS[data], split)]
+        )
+    }
 
 
 class Gsm8kExamples(ContextSampler):
     """Drawn from the train split as published, with the seed that lm-eval sets (--seed)."""
 
     def sample(self, n: int, *args: Any, **kwargs: Any) -> Examples:
-        self.df = self.df or [vars(document) for document in published(DATA_SETS["gsm8k"], "train")]
+        self.df = self.df or [
+            vars(document) for document in published_rows(DATA_SETS["gsm8k"], "train")
+        ]
         return super().sample(n, *args, **kwargs)
 
 
 class MathExamples(FirstNSampler):
-    """The four of Lewkowycz et al. (2022), Solving Quantitative Reasoning Problems with Language Models, appendix D.2."""
+    """The four of Lewkowycz et al. (2022), Solving Quantitative Reasoning Problems with Language
+    Models, appendix D.2.
+    """
 
     def sample(self, n: int, *args: Any, **kwargs: Any) -> Examples:
         self.df = self.df or minerva_examples()
@@ -40,10 +52,14 @@ class MathExamples(FirstNSampler):
 
 
 class MbppExamples(FirstNSampler):
-    """Tasks 2 to 4 of the split `prompt`: the examples of Austin et al. (2021), Program Synthesis with Large Language Models."""
+    """Tasks 2 to 4 of the split `prompt`: the examples of Austin et al. (2021), Program Synthesis
+    with Large Language Models.
+    """
 
     def sample(self, n: int, *args: Any, **kwargs: Any) -> Examples:
-        self.df = self.df or [vars(document) for document in published(DATA_SETS["mbpp"], "prompt")[1:4]]
+        self.df = self.df or [
+            vars(document) for document in published_rows(DATA_SETS["mbpp"], "prompt")[1:4]
+        ]
         return super().sample(n, *args, **kwargs)
 
 

@@ -1,4 +1,6 @@
-"""The table of `make bench`: what a ratio is, and that each benchmark runs at small shapes and compares equals."""
+"""The table of `make bench`: what a ratio is, and that each benchmark runs at small shapes and
+compares equals.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from benchmarks import scale, windows
 from benchmarks.__main__ import BENCHMARKS, app, markdown, run
 from benchmarks.measure import Row, Setup
 from benchmarks.windows import answer_in_turn
-from eosbench.documents.instruct import FAMILIES, NOT_EXACT
+from eosbench.documents.instruct import INSTRUCT_FAMILIES, NOT_EXACT
 from model_adapters.varlen_dlm.model import VarLenDLM
 from tests.golden_files import GOLDEN
 
@@ -36,10 +38,15 @@ def test_rounds_alternate_and_a_ratio_is_slow_over_fast() -> None:
 
 def test_a_row_shows_median_and_spread() -> None:
     row = Row("decoding", "a", "b", "canvas 16", (2.0, 9.0, 3.0), "same tokens: 1 of 1")
-    assert markdown([row]).splitlines()[2] == "| decoding | a / b | canvas 16 | 3.00 | 2.00 to 9.00 | same tokens: 1 of 1 |"
+    assert (
+        markdown([row]).splitlines()[2]
+        == "| decoding | a / b | canvas 16 | 3.00 | 2.00 to 9.00 | same tokens: 1 of 1 |"
+    )
 
 
-@pytest.mark.parametrize(("name", "found"), [("decoding", "same tokens: 1 of 1"), ("batching", "same tokens: 4 of 4")])
+@pytest.mark.parametrize(
+    ("name", "found"), [("decoding", "same tokens: 1 of 1"), ("batching", "same tokens: 4 of 4")]
+)
 def test_decoding_gives_the_reference_s_tokens(name: str, found: str) -> None:
     (row,) = run(name, QUICK)
     assert row.found.startswith(found)
@@ -60,7 +67,9 @@ def test_public_rows_are_exact_or_estimated() -> None:
     assert all("standard error" in row.found and row.median > 0 for row in rows)
 
 
-def test_public_rows_that_cannot_be_had_are_left_out(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_public_rows_that_cannot_be_had_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def unreachable(*_arguments: object, **_options: object) -> None:
         raise ConnectionError("no network")
 
@@ -81,26 +90,40 @@ def test_memory_does_not_grow_with_the_requests() -> None:
     assert 0.9 < row.median < 1.05
 
 
-def test_windows_compares_every_pass_fixed_method_and_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_compares_every_pass_fixed_method_and_oracle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made: dict[str, VarLenDLM] = {}
 
-    def keep(setup: Setup, models: dict[str, VarLenDLM]) -> tuple[dict[str, list[float]], dict[str, float]]:
+    def keep(
+        setup: Setup, models: dict[str, VarLenDLM]
+    ) -> tuple[dict[str, list[float]], dict[str, float]]:
         made.update(models)
         return answer_in_turn(setup, models)
 
     monkeypatch.setattr(windows, "answer_in_turn", keep)
     rows = run("windows", QUICK)
-    assert [(row.slow, row.fast) for row in rows] == [("fixed, every pass", "logit"), ("fixed", "logit"), ("logit", "oracle")]
-    assert all("2 documents, canvas 64" in row.shapes and "exact match" in row.found for row in rows)
-    passes = {name: model.ledger.totals()["varlen_instruct"]["forward_passes"] for name, model in made.items()}
-    assert passes["fixed, every pass"] == 2 * 64  # one per token of the canvas; the warm-up is charged elsewhere
+    assert [(row.slow, row.fast) for row in rows] == [
+        ("fixed, every pass", "logit"),
+        ("fixed", "logit"),
+        ("logit", "oracle"),
+    ]
+    assert all(
+        "2 documents, canvas 64" in row.shapes and "exact match" in row.found for row in rows
+    )
+    passes = {
+        name: model.ledger.totals()["varlen_instruct"]["forward_passes"]
+        for name, model in made.items()
+    }
+    # One per token of the canvas; the warm-up is charged elsewhere.
+    assert passes["fixed, every pass"] == 2 * 64
     assert passes["fixed"] < 2 * 64
 
 
 def test_rounds_hold_other_documents_and_every_family_as_often() -> None:
     rounds = windows.rounds_of(Setup(runs=3, documents=2))
     names = [Counter(document.family for document in chosen) for chosen in rounds]
-    assert names[0] == names[1] == names[2] == dict.fromkeys(set(FAMILIES) - NOT_EXACT, 2)
+    assert names[0] == names[1] == names[2] == dict.fromkeys(set(INSTRUCT_FAMILIES) - NOT_EXACT, 2)
     assert len({document.id for chosen in rounds for document in chosen}) == 3 * 16
 
 
@@ -118,7 +141,9 @@ def test_sweep_compares_several_methods_with_one(monkeypatch: pytest.MonkeyPatch
 
 def test_the_command_prints_a_table_and_writes_it(tmp_path: Path) -> None:
     output = tmp_path / "new" / "bench.md"
-    done = CliRunner().invoke(app, ["--only", "startup", "--runs", "1", "--quick", "--output", str(output)])
+    done = CliRunner().invoke(
+        app, ["--only", "startup", "--runs", "1", "--quick", "--output", str(output)]
+    )
     assert done.exit_code == 0, done.output
     lines = output.read_text().splitlines()
     assert [line.split("|")[2].strip() for line in lines[2:]] == [
@@ -152,7 +177,11 @@ def test_the_cost_of_a_canvas_at_a_small_shape() -> None:
     ]
     done = CliRunner().invoke(scale.app, options)
     assert done.exit_code == 0, done.output
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.output.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in done.output.splitlines()
+        if line.startswith("|")
+    ]
     assert [row[:2] for row in rows[2:]] == [["8", "4"], ["32", "16"]]
     assert rows[-1][-1] == "1.0" and float(rows[2][-1]) > 1
 

@@ -27,8 +27,14 @@ def test_an_option_is_changed_alone_and_the_defaults_come_once(method: str) -> N
 
 
 def test_a_line_for_every_choice() -> None:
-    run = CliRunner().invoke(app, ["--method", "smartcrop", "--documents", "20", "--calibration", "40"])
-    lines = [line.split("|")[1:-1] for line in run.stdout.splitlines() if line.startswith("| `smartcrop`")]
+    run = CliRunner().invoke(
+        app, ["--method", "smartcrop", "--documents", "20", "--calibration", "40"]
+    )
+    lines = [
+        line.split("|")[1:-1]
+        for line in run.stdout.splitlines()
+        if line.startswith("| `smartcrop`")
+    ]
     assert run.exit_code == 0
     assert lines[0][1].strip() == "defaults"
     assert len(lines) == len(choices("smartcrop"))

@@ -1,4 +1,6 @@
-"""`python -m benchmarks.loading` at a tiny shape: what it counts, and when it says that loading takes too much."""
+"""`python -m benchmarks.loading` at a tiny shape: what it counts, and when it says that loading
+takes too much.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from benchmarks.checkpoints import write_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WIDTH, LAYERS, VOCABULARY = 64, 2, 512
-# Embeddings and output; of a layer four projections, an MLP of three matrices three times as wide, two norms; the last norm.
+# Embeddings and output; of a layer four projections, an MLP of three matrices three times as wide,
+# two norms; the last norm.
 PARAMETERS = 2 * VOCABULARY * WIDTH + LAYERS * (4 * WIDTH**2 + 3 * 3 * WIDTH**2 + 2 * WIDTH) + WIDTH
 
 tiny = partial(write_checkpoint, vocabulary=VOCABULARY, positions=64)
@@ -38,13 +41,18 @@ def test_weights_are_counted_in_the_dtype_asked_for(
 def test_a_process_of_its_own_says_what_it_measured(tmp_path: Path) -> None:
     tiny(tmp_path, width=WIDTH, layers=LAYERS, heads=4)
     command = [sys.executable, "-m", "benchmarks.loading", "--child", f"float32,{tmp_path}"]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=REPOSITORY).stdout)
+    found = json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True, cwd=REPOSITORY).stdout
+    )
     assert found["weights"] == 4 * PARAMETERS
-    assert found["peak"] >= found["before"] > 10 * found["weights"]  # the imports alone are larger than this model
+    # The imports alone are larger than this model.
+    assert found["peak"] >= found["before"] > 10 * found["weights"]
 
 
 @pytest.mark.parametrize(("peak", "code"), [(340, 0), (341, 1)])
-def test_more_than_the_aim_is_exit_code_1(peak: int, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_the_aim_is_exit_code_1(
+    peak: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By hand: (peak - 100) / 200 against 1.2, in the worse of the two dtypes."""
     asked: list[str] = []
 
@@ -52,7 +60,12 @@ def test_more_than_the_aim_is_exit_code_1(peak: int, code: int, monkeypatch: pyt
         dtype, folder = command[-1].split(",", 1)
         assert (Path(folder) / "model.safetensors.index.json").is_file()
         asked.append(dtype)
-        found = {"before": 100, "peak": peak if dtype == "auto" else 300, "weights": 200, "seconds": 1.0}
+        found = {
+            "before": 100,
+            "peak": peak if dtype == "auto" else 300,
+            "weights": 200,
+            "seconds": 1.0,
+        }
         return SimpleNamespace(stdout=json.dumps(found))
 
     monkeypatch.setattr(loading, "WIDTH", WIDTH)

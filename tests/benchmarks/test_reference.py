@@ -1,4 +1,6 @@
-"""The loop that eosbench is compared with gives what the published samplers gave, or the comparison would be worth nothing."""
+"""The loop that eosbench is compared with gives what the published samplers gave, or the comparison
+would be worth nothing.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,26 @@ def test_the_published_tokens_and_denoise_s(case: int) -> None:
     prompt = golden.tensors[f"generate.{case}.prompt"][0]
     tokens = generate(golden.backbone, prompt, **shape)
     assert tokens.tolist() == golden.tensors[f"generate.{case}.output"][0, len(prompt) :].tolist()
-    assert tokens.tolist() == denoise(golden.backbone, [prompt], DecodeConfig(**shape)).sequences[0].tolist()
+    assert (
+        tokens.tolist()
+        == denoise(golden.backbone, [prompt], DecodeConfig(**shape)).sequences[0].tolist()
+    )
 
 
 @pytest.mark.parametrize("case", range(3))
 def test_random_masks_estimate_the_exact_likelihood(case: int) -> None:
     golden = load_golden("llada-tiny")
-    prompt, target = (golden.tensors[f"loglikelihood.{case}.{part}"] for part in ("prompt", "target"))
+    prompt, target = (
+        golden.tensors[f"loglikelihood.{case}.{part}"] for part in ("prompt", "target")
+    )
     generator = torch.Generator().manual_seed(0)
     values = torch.tensor(
-        [log_likelihood(golden.backbone, prompt, target, masks=64, batch_size=32, generator=generator) for _ in range(12)]
+        [
+            log_likelihood(
+                golden.backbone, prompt, target, masks=64, batch_size=32, generator=generator
+            )
+            for _ in range(12)
+        ]
     )
     exact = golden.settings["loglikelihood"][case]["exact"]
     error = float(values.std()) / len(values) ** 0.5

@@ -1,4 +1,6 @@
-"""The `evaluate` module, from plain lists and offline; the seed paper's columns on a small table, worked out by hand."""
+"""The `evaluate` module, from plain lists and offline; the seed paper's columns on a small table,
+worked out by hand.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +44,25 @@ def columns() -> dict[str, list[int]]:
 
 def test_the_paper_s_columns_of_a_table(eos_bound: Any) -> None:
     table = columns()
-    found = eos_bound.compute(predictions=table["bound"], references=table["length"], canvas=table["canvas"])
+    found = eos_bound.compute(
+        predictions=table["bound"], references=table["length"], canvas=table["canvas"]
+    )
     assert {name: found[name] for name in COLUMNS} == pytest.approx(BY_HAND)
     assert found["censored"] == 1
-    assert (found["coverage"], found["overshoot"], found["shortfall"]) == pytest.approx((5 / 7, 12 / 5, 5.0))
+    assert (found["coverage"], found["overshoot"], found["shortfall"]) == pytest.approx(
+        (5 / 7, 12 / 5, 5.0)
+    )
 
 
 def test_the_paper_s_columns_of_a_results_file() -> None:
     """From the five numbers that a task logs, without its documents."""
-    logged = {"coverage": 5 / 7, "overshoot": 12 / 5, "shortfall": 5.0, "exact": 2 / 7, "rmse": BY_HAND["rmse"]}
+    logged = {
+        "coverage": 5 / 7,
+        "overshoot": 12 / 5,
+        "shortfall": 5.0,
+        "exact": 2 / 7,
+        "rmse": BY_HAND["rmse"],
+    }
     assert paper_columns(logged | {"saved": BY_HAND["saved"]}) == pytest.approx(BY_HAND)
     assert math.isnan(paper_columns(logged)["saved"])
 
@@ -59,7 +71,9 @@ def test_the_paper_s_columns_of_a_results_file() -> None:
     ("bound", "below", "above", "exact"),
     [([4, 8], 0.0, 0.0, 1.0), ([5, 9], 0.0, 1.0, 0.0), ([3, 7], 1.0, 0.0, 0.0)],
 )
-def test_where_nothing_is_above_or_below(bound: list[int], below: float, above: float, exact: float, eos_bound: Any) -> None:
+def test_where_nothing_is_above_or_below(
+    bound: list[int], below: float, above: float, exact: float, eos_bound: Any
+) -> None:
     found = eos_bound.compute(predictions=bound, references=[4, 8])
     assert (found["below"], found["above"], found["exact"]) == (below, above, exact)
     assert (found["tokens_below"] == 1.0) if below else math.isnan(found["tokens_below"])
@@ -70,12 +84,22 @@ def test_what_is_computed_depends_on_what_is_given(eos_bound: Any) -> None:
     lists = {"predictions": [4], "references": [2]}
     bare = eos_bound.compute(**lists)
     assert math.isnan(bare["saved"])
-    assert not {"accuracy", "censored", "compute_ratio", "pinball_loss", "average_precision"} & set(bare)
-    full = eos_bound.compute(
-        **lists, canvas=8, prompt_lengths=[4], revealed=[[0]], eos_probability=[[0.9, 0.1, 0.2, *[0.3] * 5]], alpha=0.25
+    assert not {"accuracy", "censored", "compute_ratio", "pinball_loss", "average_precision"} & set(
+        bare
     )
-    assert (full["saved"], full["compute_ratio"], full["pinball_loss"]) == pytest.approx((4.0, 4 * 8 / (8 * 12), 0.5))
-    assert full["accuracy"] == pytest.approx(5 / 7)  # positions 2 and 3 of the seven that are masked
+    full = eos_bound.compute(
+        **lists,
+        canvas=8,
+        prompt_lengths=[4],
+        revealed=[[0]],
+        eos_probability=[[0.9, 0.1, 0.2, *[0.3] * 5]],
+        alpha=0.25,
+    )
+    assert (full["saved"], full["compute_ratio"], full["pinball_loss"]) == pytest.approx(
+        (4.0, 4 * 8 / (8 * 12), 0.5)
+    )
+    # Positions 2 and 3 of the seven that are masked.
+    assert full["accuracy"] == pytest.approx(5 / 7)
     assert full["average_precision"] == pytest.approx(1.0)  # the 0.9 at position 0 is not masked
 
 
@@ -89,6 +113,11 @@ def test_batches_add_up(eos_bound: Any) -> None:
 def test_the_card_names_every_value(eos_bound: Any) -> None:
     card = (Path(PATH) / "README.md").read_text(encoding="utf-8")
     found = eos_bound.compute(
-        predictions=[4], references=[2], canvas=8, prompt_lengths=[4], eos_probability=[[0.5] * 8], alpha=0.1
+        predictions=[4],
+        references=[2],
+        canvas=8,
+        prompt_lengths=[4],
+        eos_probability=[[0.5] * 8],
+        alpha=0.1,
     )
     assert all(f"`{name}`" in card for name in found)

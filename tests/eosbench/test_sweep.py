@@ -1,4 +1,6 @@
-"""`eosbench sweep`: one step zero for all methods, and result folders that are those of separate lm-eval runs."""
+"""`eosbench sweep`: one step zero for all methods, and result folders that are those of separate
+lm-eval runs.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,15 @@ MODEL = {"pretrained": str(GOLDEN / "llada-trained"), "max_gen_toks": 64}
 BENCHMARK, GENERATION, OTHER = "eos_upper_bound_u50", "varlen_instruct", "no_reference"
 SWEPT = ["logit", "fixed", "oracle"]
 LIMIT = 3
-VARYING = {"seconds", "model_seconds", "date", "start_time", "end_time", "total_evaluation_time_seconds", "git_hash"}
+VARYING = {
+    "seconds",
+    "model_seconds",
+    "date",
+    "start_time",
+    "end_time",
+    "total_evaluation_time_seconds",
+    "git_hash",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,14 +51,18 @@ def no_environment_report() -> Any:
 def manager(tmp_path_factory: pytest.TempPathFactory) -> TaskManager:
     """The packaged tasks, and one whose requests carry no reference."""
     folder = tmp_path_factory.mktemp("tasks")
-    (folder / "documents.jsonl").write_text('{"question": "Count from 1 to 4.", "answer": "1 2 3 4"}\n', encoding="utf-8")
+    (folder / "documents.jsonl").write_text(
+        '{"question": "Count from 1 to 4.", "answer": "1 2 3 4"}\n', encoding="utf-8"
+    )
     (folder / f"{OTHER}.yaml").write_text(
         f"task: {OTHER}\ndataset_path: json\ndataset_kwargs: {{data_files: {folder / 'documents.jsonl'}}}\ntest_split: train\n"
         "output_type: generate_until\ndoc_to_text: question\ndoc_to_target: answer\nnum_fewshot: 0\n"
         "generation_kwargs: {until: [], max_gen_toks: 32}\nmetric_list: [{metric: exact_match}]\n",
         encoding="utf-8",
     )
-    return TaskManager(include_defaults=False, include_path=[str(eosbench.plugin.tasks_folder()), str(folder)])
+    return TaskManager(
+        include_defaults=False, include_path=[str(eosbench.plugin.tasks_folder()), str(folder)]
+    )
 
 
 class Swept:
@@ -57,16 +71,23 @@ class Swept:
     def __init__(self, folder: Path, manager: TaskManager) -> None:
         self.folder, self.batches = folder, 0
         with pytest.MonkeyPatch.context() as patch:
-            real = step_zero.step_zero
+            real = step_zero.run_step_zero
 
             def counted(*args: Any, **kwargs: Any) -> Any:
                 self.batches += 1
                 return real(*args, **kwargs)
 
-            patch.setattr("eosbench.predictors.reader.step_zero", counted)
+            patch.setattr("eosbench.predictors.reader.run_step_zero", counted)
             tasks = [BENCHMARK, GENERATION]
             self.results = sweep(
-                SWEPT, tasks, folder, model_args=MODEL, batch_size=2, task_manager=manager, limit=LIMIT, log_samples=True
+                SWEPT,
+                tasks,
+                folder,
+                model_args=MODEL,
+                batch_size=2,
+                task_manager=manager,
+                limit=LIMIT,
+                log_samples=True,
             )
 
 
@@ -79,18 +100,24 @@ def test_chosen_methods() -> None:
     assert chosen_methods("all") == list(ALL_METHODS)
     assert chosen_methods("five") == list(THE_FIVE)
     assert chosen_methods("fixed, logit,fixed") == ["fixed", "logit"]
-    with pytest.raises(ConfigurationError, match="unknown method 'best': expected all, five, or some of logit, "):
+    with pytest.raises(
+        ConfigurationError, match="unknown method 'best': expected all, five, or some of logit, "
+    ):
         chosen_methods("logit,best")
     with pytest.raises(ConfigurationError, match="unknown method ','"):
         chosen_methods(",")
 
 
 def test_step_zero_runs_once_per_prompt_for_all_methods(swept: Swept) -> None:
-    """Three documents in batches of two are two passes a task; only `logit` reads them, and no method asks again."""
+    """Three documents in batches of two are two passes a task; only `logit` reads them, and no
+    method asks again.
+    """
     assert swept.batches == 4
 
 
-def test_a_second_method_that_reads_the_model_costs_no_pass(tmp_path: Path, manager: TaskManager) -> None:
+def test_a_second_method_that_reads_the_model_costs_no_pass(
+    tmp_path: Path, manager: TaskManager
+) -> None:
     """Two methods on the same prompts, asked through one reader."""
     from eosbench.predictors import load_predictor
     from eosbench.predictors.reader import LengthReader
@@ -113,10 +140,16 @@ def test_a_second_method_that_reads_the_model_costs_no_pass(tmp_path: Path, mana
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backbone, "hidden", counted)
-        shared = {name: [r.predictions[name].length for r in reader.read(name, prompts, 2)] for name in fitted}
+        shared = {
+            name: [r.predictions[name].length for r in reader.read(name, prompts, 2)]
+            for name in fitted
+        }
         assert passes == 1
         alone = {
-            name: [r.predictions[name].length for r in LengthReader(backbone, {name: fitted[name]}).read(name, prompts, 2)]
+            name: [
+                r.predictions[name].length
+                for r in LengthReader(backbone, {name: fitted[name]}).read(name, prompts, 2)
+            ]
             for name in fitted
         }
     assert shared == alone
@@ -137,11 +170,14 @@ def test_the_methods_do_what_they_are(swept: Swept) -> None:
     bounds = frame[frame.task == BENCHMARK].set_index("method")
     assert set(bounds.loc["fixed", "bound"]) == {64}
     assert list(bounds.loc["oracle", "prediction"]) == list(bounds.loc["oracle", "length"])
-    assert swept.results["oracle"]["results"][BENCHMARK]["shortfall,none"] != 0  # NaN: there is nothing it does not cover
+    # NaN: there is nothing it does not cover.
+    assert swept.results["oracle"]["results"][BENCHMARK]["shortfall,none"] != 0
 
 
 def comparable(value: Any) -> Any:
-    """A results file without what two runs cannot have in common: times, and the folder a date is in."""
+    """A results file without what two runs cannot have in common: times, and the folder a date is
+    in.
+    """
     if isinstance(value, dict):
         return {name: comparable(inner) for name, inner in value.items() if name not in VARYING}
     return [comparable(inner) for inner in value] if isinstance(value, list) else value
@@ -154,13 +190,21 @@ def files(folder: Path) -> dict[str, Any]:
         kind = path.name.rsplit("_", 1)[0]
         assert kind not in found
         text = path.read_text(encoding="utf-8")
-        found[kind] = json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
+        found[kind] = (
+            json.loads(text)
+            if path.suffix == ".json"
+            else [json.loads(line) for line in text.splitlines()]
+        )
     return {kind: comparable(content) for kind, content in found.items()}
 
 
 @pytest.mark.parametrize("method", ["logit", "oracle"])
-def test_a_sweep_writes_what_a_separate_run_writes(method: str, swept: Swept, manager: TaskManager, tmp_path: Path) -> None:
-    """Field by field, the files of `lm_eval --model varlen_dlm --model_args ...,method=...`, as its command line makes them."""
+def test_a_sweep_writes_what_a_separate_run_writes(
+    method: str, swept: Swept, manager: TaskManager, tmp_path: Path
+) -> None:
+    """Field by field, the files of `lm_eval --model varlen_dlm --model_args ...,method=...`, as its
+    command line makes them.
+    """
     eosbench.plugin.add_model()
     tracker = EvaluationTracker(output_path=str(tmp_path))
     outcome: Any = lm_eval.simple_evaluate(
@@ -180,14 +224,19 @@ def test_a_sweep_writes_what_a_separate_run_writes(method: str, swept: Swept, ma
 
     alone, together = files(tmp_path), files(swept.folder / method)
     assert set(alone) == {"results", f"samples_{BENCHMARK}", f"samples_{GENERATION}"}
-    assert json.dumps(together["results"]["config"], sort_keys=True) == json.dumps(alone["results"]["config"], sort_keys=True)
-    assert json.dumps(together, sort_keys=True) == json.dumps(alone, sort_keys=True)  # as text: NaN equals itself
+    assert json.dumps(together["results"]["config"], sort_keys=True) == json.dumps(
+        alone["results"]["config"], sort_keys=True
+    )
+    # As text: NaN equals itself.
+    assert json.dumps(together, sort_keys=True) == json.dumps(alone, sort_keys=True)
 
 
 def test_the_oracle_is_left_out_where_no_reference_is_sent(
     manager: TaskManager, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    results = sweep(["oracle", "fixed"], [OTHER], tmp_path, model_args=MODEL, task_manager=manager, limit=1)
+    results = sweep(
+        ["oracle", "fixed"], [OTHER], tmp_path, model_args=MODEL, task_manager=manager, limit=1
+    )
     assert set(results) == {"fixed"}
     assert [path.name for path in tmp_path.iterdir()] == ["fixed"]
     assert f"method oracle is left out of {OTHER}: no reference answer is sent there" in caplog.text
@@ -196,34 +245,68 @@ def test_the_oracle_is_left_out_where_no_reference_is_sent(
 def test_strategies_run_where_no_bound_is_asked_for(
     manager: TaskManager, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Those of `all` that decide the length while decoding: on the generation task, with their costs, and in the report."""
+    """Those of `all` that decide the length while decoding: on the generation task, with their
+    costs, and in the report.
+    """
     methods = ["fixed", *STRATEGIES]
     arguments = MODEL | {"overflow": "retry"}  # of bounds: the strategies are not told
-    results = sweep(methods, [BENCHMARK, GENERATION], tmp_path, model_args=arguments, task_manager=manager, limit=1, batch_size=2)
+    results = sweep(
+        methods,
+        [BENCHMARK, GENERATION],
+        tmp_path,
+        model_args=arguments,
+        task_manager=manager,
+        limit=1,
+        batch_size=2,
+    )
     assert list(results) == methods
     assert set(results["fixed"]["results"]) == {BENCHMARK, GENERATION}
     for method in STRATEGIES:
         assert set(results[method]["results"]) == {GENERATION}
-        assert f"method {method} is left out of {BENCHMARK}: they ask for a bound before decoding" in caplog.text
+        assert (
+            f"method {method} is left out of {BENCHMARK}: they ask for a bound before decoding"
+            in caplog.text
+        )
     runs = {run.method: run for run in read_runs(tmp_path)}
     for method in STRATEGIES:
         settings, costs = runs[method].settings, runs[method].tasks[GENERATION].costs
-        assert settings is not None and settings["rounding"] is settings["overflow"] is settings["calibration"] is None
-        assert costs["requests"] == 1 and costs["forward_passes"] >= 1 and 1 <= costs["mean_window"] <= 64
+        assert (
+            settings is not None
+            and settings["rounding"] is settings["overflow"] is settings["calibration"] is None
+        )
+        assert (
+            costs["requests"] == 1
+            and costs["forward_passes"] >= 1
+            and 1 <= costs["mean_window"] <= 64
+        )
     page = write_report(tmp_path, tmp_path / "report").page.parent / "comparison.md"
-    rows = [line.split("|")[1].strip() for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    assert [row for row in rows if row.replace("\\", "") in methods][:4] == ["blocks", "daedal", "rho\\_eos", "fixed"]
+    rows = [
+        line.split("|")[1].strip()
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    ]
+    assert [row for row in rows if row.replace("\\", "") in methods][:4] == [
+        "blocks",
+        "daedal",
+        "rho\\_eos",
+        "fixed",
+    ]
 
 
-def test_a_sweep_of_nothing_but_strategies_over_bound_tasks_writes_nothing(manager: TaskManager, tmp_path: Path) -> None:
-    assert sweep(["blocks"], [BENCHMARK], tmp_path, model_args=MODEL, task_manager=manager, limit=1) == {}
+def test_a_sweep_of_nothing_but_strategies_over_bound_tasks_writes_nothing(
+    manager: TaskManager, tmp_path: Path
+) -> None:
+    assert (
+        sweep(["blocks"], [BENCHMARK], tmp_path, model_args=MODEL, task_manager=manager, limit=1)
+        == {}
+    )
     assert not list(tmp_path.iterdir())
 
 
 def test_alphas_and_rules_share_their_forward_passes(manager: TaskManager, tmp_path: Path) -> None:
     """The embedded model's own predictors: seven runs, and step zero runs once over every batch."""
     batches = 0
-    real = step_zero.step_zero
+    real = step_zero.run_step_zero
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         nonlocal batches
@@ -231,23 +314,44 @@ def test_alphas_and_rules_share_their_forward_passes(manager: TaskManager, tmp_p
         return real(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("eosbench.predictors.reader.step_zero", counted)
+        patch.setattr("eosbench.predictors.reader.run_step_zero", counted)
         results = sweep(
-            ["logit", "classification", "fixed"], [BENCHMARK], tmp_path, model_args="rounding=none", task_manager=manager,
-            alphas=[0.05, 0.5], taus=[0.3], quantiles=[0.25], limit=LIMIT, batch_size=LIMIT,
-        )  # fmt: skip
+            ["logit", "classification", "fixed"],
+            [BENCHMARK],
+            tmp_path,
+            model_args="rounding=none",
+            task_manager=manager,
+            alphas=[0.05, 0.5],
+            taus=[0.3],
+            quantiles=[0.25],
+            limit=LIMIT,
+            batch_size=LIMIT,
+        )
     assert batches == 1
     assert list(results) == [
-        "logit alpha=0.05", "logit alpha=0.5", "logit tau=0.3", "logit q=0.25",
-        "classification alpha=0.05", "classification alpha=0.5", "classification tau=0.3", "fixed",
-    ]  # fmt: skip
+        "logit alpha=0.05",
+        "logit alpha=0.5",
+        "logit tau=0.3",
+        "logit q=0.25",
+        "classification alpha=0.05",
+        "classification alpha=0.5",
+        "classification tau=0.3",
+        "fixed",
+    ]
     frame = read_results(tmp_path)
-    bounds = {name: list(rows.sort_values("document")["calibrated"]) for name, rows in frame.groupby(["method", "calibration"])}
+    bounds = {
+        name: list(rows.sort_values("document")["calibrated"])
+        for name, rows in frame.groupby(["method", "calibration"])
+    }
     assert len(read_runs(tmp_path)) == 8 and not frame.attrs["skipped"]
     assert (tmp_path / "logit" / "alpha=0.5").is_dir()
     for method in ("logit", "classification"):
         tight, wide = (
-            next(found for (name, said), found in bounds.items() if name == method and f"alpha={alpha} " in said)
+            next(
+                found
+                for (name, said), found in bounds.items()
+                if name == method and f"alpha={alpha} " in said
+            )
             for alpha in ("0.5", "0.05")
         )
         assert all(one <= other for one, other in zip(tight, wide, strict=True))
@@ -258,7 +362,9 @@ def test_alphas_and_rules_share_their_forward_passes(manager: TaskManager, tmp_p
 
 def test_model_args_as_text(manager: TaskManager, tmp_path: Path) -> None:
     text = ",".join(f"{name}={value}" for name, value in MODEL.items())
-    results = sweep(["fixed"], [BENCHMARK], tmp_path, model_args=text, task_manager=manager, limit=1)
+    results = sweep(
+        ["fixed"], [BENCHMARK], tmp_path, model_args=text, task_manager=manager, limit=1
+    )
     assert results["fixed"]["config"]["model_args"] == {**MODEL, "method": "fixed"}
 
 
@@ -266,19 +372,45 @@ def test_wrong_requests(manager: TaskManager, tmp_path: Path) -> None:
     def refused(message: str, kind: type[Exception] = ConfigurationError, **changes: Any) -> None:
         asked = {"methods": ["fixed"], "tasks": [BENCHMARK], "model_args": MODEL, **changes}
         with pytest.raises(kind, match=message):
-            sweep(asked.pop("methods"), asked.pop("tasks"), tmp_path / "none", task_manager=manager, limit=1, **asked)
+            sweep(
+                asked.pop("methods"),
+                asked.pop("tasks"),
+                tmp_path / "none",
+                task_manager=manager,
+                limit=1,
+                **asked,
+            )
 
     refused("knows no task no_such_task: lm_eval ls tasks", tasks=[BENCHMARK, "no_such_task"])
     refused("knows no task", tasks=[])
     refused("over no methods", methods=[])
-    refused("sets method, predictor itself: use --methods", model_args={**MODEL, "method": "logit", "predictor": "x"})
-    refused("batch_size stands among the model arguments and beside them", model_args={**MODEL, "batch_size": 4}, batch_size=2)
-    refused("alpha stands among the model arguments and is swept over", model_args={**MODEL, "alpha": 0.1}, alphas=[0.1])
+    refused(
+        "sets method, predictor itself: use --methods",
+        model_args={**MODEL, "method": "logit", "predictor": "x"},
+    )
+    refused(
+        "batch_size stands among the model arguments and beside them",
+        model_args={**MODEL, "batch_size": 4},
+        batch_size=2,
+    )
+    refused(
+        "alpha stands among the model arguments and is swept over",
+        model_args={**MODEL, "alpha": 0.1},
+        alphas=[0.1],
+    )
     refused("alpha=2.0: expected above 0", methods=["logit"], alphas=[2.0])
     refused("varlen_dlm has no argument colour", model_args={**MODEL, "colour": "red"})
-    refused("no folder .*heads: expected one with a fitted predictor per method", predictors=tmp_path / "heads")
+    refused(
+        "no folder .*heads: expected one with a fitted predictor per method",
+        predictors=tmp_path / "heads",
+    )
     needs = r"'random' needs a fitted predictor and --predictors names none: make it with eosbench fit --method random"
     refused(needs, PredictorError, methods=["fixed", "random"])
     (tmp_path / "heads").mkdir()
-    refused(r"there is none at .*heads/random", PredictorError, methods=["random"], predictors=tmp_path / "heads")
+    refused(
+        r"there is none at .*heads/random",
+        PredictorError,
+        methods=["random"],
+        predictors=tmp_path / "heads",
+    )
     assert not (tmp_path / "none").exists()

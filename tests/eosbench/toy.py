@@ -1,8 +1,10 @@
-"""A world in which lengths can be read: a scripted backbone that knows its answers' length, with documents and a word tokenizer.
+"""A world in which lengths can be read: a scripted backbone that knows its answers' length, with
+documents and a word tokenizer.
 
-A prompt is `<bos> n filler... <sep>` for a number n; the answer has n tokens plus a little noise that nothing can see. On the
-masked canvas the backbone's EOS logit crosses from low to high at n, which is all that the learned methods need; the prompt's
-text says n as a word, which is all that a text encoder needs.
+A prompt is `<bos> n filler... <sep>` for a number n; the answer has n tokens plus a little noise
+that nothing can see. On the masked canvas the backbone's EOS logit crosses from low to high at n,
+which is all that the learned methods need; the prompt's text says n as a word, which is all that a
+text encoder needs.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ def says_its_length(ids_T: torch.Tensor) -> torch.Tensor:
     number = int(ids_T[1]) - FIRST_NUMBER
     index_T = torch.arange(len(ids_T)) - start
     logits_TV = torch.sin(torch.arange(len(ids_T))[:, None] * 0.9 + torch.arange(V)[None] * 1.3)
-    logits_TV[:, EOS] = torch.where(index_T >= 0, (index_T - number + 0.5).clamp(-4, 4), torch.tensor(-4.0))
+    logits_TV[:, EOS] = torch.where(
+        index_T >= 0, (index_T - number + 0.5).clamp(-4, 4), torch.tensor(-4.0)
+    )
     return logits_TV
 
 
@@ -40,7 +44,9 @@ def toy_tokenizer() -> PreTrainedTokenizerFast:
     }
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<mask>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="<mask>", eos_token="<eos>", bos_token="<bos>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, mask_token="<mask>", eos_token="<eos>", bos_token="<bos>"
+    )
 
 
 def toy_backbone() -> Backbone:
@@ -55,5 +61,9 @@ def toy_examples(size: int, seed: int) -> list[Example]:
         length = number + rng.randint(0, NOISE)
         prompt = (BOS, FIRST_NUMBER + number, *([FIRST_NUMBER] * filler), SEP)
         text = f"n{number}" + " n0" * filler
-        examples.append(Example(text, prompt, tuple(FIRST_NUMBER + (index + at) % LARGEST for at in range(length))))
+        examples.append(
+            Example(
+                text, prompt, tuple(FIRST_NUMBER + (index + at) % LARGEST for at in range(length))
+            )
+        )
     return examples

@@ -1,8 +1,8 @@
 """Builds eosbench once and installs it into fresh virtual environments, as a wheel and editable.
 
-The environment that runs the tests usually holds an editable eosbench of its own, which would hide a broken wheel. A fresh
-environment therefore sees the outer site-packages through a path line: what lies there can be imported, its `.pth` files stay
-unread.
+The environment that runs the tests usually holds an editable eosbench of its own, which would hide
+a broken wheel. A fresh environment therefore sees the outer site-packages through a path line: what
+lies there can be imported, its `.pth` files stay unread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ LM_EVAL_COMMAND = Path(sysconfig.get_path("scripts")) / "lm_eval"
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment with eosbench in it, and everything else as in the one that runs the tests."""
+    """A virtual environment with eosbench in it, and everything else as in the one that runs the
+    tests.
+    """
 
     folder: Path
 
@@ -36,21 +38,38 @@ class Environment:
 
     @property
     def site_packages(self) -> Path:
-        return Path(sysconfig.get_path("purelib", vars={"base": str(self.folder), "platbase": str(self.folder)}))
+        return Path(
+            sysconfig.get_path(
+                "purelib", vars={"base": str(self.folder), "platbase": str(self.folder)}
+            )
+        )
 
-    def run(self, *arguments: str | Path, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str | Path, check: bool = True, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Runs the environment's python outside the repository, in a folder of its own."""
-        inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "EOSBENCH_PLUGIN")}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("PYTHONPATH", "EOSBENCH_PLUGIN")
+        }
         work = self.folder / "work"
         work.mkdir(exist_ok=True)
         done = subprocess.run(
             [self.python, *arguments],
             cwd=work,
-            env=inherited | {"PATH": f"{self.folder / 'bin'}{os.pathsep}{inherited['PATH']}", "HF_HUB_OFFLINE": "1"} | variables,
+            env=inherited
+            | {
+                "PATH": f"{self.folder / 'bin'}{os.pathsep}{inherited['PATH']}",
+                "HF_HUB_OFFLINE": "1",
+            }
+            | variables,
             capture_output=True,
             text=True,
         )
-        assert not check or done.returncode == 0, f"{arguments} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert not check or done.returncode == 0, (
+            f"{arguments} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         return done
 
     def lm_eval(self, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -59,7 +78,12 @@ class Environment:
 
 
 def build(*arguments: str | Path) -> None:
-    subprocess.run([sys.executable, "-m", "build", "--no-isolation", *arguments], check=True, capture_output=True, text=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +127,9 @@ def make_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
 
 
 def copy_lm_eval(target: Path) -> None:
-    """The installed lm-eval without the thousands of task files that it needs half a minute to read at every start."""
+    """The installed lm-eval without the thousands of task files that it needs half a minute to read
+    at every start.
+    """
     source = Path(lm_eval.__file__).parent
 
     def task_files(folder: str, names: list[str]) -> list[str]:
@@ -115,6 +141,12 @@ def copy_lm_eval(target: Path) -> None:
 
 
 @pytest.fixture(scope="session", params=["wheel", "editable"])
-def environment(request: pytest.FixtureRequest, make_environment: Callable[..., Environment], wheel: Path) -> Environment:
+def environment(
+    request: pytest.FixtureRequest, make_environment: Callable[..., Environment], wheel: Path
+) -> Environment:
     """eosbench installed each way."""
-    return make_environment(wheel) if request.param == "wheel" else make_environment("--editable", REPOSITORY)
+    return (
+        make_environment(wheel)
+        if request.param == "wheel"
+        else make_environment("--editable", REPOSITORY)
+    )

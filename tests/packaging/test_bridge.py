@@ -1,4 +1,6 @@
-"""The import hook against small stand-ins for lm-eval: present, absent, and changed beyond recognition."""
+"""The import hook against small stand-ins for lm-eval: present, absent, and changed beyond
+recognition.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,13 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs code in a bare interpreter (no site-packages) that knows the repository and the stand-in for lm-eval in `files`."""
+    """Runs code in a bare interpreter (no site-packages) that knows the repository and the stand-in
+    for lm-eval in `files`.
+    """
 
-    def run(code: str, files: dict[str, str], *, install: bool = True, plugin: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        code: str, files: dict[str, str], *, install: bool = True, plugin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         for name, text in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
@@ -37,7 +43,10 @@ def run(tmp_path: Path) -> Run:
         hook = "import eosbench._bridge as bridge; bridge.install()\n" if install else ""
         environment = {"EOSBENCH_PLUGIN": plugin} if plugin else {}
         return subprocess.run(
-            [sys.executable, "-S", "-B", "-c", start + hook + code], env=environment, capture_output=True, text=True
+            [sys.executable, "-S", "-B", "-c", start + hook + code],
+            env=environment,
+            capture_output=True,
+            text=True,
         )
 
     return run
@@ -56,14 +65,18 @@ def stand_in(**changes: str) -> dict[str, str]:
 
 
 def test_registers_the_model_as_the_entry_point_names_it(run: Run) -> None:
-    done = run("import lm_eval.models as m, lm_eval.api.registry as r; print(r.model_registry)", stand_in())
+    done = run(
+        "import lm_eval.models as m, lm_eval.api.registry as r; print(r.model_registry)", stand_in()
+    )
     assert done.stdout == "{'varlen_dlm': 'model_adapters.varlen_dlm:VarLenDLM'}\n"
     assert done.stderr == ""
 
 
 def test_leaves_a_model_alone_that_lm_eval_found_itself(run: Run) -> None:
     models = "from lm_eval.api.registry import model_registry as r\nr.register('varlen_dlm', 'found by lm-eval')\n"
-    done = run("import lm_eval.models; print(lm_eval.models.r)", stand_in(**{"models/__init__": models}))
+    done = run(
+        "import lm_eval.models; print(lm_eval.models.r)", stand_in(**{"models/__init__": models})
+    )
     assert done.stdout == "{'varlen_dlm': 'found by lm-eval'}\n"
 
 
@@ -76,7 +89,9 @@ def test_leaves_a_model_alone_that_lm_eval_found_itself(run: Run) -> None:
         (f"TaskManager(include_path=({TASKS!r}, '/mine'))", [TASKS, "/mine"]),
     ],
 )
-def test_adds_the_task_folder_before_the_callers_own(run: Run, call: str, expected: list[str]) -> None:
+def test_adds_the_task_folder_before_the_callers_own(
+    run: Run, call: str, expected: list[str]
+) -> None:
     done = run(f"from lm_eval.tasks import TaskManager; print(*{call}.seen, sep='\\n')", stand_in())
     assert done.stdout.splitlines() == expected
     assert done.stderr == ""
@@ -122,15 +137,22 @@ def test_is_silent_where_lm_eval_is_missing(run: Run) -> None:
         ("lm_eval.tasks", {"tasks/manager": "class TaskManager: pass"}, "ConfigurationError"),
     ],
 )
-def test_a_changed_lm_eval_gets_a_warning_and_goes_on(run: Run, module: str, changes: dict[str, str], reason: str) -> None:
+def test_a_changed_lm_eval_gets_a_warning_and_goes_on(
+    run: Run, module: str, changes: dict[str, str], reason: str
+) -> None:
     done = run(f"import {module}; print('fine')", stand_in(**changes))
     assert (done.returncode, done.stdout) == (0, "fine\n")
     (warning,) = done.stderr.splitlines()
-    assert reason in warning and "pip install 'lm_eval" in warning and "EOSBENCH_PLUGIN=0" in warning
+    assert (
+        reason in warning and "pip install 'lm_eval" in warning and "EOSBENCH_PLUGIN=0" in warning
+    )
 
 
 def test_an_error_of_lm_eval_itself_is_not_hidden(run: Run) -> None:
-    done = run("import lm_eval.models", stand_in(**{"models/__init__": "raise RuntimeError('broken by itself')"}))
+    done = run(
+        "import lm_eval.models",
+        stand_in(**{"models/__init__": "raise RuntimeError('broken by itself')"}),
+    )
     assert done.returncode == 1
     assert "broken by itself" in done.stderr and "eosbench could not plug" not in done.stderr
 

@@ -1,4 +1,6 @@
-"""eosbench in a fresh environment, as a wheel and editable: the stock lm-eval finds its model and its tasks."""
+"""eosbench in a fresh environment, as a wheel and editable: the stock lm-eval finds its model and
+its tasks.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,23 @@ def listed(output: str) -> set[str]:
     return {line.split("|")[1].strip() for line in output.splitlines() if line.startswith("|")}
 
 
-def test_is_imported_from_where_it_was_installed(environment: Environment, request: pytest.FixtureRequest) -> None:
+def test_is_imported_from_where_it_was_installed(
+    environment: Environment, request: pytest.FixtureRequest
+) -> None:
     code = "import eosbench, eosbench.plugin as p, model_adapters as m; print(eosbench.__file__, m.__file__, p.tasks_folder())"
     if request.node.callspec.params["environment"] == "wheel":
         site = environment.site_packages
-        expected = [site / "eosbench/__init__.py", site / "model_adapters/__init__.py", site / "eosbench/_tasks"]
+        expected = [
+            site / "eosbench/__init__.py",
+            site / "model_adapters/__init__.py",
+            site / "eosbench/_tasks",
+        ]
     else:
-        expected = [REPOSITORY / "eosbench/__init__.py", REPOSITORY / "model_adapters/__init__.py", REPOSITORY / "tasks"]
+        expected = [
+            REPOSITORY / "eosbench/__init__.py",
+            REPOSITORY / "model_adapters/__init__.py",
+            REPOSITORY / "tasks",
+        ]
     assert environment.run("-c", code).stdout.split() == [str(path) for path in expected]
 
 
@@ -35,14 +47,26 @@ def test_console_script_lists_the_tasks(environment: Environment) -> None:
 
 
 def test_console_script_runs_the_model(environment: Environment, tmp_path: Path) -> None:
-    environment.lm_eval("--model", "varlen_dlm", "--tasks", "eos_upper_bound", "--limit", "2", "--output_path", tmp_path)
+    environment.lm_eval(
+        "--model",
+        "varlen_dlm",
+        "--tasks",
+        "eos_upper_bound",
+        "--limit",
+        "2",
+        "--output_path",
+        tmp_path,
+    )
     (file,) = tmp_path.rglob("results_*.json")
     results = json.loads(file.read_text())
     assert results["config"]["model"] == "varlen_dlm"
     assert "eos_upper_bound" in results["results"]
 
 
-@pytest.mark.parametrize("launcher", [("-m",), ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "-m")])
+@pytest.mark.parametrize(
+    "launcher",
+    [("-m",), ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "-m")],
+)
 def test_other_ways_to_start_lm_eval(environment: Environment, launcher: tuple[str, ...]) -> None:
     """`python -m lm_eval` and `accelerate launch -m lm_eval`."""
     assert set(OUR_TASKS) <= listed(environment.run(*launcher, "lm_eval", "ls", "tasks").stdout)
@@ -63,14 +87,18 @@ def test_spawned_processes_know_the_model(environment: Environment) -> None:
 def test_switched_off_it_does_nothing(environment: Environment) -> None:
     assert environment.run("-c", IS_REGISTERED).stdout.split() == ["True"]
     assert environment.run("-c", IS_REGISTERED, EOSBENCH_PLUGIN="0").stdout.split() == ["False"]
-    assert not set(OUR_TASKS) & listed(environment.lm_eval("ls", "tasks", EOSBENCH_PLUGIN="0").stdout)
+    assert not set(OUR_TASKS) & listed(
+        environment.lm_eval("ls", "tasks", EOSBENCH_PLUGIN="0").stdout
+    )
     by_hand = f"import eosbench.plugin; eosbench.plugin.register(); {IS_REGISTERED}"
     assert environment.run("-c", by_hand, EOSBENCH_PLUGIN="0").stdout.split() == ["True"]
 
 
 def test_start_of_an_interpreter_imports_two_small_modules(environment: Environment) -> None:
     code = "import sys; print(*sorted(sys.modules))"
-    added = set(environment.run("-c", code).stdout.split()) - set(environment.run("-c", code, EOSBENCH_PLUGIN="0").stdout.split())
+    added = set(environment.run("-c", code).stdout.split()) - set(
+        environment.run("-c", code, EOSBENCH_PLUGIN="0").stdout.split()
+    )
     assert (
         added == set()
     )  # switched off, the bridge is imported all the same; what it adds is seen against an interpreter without it
@@ -78,19 +106,22 @@ def test_start_of_an_interpreter_imports_two_small_modules(environment: Environm
     before = set(environment.run("-c", code).stdout.split())
     hidden = bridge.rename(bridge.with_suffix(".off"))
     try:
-        assert before - set(environment.run("-c", code).stdout.split()) == {"eosbench", "eosbench._bridge"}
+        assert before - set(environment.run("-c", code).stdout.split()) == {
+            "eosbench",
+            "eosbench._bridge",
+        }
     finally:
         hidden.rename(bridge)
 
 
 def test_declares_the_official_entry_point(environment: Environment) -> None:
-    code = (
-        "from importlib.metadata import entry_points as e; print([p.value for p in e(group='lm_eval.models', name='varlen_dlm')])"
-    )
+    code = "from importlib.metadata import entry_points as e; print([p.value for p in e(group='lm_eval.models', name='varlen_dlm')])"
     assert "model_adapters.varlen_dlm:VarLenDLM" in environment.run("-c", code).stdout
 
 
-def test_half_uninstalled_it_stays_silent(make_environment: Callable[..., Environment], wheel: Path) -> None:
+def test_half_uninstalled_it_stays_silent(
+    make_environment: Callable[..., Environment], wheel: Path
+) -> None:
     environment = make_environment(wheel)
     shutil.rmtree(environment.site_packages / "eosbench")
     (environment.site_packages / "eosbench" / "leftover").mkdir(parents=True)
@@ -99,7 +130,9 @@ def test_half_uninstalled_it_stays_silent(make_environment: Callable[..., Enviro
 
 
 @pytest.mark.slow
-def test_beside_all_tasks_of_lm_eval(make_environment: Callable[..., Environment], wheel: Path) -> None:
+def test_beside_all_tasks_of_lm_eval(
+    make_environment: Callable[..., Environment], wheel: Path
+) -> None:
     done = make_environment(wheel, all_lm_eval_tasks=True).run(LM_EVAL_COMMAND, "ls", "tasks")
     assert {*OUR_TASKS, "gsm8k", "hellaswag"} <= listed(done.stdout)
     assert "eosbench" not in done.stderr and "overrides" not in done.stderr

@@ -14,9 +14,19 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 
 def sources(folder: str) -> set[str]:
-    """Files of a repository folder, relative to it, without what running them leaves behind and without .pth files."""
-    files = (path.relative_to(REPOSITORY / folder) for path in (REPOSITORY / folder).rglob("*") if path.is_file())
-    return {path.as_posix() for path in files if "__pycache__" not in path.parts and path.suffix != ".pth"}
+    """Files of a repository folder, relative to it, without what running them leaves behind and
+    without .pth files.
+    """
+    files = (
+        path.relative_to(REPOSITORY / folder)
+        for path in (REPOSITORY / folder).rglob("*")
+        if path.is_file()
+    )
+    return {
+        path.as_posix()
+        for path in files
+        if "__pycache__" not in path.parts and path.suffix != ".pth"
+    }
 
 
 def test_top_level_holds_the_two_packages_and_the_bridge(wheel: Path) -> None:
@@ -42,8 +52,17 @@ def test_brings_the_tasks_and_the_embedded_model(wheel: Path) -> None:
     assert {"eos_upper_bound.yaml", "varlen_instruct.yaml"} <= {
         Path(name).name for name in names if name.startswith("eosbench/_tasks/")
     }
-    assert {"eosbench/embedded/model/config.json", "eosbench/embedded/model/model.safetensors"} <= names
-    for method in ("logit", "concat_regression", "average_regression", "classification", "distilbert"):
+    assert {
+        "eosbench/embedded/model/config.json",
+        "eosbench/embedded/model/model.safetensors",
+    } <= names
+    for method in (
+        "logit",
+        "concat_regression",
+        "average_regression",
+        "classification",
+        "distilbert",
+    ):
         assert f"eosbench/embedded/predictors/{method}/config.json" in names
 
 

@@ -25,13 +25,18 @@ def generator() -> ModuleType:
 
 
 def test_files_are_as_generated(generator: ModuleType) -> None:
-    written = {file.relative_to(FOLDER).as_posix(): file.read_text(encoding="utf-8") for file in FOLDER.rglob("*.yaml")}
+    written = {
+        file.relative_to(FOLDER).as_posix(): file.read_text(encoding="utf-8")
+        for file in FOLDER.rglob("*.yaml")
+    }
     assert written.pop("instruct/varlen_instruct.yaml")
     assert written == generator.files(), "run python tasks/_generate.py"
 
 
 def test_every_data_set_says_how_it_is_asked() -> None:
-    assert {file.name for file in (FOLDER / "real").glob("_*_yaml")} == {f"_{data}_yaml" for data in DATA_SETS}
+    assert {file.name for file in (FOLDER / "real").glob("_*_yaml")} == {
+        f"_{data}_yaml" for data in DATA_SETS
+    }
 
 
 def test_lm_eval_finds_them_all() -> None:
@@ -45,4 +50,6 @@ def test_lm_eval_finds_them_all() -> None:
     }
     prefixed = {f"{name}_prefix" for name in [*benchmarks, "eos_upper_bound_real"]}
     assert set(found.all_groups) == {*whole, "eos_upper_bound_real", *prefixed}
-    assert all(re.fullmatch(r".+_u\d\d", name) for name in found.all_subtasks if name != "varlen_instruct")
+    assert all(
+        re.fullmatch(r".+_u\d\d", name) for name in found.all_subtasks if name != "varlen_instruct"
+    )

@@ -41,11 +41,22 @@ def contexts(task: Any, shots: int, indices: tuple[int, ...], **chat: Any) -> li
 
 
 def function_of(path: Path, name: str) -> Callable[..., Any]:
-    """One function of lm-eval's file, without what the file imports (code_eval from the hub, sympy)."""
+    """One function of lm-eval's file, without what the file imports (code_eval from the hub,
+    sympy).
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    (found,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    (found,) = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name
+    ]
     scope: dict[str, Any] = {}
-    exec(compile(ast.Module([ast.parse("from __future__ import annotations").body[0], found], []), str(path), "exec"), scope)
+    exec(
+        compile(
+            ast.Module([ast.parse("from __future__ import annotations").body[0], found], []),
+            str(path),
+            "exec",
+        ),
+        scope,
+    )
     return scope[name]  # type: ignore[no-any-return]
 
 
@@ -56,11 +67,17 @@ def chat_template(history: list[dict[str, str]], add_generation_prompt: bool = T
 CHAT = {"apply_chat_template": True, "chat_template": chat_template}
 
 
-@pytest.mark.parametrize(("shots", "chat"), [(0, {}), (5, {}), (5, {**CHAT, "fewshot_as_multiturn": True}), (0, CHAT)])
-def test_gsm8k_asks_as_lm_eval_does(shots: int, chat: dict[str, Any], ours: TaskManager, public_rows: Path) -> None:
+@pytest.mark.parametrize(
+    ("shots", "chat"), [(0, {}), (5, {}), (5, {**CHAT, "fewshot_as_multiturn": True}), (0, CHAT)]
+)
+def test_gsm8k_asks_as_lm_eval_does(
+    shots: int, chat: dict[str, Any], ours: TaskManager, public_rows: Path
+) -> None:
     theirs = TaskManager(include_defaults=False, include_path=str(THEIRS / "gsm8k"))
     expected = contexts(load(theirs, "gsm8k"), shots, (0, 7, 1318), **chat)
-    assert contexts(load(ours, "eos_upper_bound_gsm8k_u25"), shots, (0, 7, 1318), **chat) == expected
+    assert (
+        contexts(load(ours, "eos_upper_bound_gsm8k_u25"), shots, (0, 7, 1318), **chat) == expected
+    )
     assert len(set(expected)) == 3
 
 
@@ -69,20 +86,30 @@ def test_mbpp_asks_as_lm_eval_does(shots: int, ours: TaskManager, public_rows: P
     config = load_yaml(THEIRS / "mbpp" / "mbpp.yaml", resolve_func=False)
     samples = function_of(THEIRS / "mbpp" / "utils.py", "list_fewshot_samples")
     config["fewshot_config"]["samples"] = samples
-    config["metric_list"] = [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]
+    config["metric_list"] = [
+        {"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}
+    ]
     theirs = ConfigurableTask(config=config)
-    assert contexts(load(ours, "eos_upper_bound_mbpp_u00"), shots, (0, 499)) == contexts(theirs, shots, (0, 499))
+    assert contexts(load(ours, "eos_upper_bound_mbpp_u00"), shots, (0, 499)) == contexts(
+        theirs, shots, (0, 499)
+    )
 
 
 def test_humaneval_asks_as_lm_eval_does(ours: TaskManager, public_rows: Path) -> None:
     config = load_yaml(THEIRS / "humaneval" / "humaneval.yaml", resolve_func=False)
     del config["filter_list"]
-    config["metric_list"] = [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]
+    config["metric_list"] = [
+        {"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}
+    ]
     theirs = ConfigurableTask(config=config)
-    assert contexts(load(ours, "eos_upper_bound_humaneval_u00"), 0, (0, 163)) == contexts(theirs, 0, (0, 163))
+    assert contexts(load(ours, "eos_upper_bound_humaneval_u00"), 0, (0, 163)) == contexts(
+        theirs, 0, (0, 163)
+    )
 
 
-def test_math_asks_as_minerva_math_does(ours: TaskManager, public_rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_math_asks_as_minerva_math_does(
+    ours: TaskManager, public_rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     utils = THEIRS / "minerva_math" / "utils.py"
     config = load_yaml(THEIRS / "minerva_math" / "minerva_math_algebra.yaml", resolve_func=False)
     config |= {"doc_to_text": function_of(utils, "doc_to_text"), "doc_to_target": "{{solution}}"}
@@ -90,24 +117,35 @@ def test_math_asks_as_minerva_math_does(ours: TaskManager, public_rows: Path, mo
     config["fewshot_config"]["samples"] = function_of(utils, "list_fewshot_samples")
     expected = [contexts(ConfigurableTask(config=config), shots, (0,)) for shots in (0, 4)]
 
-    stub = ModuleType("lm_eval.tasks.minerva_math.utils")  # the real one wants sympy and math_verify
+    # The real one wants sympy and math_verify.
+    stub = ModuleType("lm_eval.tasks.minerva_math.utils")
     stub.list_fewshot_samples = function_of(utils, "list_fewshot_samples")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, stub.__name__, stub)
-    assert [contexts(load(ours, "eos_upper_bound_math_u00"), shots, (0,)) for shots in (0, 4)] == expected
+    assert [
+        contexts(load(ours, "eos_upper_bound_math_u00"), shots, (0,)) for shots in (0, 4)
+    ] == expected
 
 
-def test_missing_examples_say_what_to_install(ours: TaskManager, public_rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_examples_say_what_to_install(
+    ours: TaskManager, public_rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "lm_eval.tasks.minerva_math.utils", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'lm_eval\[math\]'"):
         contexts(load(ours, "eos_upper_bound_math_u00"), 4, (0,))
 
 
 @pytest.mark.parametrize("name", LOCAL)
-def test_requests_carry_the_published_answer(name: str, ours: TaskManager, public_rows: Path) -> None:
+def test_requests_carry_the_published_answer(
+    name: str, ours: TaskManager, public_rows: Path
+) -> None:
     """Under its column's own name, as the publisher wrote it."""
-    column = {"gsm8k": "answer", "math": "solution", "mbpp": "code", "humaneval": "canonical_solution", "instruct": "response"}[
-        name
-    ]
+    column = {
+        "gsm8k": "answer",
+        "math": "solution",
+        "mbpp": "code",
+        "humaneval": "canonical_solution",
+        "instruct": "response",
+    }[name]
     import datasets
 
     data = DATA_SETS[name]
@@ -122,8 +160,13 @@ def test_requests_carry_the_published_answer(name: str, ours: TaskManager, publi
 
 def test_metadata_chooses_the_rows(public_rows: Path) -> None:
     folder = str(eosbench.plugin.tasks_folder())
-    manager = TaskManager(include_defaults=False, include_path=folder, metadata={"split": "calibration"})
-    assert next(iter(load(manager, "eos_upper_bound_mbpp_u00").test_docs()))["id"] == "mbpp-calibration-000000"
+    manager = TaskManager(
+        include_defaults=False, include_path=folder, metadata={"split": "calibration"}
+    )
+    assert (
+        next(iter(load(manager, "eos_upper_bound_mbpp_u00").test_docs()))["id"]
+        == "mbpp-calibration-000000"
+    )
 
 
 def test_the_rows_that_are_used_are_stated(ours: TaskManager, public_rows: Path) -> None:
@@ -145,20 +188,30 @@ def test_multilingual_through_lm_eval(ours: TaskManager, monkeypatch: pytest.Mon
         return rows
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    monkeypatch.setitem(DATA_SETS, "multilingual", replace(DATA_SETS["multilingual"], name="fixture"))
+    monkeypatch.setitem(
+        DATA_SETS, "multilingual", replace(DATA_SETS["multilingual"], name="fixture")
+    )
     eosbench.plugin.add_model()
     monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda results: None)
     found = lm_eval.simple_evaluate(
         model="varlen_dlm",
-        model_args={"pretrained": str(GOLDEN / "llada-trained"), "max_gen_toks": 16, "method": "fixed"},
+        model_args={
+            "pretrained": str(GOLDEN / "llada-trained"),
+            "max_gen_toks": 16,
+            "method": "fixed",
+        },
         tasks=["eos_upper_bound_multilingual_u00"],
         task_manager=ours,
     )
     assert set(asked) == {("CohereForAI/aya_dataset", "test")}
     assert found["results"]["eos_upper_bound_multilingual_u00"]["coverage,none"] == 1.0
-    assert [sample["doc"]["language"] for sample in found["samples"]["eos_upper_bound_multilingual_u00"]] == ["ita", "eng"]
+    assert [
+        sample["doc"]["language"] for sample in found["samples"]["eos_upper_bound_multilingual_u00"]
+    ] == ["ita", "eng"]
 
 
 def test_rows_that_are_not_there_are_one_message(ours: TaskManager, public_rows: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"the rows of CohereForAI/aya_dataset .* cannot be had"):
+    with pytest.raises(
+        ConfigurationError, match=r"the rows of CohereForAI/aya_dataset .* cannot be had"
+    ):
         ours.load(["eos_upper_bound_real"])

@@ -1,7 +1,7 @@
 """The report's figures, and how to read each of them.
 
-A drawing knows its caption and its words for those who do not see it, and is drawn when asked to. plots.py and small_multiples.py
-hold the pens; which figures the results allow is decided here.
+A drawing knows its caption and its words for those who do not see it, and is drawn when asked to.
+plots.py and small_multiples.py hold the pens; which figures the results allow is decided here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from eosbench.report.columns import BOUND_COLUMNS, Column
 from eosbench.report.comparison import reference_run
 from eosbench.report.figures import plots, small_multiples, style
 from eosbench.report.tables import Row, Table, in_order, text
-from eosbench.results.files import Run
+from eosbench.results import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,9 @@ QUALITY = (
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure: a file name without its ending, a title, how to read it, what it shows in words, and how it is drawn."""
+    """One figure: a file name without its ending, a title, how to read it, what it shows in words,
+    and how it is drawn.
+    """
 
     name: str
     title: str
@@ -90,21 +92,29 @@ class Drawing:
         settings: Any = style.SETTINGS
         svg, png = io.BytesIO(), io.BytesIO()
         with matplotlib.rc_context(settings), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a prompt may hold any script
+            # A prompt may hold any script.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure = self.draw()
             figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
             figure.savefig(png, format="png", bbox_inches="tight", facecolor="white", dpi=160)
         return _NOT_XML.sub("?", svg.getvalue().decode()).encode(), png.getvalue()
 
 
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # matplotlib writes what a prompt holds
+# Matplotlib writes what a prompt holds.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def drawings(comparison: Table, generation: Table, documents: pd.DataFrame) -> list[Drawing]:
-    """Every figure that the results allow, benchmark by benchmark; a further benchmark's names end in its own."""
+    """Every figure that the results allow, benchmark by benchmark; a further benchmark's names end
+    in its own.
+    """
     made: list[Drawing] = []
     for benchmark in comparison.benchmarks:
-        end = "" if benchmark == comparison.benchmarks[0] else "_" + benchmark.removeprefix("eos_upper_bound_")
+        end = (
+            ""
+            if benchmark == comparison.benchmarks[0]
+            else "_" + benchmark.removeprefix("eos_upper_bound_")
+        )
         where = "" if len(comparison.benchmarks) == 1 else f" ({benchmark})"
         made += _of_benchmark(comparison, benchmark, documents, end, where)
     tasks = sorted({row.task for row in generation.rows if row.task})
@@ -113,27 +123,48 @@ def drawings(comparison: Table, generation: Table, documents: pd.DataFrame) -> l
     return made
 
 
-def _of_benchmark(table: Table, benchmark: str, documents: pd.DataFrame, end: str, where: str) -> Iterator[Drawing]:
+def _of_benchmark(
+    table: Table, benchmark: str, documents: pd.DataFrame, end: str, where: str
+) -> Iterator[Drawing]:
     rows = [row for row in table.rows if row.benchmark == benchmark]
-    methods = [row for row in rows if row.run.method not in LIMITS] or rows  # the limits are straight lines and set the scale
+    # The limits are straight lines and set the scale.
+    methods = [row for row in rows if row.run.method not in LIMITS] or rows
     names = list(dict.fromkeys(row.run.name for row in methods))[:RUNS_SHOWN]
     lowest = table.fractions(benchmark)[0]
-    limits = [row for row in rows if row.run.name not in names and row.run.method in LIMITS and row.fraction == lowest]
+    limits = [
+        row
+        for row in rows
+        if row.run.name not in names and row.run.method in LIMITS and row.fraction == lowest
+    ]
     rows = [row for row in rows if row.run.name in names]
     first = [row for row in rows if row.fraction == lowest]
     at = f", {lowest:.0%} unmasked{where}"
     for key, reading in READINGS.items():
         title = f"{key.capitalize()} against the unmasked fraction{where}"
         alt = f"{title}: " + "; ".join(_in_words(row, COLUMNS[key]) for row in rows)
-        yield Drawing(key + end, title, f"{reading} {ACROSS}", alt, partial(plots.lines, rows, names, COLUMNS[key]))
+        yield Drawing(
+            key + end,
+            title,
+            f"{reading} {ACROSS}",
+            alt,
+            partial(plots.lines, rows, names, COLUMNS[key]),
+        )
     x, y = COLUMNS["compute_ratio"], COLUMNS["coverage"]
     title = f"Coverage against compute{at}"
     placed = [*first, *limits]
-    alt = f"{title}: " + "; ".join(f"{_in_words(row, y)}, {x.title} {text(row, x)}" for row in placed)
+    alt = f"{title}: " + "; ".join(
+        f"{_in_words(row, y)}, {x.title} {text(row, x)}" for row in placed
+    )
     all_names = [row.run.name for row in placed]
-    yield Drawing("tradeoff" + end, title, TRADEOFF, alt, partial(plots.tradeoff, placed, all_names, x, y))
+    yield Drawing(
+        "tradeoff" + end, title, TRADEOFF, alt, partial(plots.tradeoff, placed, all_names, x, y)
+    )
 
-    shown = documents[(documents["benchmark"] == benchmark) & (documents["fraction"] == lowest) & documents["run"].isin(names)]
+    shown = documents[
+        (documents["benchmark"] == benchmark)
+        & (documents["fraction"] == lowest)
+        & documents["run"].isin(names)
+    ]
     panels = [row.run.name for row in first if row.run.name in set(shown["run"])]
     if not panels:
         return
@@ -144,31 +175,67 @@ def _of_benchmark(table: Table, benchmark: str, documents: pd.DataFrame, end: st
     for name, heading, caption, draw in (
         ("bounds", "Predicted bound against true length", SCATTER, small_multiples.scatter),
         ("errors", "Bound minus true length", DISTRIBUTION, small_multiples.distribution),
-        ("buckets", "Power-of-two buckets of bound and length", CONFUSION, small_multiples.confusion),
+        (
+            "buckets",
+            "Power-of-two buckets of bound and length",
+            CONFUSION,
+            small_multiples.confusion,
+        ),
     ):
         alt = f"{heading}{at}: one panel {listed}"
-        yield Drawing(name + end, f"{heading}{at}", caption, alt, partial(draw, panels, shown), wide=True)
+        yield Drawing(
+            name + end, f"{heading}{at}", caption, alt, partial(draw, panels, shown), wide=True
+        )
 
     curved = shown[shown["eos_probability"].notna() & (shown["censored"] == 0)]
     curves = [name for name in panels if name in set(curved["run"])]
     if curves:
         listed = f"for each of {', '.join(curves)}"
         for name, heading, caption, pen in (
-            ("eos_average", "Probability of the end, around the true end", EOS_AVERAGE, plots.eos_average),
-            ("eos_calibration", "Do probabilities of the end mean what they say?", CALIBRATION, plots.calibration),
+            (
+                "eos_average",
+                "Probability of the end, around the true end",
+                EOS_AVERAGE,
+                plots.eos_average,
+            ),
+            (
+                "eos_calibration",
+                "Do probabilities of the end mean what they say?",
+                CALIBRATION,
+                plots.calibration,
+            ),
         ):
-            yield Drawing(name + end, f"{heading}{at}", caption, f"{heading}{at}: one line {listed}", partial(pen, names, curved))
+            yield Drawing(
+                name + end,
+                f"{heading}{at}",
+                caption,
+                f"{heading}{at}: one line {listed}",
+                partial(pen, names, curved),
+            )
         heading = f"Probability of the end, single prompts{at}"
         draw_prompts = partial(small_multiples.eos_prompts, names, curved)
-        yield Drawing("eos_prompts" + end, heading, EOS_PROMPTS, f"{heading}: one line {listed}", draw_prompts, wide=True)
+        yield Drawing(
+            "eos_prompts" + end,
+            heading,
+            EOS_PROMPTS,
+            f"{heading}: one line {listed}",
+            draw_prompts,
+            wide=True,
+        )
 
 
 def _of_generation(generation: Table, task: str, end: str) -> Iterator[Drawing]:
     """Quality against compute, for the runs that have a run with the full canvas to be measured by."""
     rows = [row for row in generation.rows if row.task == task and "quality" in row.cells]
     runs: Sequence[Run] = in_order(row.run for row in rows)
-    relative = {row.run.name: 1 / row.cells["speedup"].value for row in rows if "speedup" in row.cells}
-    relative |= {run.name: 1.0 for run in runs if run.method == "fixed" and reference_run(run, task, runs, "fixed")}
+    relative = {
+        row.run.name: 1 / row.cells["speedup"].value for row in rows if "speedup" in row.cells
+    }
+    relative |= {
+        run.name: 1.0
+        for run in runs
+        if run.method == "fixed" and reference_run(run, task, runs, "fixed")
+    }
     placed = [row for row in rows if row.run.name in relative][:RUNS_SHOWN]
     if len(placed) < 2:
         return
@@ -177,16 +244,25 @@ def _of_generation(generation: Table, task: str, end: str) -> Iterator[Drawing]:
     column = next(column for column in generation.columns if column.key == "quality")
     title = f"Quality against compute, {task}"
     alt = f"{title}: " + "; ".join(
-        f"{row.run.name}: {text(row, column)} at {relative[row.run.name]:.2f} of the full canvas" for row in placed
+        f"{row.run.name}: {text(row, column)} at {relative[row.run.name]:.2f} of the full canvas"
+        for row in placed
     )
-    yield Drawing("quality" + end, title, QUALITY, alt, partial(plots.quality, placed, names, relative, others, column))
+    yield Drawing(
+        "quality" + end,
+        title,
+        QUALITY,
+        alt,
+        partial(plots.quality, placed, names, relative, others, column),
+    )
 
 
 def themed_svg(svg: bytes) -> str:
     """The figure with its ink handed over to the reader's light or dark scheme."""
     theme = f"<style>:root{{--ink:{style.INK}}}@media(prefers-color-scheme:dark){{:root{{--ink:#dfe2e7}}}}</style>"
     head, tag, rest = svg.decode().partition("<defs>")
-    return head.replace(style.INK, "var(--ink)") + theme + tag + rest.replace(style.INK, "var(--ink)")
+    return (
+        head.replace(style.INK, "var(--ink)") + theme + tag + rest.replace(style.INK, "var(--ink)")
+    )
 
 
 def _in_words(row: Row, column: Column) -> str:

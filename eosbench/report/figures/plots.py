@@ -1,6 +1,8 @@
-"""Figures of one pair of axes: what is compared run by run. small_multiples.py draws those with a panel a run.
+"""Figures of one pair of axes: what is compared run by run. small_multiples.py draws those with a
+panel a run.
 
-Every function takes the rows or documents that it shows and the names of the runs in the order of their colours.
+Every function takes the rows or documents that it shows and the names of the runs in the order of
+their colours.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from eosbench.report.columns import Column
 from eosbench.report.curves import coverage_curve
 from eosbench.report.figures.style import INK, legend, line, marks, share_axis, single
 from eosbench.report.tables import Row, interval
-from eosbench.results.files import Score
+from eosbench.results import Score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +29,9 @@ BINS = 10  # of predicted probabilities
 
 
 def lines(rows: Sequence[Row], names: Sequence[str], column: Column) -> Figure:
-    """One line a run over the unmasked fractions, set a little apart so that no error bar hides another."""
+    """One line a run over the unmasked fractions, set a little apart so that no error bar hides
+    another.
+    """
     figure, axes = single()
     for index, name in enumerate(names):
         own = [row for row in rows if row.run.name == name]  # fractions ascend
@@ -36,7 +40,9 @@ def lines(rows: Sequence[Row], names: Sequence[str], column: Column) -> Figure:
         axes.errorbar(x, y, error, label=name, elinewidth=0.9, **{**line(index), **marks(index)})
     axes.set_xticks(sorted({100 * (row.fraction or 0) for row in rows}))
     axes.set_xlabel("answer tokens already unmasked, %")
-    axes.set_ylabel(column.title.replace(" %", ", %") if column.percent else f"{column.title}, tokens")
+    axes.set_ylabel(
+        column.title.replace(" %", ", %") if column.percent else f"{column.title}, tokens"
+    )
     if column.key == "coverage":
         _promises(axes, rows)
     if column.percent:
@@ -63,7 +69,9 @@ def tradeoff(rows: Sequence[Row], names: Sequence[str], across: Column, up: Colu
 
 
 def safety(rows: Sequence[Row], names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """Coverage against overshoot as a run's predictions are scaled; the marker is where the run itself stands."""
+    """Coverage against overshoot as a run's predictions are scaled; the marker is where the run
+    itself stands.
+    """
     figure, axes = single()
     known = documents[documents["censored"] == 0]
     for index, name in enumerate(names):
@@ -75,7 +83,10 @@ def safety(rows: Sequence[Row], names: Sequence[str], documents: pd.DataFrame) -
         row = next(row for row in rows if row.run.name == name)
         stands = [row.cells.get(key, Score(math.nan)).value for key in ("overshoot", "coverage")]
         axes.errorbar(
-            [max(stands[0], 0.5)], [100 * stands[1]], label=name, **{**marks(index), "linestyle": line(index)["linestyle"]}
+            [max(stands[0], 0.5)],
+            [100 * stands[1]],
+            label=name,
+            **{**marks(index), "linestyle": line(index)["linestyle"]},
         )
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -89,18 +100,33 @@ def safety(rows: Sequence[Row], names: Sequence[str], documents: pd.DataFrame) -
 
 
 def quality(
-    rows: Sequence[Row], names: Sequence[str], relative: dict[str, float], baselines: Sequence[Row], column: Column
+    rows: Sequence[Row],
+    names: Sequence[str],
+    relative: dict[str, float],
+    baselines: Sequence[Row],
+    column: Column,
 ) -> Figure:
-    """One point a run: downstream quality against token-positions relative to the full canvas; other models as levels."""
+    """One point a run: downstream quality against token-positions relative to the full canvas;
+    other models as levels.
+    """
     figure, axes = single()
     for row in rows:
         y, reach = _points([row], column)
         style = {**marks(names.index(row.run.name)), "markersize": 8}
-        axes.errorbar([relative[row.run.name]], y, reach, label=row.run.name, linestyle="none", **style)
+        axes.errorbar(
+            [relative[row.run.name]], y, reach, label=row.run.name, linestyle="none", **style
+        )
     for row in baselines:
         level = row.cells[column.key].value * (100 if column.percent else 1)
         axes.axhline(level, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
-        axes.annotate(row.run.name, (1, level), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="bottom")
+        axes.annotate(
+            row.run.name,
+            (1, level),
+            xycoords=("axes fraction", "data"),
+            fontsize=8,
+            ha="right",
+            va="bottom",
+        )
     share_axis(axes)
     axes.set_xlabel("token-positions per answer, % of the full canvas")
     axes.set_ylabel(column.title.replace(" %", ", %"))
@@ -130,7 +156,9 @@ def eos_average(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 
 def calibration(names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """A reliability diagram: how often the answer has ended where a method says so with some probability."""
+    """A reliability diagram: how often the answer has ended where a method says so with some
+    probability.
+    """
     figure, axes = single()
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.9, linestyle=(0, (2, 2)))
     for index, name in _with_curves(names, documents):
@@ -143,7 +171,13 @@ def calibration(names: Sequence[str], documents: pd.DataFrame) -> Figure:
             ended += np.bincount(place, (np.arange(len(curve)) >= length)[masked], BINS)
             count += np.bincount(place, minlength=BINS)
         shown = count >= 20
-        axes.plot(said[shown] / count[shown], ended[shown] / count[shown], label=name, **line(index), **_plain_marks(index))
+        axes.plot(
+            said[shown] / count[shown],
+            ended[shown] / count[shown],
+            label=name,
+            **line(index),
+            **_plain_marks(index),
+        )
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_xlabel("predicted probability that the answer has ended")
     axes.set_ylabel("share of positions where it has")
@@ -152,14 +186,20 @@ def calibration(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 
 def _with_curves(names: Sequence[str], documents: pd.DataFrame) -> list[tuple[int, str]]:
-    """The runs that give a probability per position, each with its place, which is its colour in every figure."""
+    """The runs that give a probability per position, each with its place, which is its colour in
+    every figure.
+    """
     known = set(documents.loc[documents["eos_probability"].notna(), "run"])
     return [(index, name) for index, name in enumerate(names) if name in known]
 
 
 def _curves(documents: pd.DataFrame, name: str) -> Iterator[tuple[int, Any, list[int]]]:
     """True length, probabilities [C] and revealed positions of every document of a run."""
-    own = documents[(documents["run"] == name) & (documents["censored"] == 0) & documents["eos_probability"].notna()]
+    own = documents[
+        (documents["run"] == name)
+        & (documents["censored"] == 0)
+        & documents["eos_probability"].notna()
+    ]
     return zip(own["length"], own["eos_probability"], own["revealed"], strict=True)
 
 
@@ -172,15 +212,29 @@ def _promises(axes: Axes, rows: Sequence[Row]) -> None:
     for promise in sorted({row.run.promise for row in rows if row.run.promise is not None}):
         axes.axhline(100 * promise, color=INK, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
         axes.annotate(
-            f"promised {promise:.0%}", (1, 100 * promise), xycoords=("axes fraction", "data"), xytext=(0, -2),
-            textcoords="offset points", fontsize=8, ha="right", va="top",
-        )  # fmt: skip
+            f"promised {promise:.0%}",
+            (1, 100 * promise),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, -2),
+            textcoords="offset points",
+            fontsize=8,
+            ha="right",
+            va="top",
+        )
 
 
 def _points(rows: Sequence[Row], column: Column) -> tuple[list[float], list[list[float]]]:
-    """Values, and how far their intervals reach below and above them; a row without the metric is a gap."""
+    """Values, and how far their intervals reach below and above them; a row without the metric is a
+    gap.
+    """
     scale = 100 if column.percent else 1
     scores = [row.cells.get(column.key, Score(math.nan)) for row in rows]
-    reaches = [(score.value - interval(score, column)[0], interval(score, column)[1] - score.value) for score in scores]
-    error = [[0.0 if math.isnan(reach[side]) else max(reach[side], 0.0) * scale for reach in reaches] for side in (0, 1)]
+    reaches = [
+        (score.value - interval(score, column)[0], interval(score, column)[1] - score.value)
+        for score in scores
+    ]
+    error = [
+        [0.0 if math.isnan(reach[side]) else max(reach[side], 0.0) * scale for reach in reaches]
+        for side in (0, 1)
+    ]
     return [score.value * scale for score in scores], error

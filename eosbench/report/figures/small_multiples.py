@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eosbench.metrics.bound import bucket
+from eosbench.metrics import bucket
 from eosbench.report.figures.style import BAD, GOOD, INK, line, panels
 
 if TYPE_CHECKING:
@@ -27,7 +27,15 @@ def scatter(names: Sequence[str], documents: pd.DataFrame) -> Figure:
         covered = own["bound"] >= own["length"]
         axes.plot([0.8, top], [0.8, top], color=INK, linewidth=0.9)
         for chosen, marker, colour in ((own[covered], "o", GOOD), (own[~covered], "x", BAD)):
-            axes.plot(chosen["length"], chosen["bound"], marker, color=colour, fillstyle="none", markersize=3.5, alpha=0.7)
+            axes.plot(
+                chosen["length"],
+                chosen["bound"],
+                marker,
+                color=colour,
+                fillstyle="none",
+                markersize=3.5,
+                alpha=0.7,
+            )
         axes.set_xscale("log", base=2)
         axes.set_yscale("log", base=2)
         axes.set(xlim=(0.8, top), ylim=(0.8, top))
@@ -39,11 +47,14 @@ def scatter(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 
 def distribution(names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """Shares of documents by bound minus length, in classes that double in width to either side of zero."""
+    """Shares of documents by bound minus length, in classes that double in width to either side of
+    zero.
+    """
     known = documents[documents["censored"] == 0]
     error = known["bound"] - known["length"]
     reach = int(bucket(max(1, int(np.abs(error).max()) if len(error) else 1)))
-    edges = [0, *(2**power for power in range(reach + 1))]  # 0, 1, 2, 4, ...: the class of d is the first edge >= |d|
+    # 0, 1, 2, 4, ...: the class of d is the first edge >= |d|.
+    edges = [0, *(2**power for power in range(reach + 1))]
     labels = [*(f"−{edge}" for edge in reversed(edges[1:])), *(f"{edge}" for edge in edges)]
     figure, grid = panels(names)
     for axes, name in zip(grid, names, strict=True):
@@ -65,7 +76,9 @@ def distribution(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 
 def confusion(names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """Power-of-two buckets of the bound against those of the true length; a column adds up to 100 %."""
+    """Power-of-two buckets of the bound against those of the true length; a column adds up to 100
+    %.
+    """
     from matplotlib.patches import Rectangle
 
     known = documents[documents["censored"] == 0]
@@ -79,10 +92,20 @@ def confusion(names: Sequence[str], documents: pd.DataFrame) -> Figure:
         for row, column in zip(*np.nonzero(counts), strict=True):
             value = share[row, column]
             colour, hatch = (GOOD, None) if row >= column else (BAD, "////")
-            cell = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, hatch=hatch, alpha=0.1 + 0.5 * value, linewidth=0)
+            cell = Rectangle(
+                (column - 0.5, row - 0.5),
+                1,
+                1,
+                facecolor=colour,
+                hatch=hatch,
+                alpha=0.1 + 0.5 * value,
+                linewidth=0,
+            )
             axes.add_patch(cell)
             if value >= 0.045:
-                axes.annotate(f"{100 * value:.0f}", (column, row), fontsize=7, ha="center", va="center")
+                axes.annotate(
+                    f"{100 * value:.0f}", (column, row), fontsize=7, ha="center", va="center"
+                )
         corners = np.arange(size + 1) - 0.5  # the diagonal's cells, as stairs below and above them
         axes.step(corners, corners, where="post", color=INK, linewidth=0.9)
         axes.step(corners, corners, where="pre", color=INK, linewidth=0.9)
@@ -97,7 +120,9 @@ def confusion(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 
 def eos_prompts(names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """The per-position probability of the end for single prompts, short answers to long ones, with the true end."""
+    """The per-position probability of the end for single prompts, short answers to long ones, with
+    the true end.
+    """
     with_curves = documents[documents["eos_probability"].notna() & (documents["censored"] == 0)]
     by_length = with_curves.drop_duplicates("document").sort_values(["length", "document"])
     places = np.linspace(0.1, 0.98, PROMPTS) * (len(by_length) - 1)
@@ -106,11 +131,20 @@ def eos_prompts(names: Sequence[str], documents: pd.DataFrame) -> Figure:
     figure, grid = panels(titles, across=2, width=3.6, height=1.9)
     for axes, document, length in zip(grid, chosen["document"], chosen["length"], strict=True):
         axes.axvline(length, color=INK, linewidth=0.9, linestyle=(0, (2, 2)))
-        axes.annotate("true end", (length, 0.5), xytext=(3, 0), textcoords="offset points", fontsize=8, va="center")
+        axes.annotate(
+            "true end",
+            (length, 0.5),
+            xytext=(3, 0),
+            textcoords="offset points",
+            fontsize=8,
+            va="center",
+        )
         for index, name in enumerate(names):
             own = with_curves[(with_curves["run"] == name) & (with_curves["document"] == document)]
             for curve in own["eos_probability"]:
-                axes.plot(np.arange(len(curve)), curve, label=name, **{**line(index), "linewidth": 1.2})
+                axes.plot(
+                    np.arange(len(curve)), curve, label=name, **{**line(index), "linewidth": 1.2}
+                )
         axes.set_ylim(-0.02, 1.05)
     for axes in grid[-2:]:
         axes.set_xlabel("canvas position, tokens")

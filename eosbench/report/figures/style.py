@@ -1,6 +1,8 @@
-"""One look for all figures: readable in grey and by the colour-blind (Okabe and Ito's colours, a marker and dashes per run).
+"""One look for all figures: readable in grey and by the colour-blind (Okabe and Ito's colours, a
+marker and dashes per run).
 
-Figures are built without pyplot: no global state, no display. Their ink is one colour, so that the page can swap it in dark mode.
+Figures are built without pyplot: no global state, no display. Their ink is one colour, so that the
+page can swap it in dark mode.
 """
 
 from __future__ import annotations
@@ -21,24 +23,50 @@ GOOD, BAD = COLOURS[0], COLOURS[3]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 SETTINGS = {
-    "font.family": "sans-serif", "font.size": 10, "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
-    "svg.fonttype": "none", "svg.hashsalt": "eosbench", "text.color": INK, "text.parse_math": False,
-    "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "axes.grid": True, "grid.color": INK, "grid.alpha": 0.15, "grid.linewidth": 0.6,
-    "figure.facecolor": "none", "axes.facecolor": "none", "legend.frameon": False, "legend.fontsize": 9,
-    "hatch.linewidth": 0.6, "hatch.color": INK,
-}  # fmt: skip
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
+    "svg.fonttype": "none",
+    "svg.hashsalt": "eosbench",
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.6,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "hatch.linewidth": 0.6,
+    "hatch.color": INK,
+}
 
 
 def marks(index: int) -> dict[str, Any]:
     """Colour and marker of the run at this place."""
-    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)], "markersize": 5.5, "capsize": 2.5}
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 5.5,
+        "capsize": 2.5,
+    }
 
 
 def line(index: int) -> dict[str, Any]:
     """Colour and dashes of the run at this place."""
-    return {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % len(LINES)], "linewidth": 1.6}
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "linestyle": LINES[index % len(LINES)],
+        "linewidth": 1.6,
+    }
 
 
 def single() -> tuple[Figure, Axes]:
@@ -48,7 +76,9 @@ def single() -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def panels(titles: Sequence[str], *, across: int = 3, width: float = 2.5, height: float = 2.3) -> tuple[Figure, list[Axes]]:
+def panels(
+    titles: Sequence[str], *, across: int = 3, width: float = 2.5, height: float = 2.3
+) -> tuple[Figure, list[Axes]]:
     """Small multiples that share their axes, one a title; what is left of the grid stays empty."""
     from matplotlib.figure import Figure
 
@@ -70,11 +100,18 @@ def share_axis(axes: Axes) -> None:
     low, high = axes.get_xlim()
     axes.set_xlim(low, max(high, 1.25))
     ticks = [
-        tick for tick in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if low <= tick <= max(high, 1.25)
+        tick
+        for tick in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+        if low <= tick <= max(high, 1.25)
     ]
     axes.set_xticks(ticks, [f"{100 * tick:g}" for tick in ticks], minor=False)
     axes.minorticks_off()
 
 
 def legend(axes: Axes, entries: int, below: float = -0.18) -> None:
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2 if entries > 1 else 1, handlelength=3.2)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, below),
+        ncols=2 if entries > 1 else 1,
+        handlelength=3.2,
+    )

@@ -1,1 +1,1 @@
-"""TODO face."""
+"""The self-contained page of the report."""

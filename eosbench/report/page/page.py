@@ -1,7 +1,9 @@
-"""The report's page: one HTML file that loads nothing, runs one script of its own, and treats every text it shows as hostile.
+"""The report's page: one HTML file that loads nothing, runs one script of its own, and treats every
+text it shows as hostile.
 
-Jinja escapes all text, samples travel as JSON inside a data block and reach the page through textContent, and the page's content
-security policy allows the one script and the one style sheet by their hashes, images as data URIs, and nothing else.
+Jinja escapes all text, samples travel as JSON inside a data block and reach the page through
+textContent, and the page's content security policy allows the one script and the one style sheet by
+their hashes, images as data URIs, and nothing else.
 """
 
 from __future__ import annotations
@@ -14,15 +16,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eosbench.metrics.statistics import RESAMPLES
+from eosbench.metrics import RESAMPLES
 from eosbench.report.columns import Column
 from eosbench.report.exports import Tables
 from eosbench.report.figures.drawings import Drawing, themed_svg
 from eosbench.report.page.samples import SEPARATORS, sample_data
 from eosbench.report.seeds import seed_groups
 from eosbench.report.tables import BELOW, Row, Table, places, text
-from eosbench.results.files import Run, Score
-from eosbench.results.runs import Skipped
+from eosbench.results import Run, Score, Skipped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,14 +49,23 @@ def render_page(
     from eosbench import __version__
 
     templates = files("eosbench.report") / "templates"
-    style, script = ((templates / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    style, script = (
+        (templates / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
+    )
     environment = Environment(
-        loader=PackageLoader("eosbench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("eosbench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": SEPARATORS}
     environment.globals.update(cell=text, sort_key=_sort_key, tip=_tip, places=places)
     names = list(dict.fromkeys(row.run.name for row in tables.comparison.rows))
-    tasks = [*tables.comparison.benchmarks, *sorted({row.task for row in tables.generation.rows if row.task})]
+    tasks = [
+        *tables.comparison.benchmarks,
+        *sorted({row.task for row in tables.generation.rows if row.task}),
+    ]
     pairs = sorted(tables.pairs, key=lambda pair: (not pair.significant, pair.task, pair.metric))
     seeds = Table(tables.seeds.columns, tables.seeds.rows[:SEED_ROWS_SHOWN]).headline()
     return environment.get_template(
@@ -75,7 +85,9 @@ def render_page(
         seeds=seeds,
         seeds_unlisted=len(tables.seeds.rows) - len(seeds.rows),
         resamples=RESAMPLES,
-        first_seeds={group.run.name: group.members[0].name for group in seed_groups(runs)} if tables.seeds.rows else {},
+        first_seeds={group.run.name: group.members[0].name for group in seed_groups(runs)}
+        if tables.seeds.rows
+        else {},
         ranks=tables.ranks,
         pairs=pairs[:PAIRS_SHOWN],
         pairs_unlisted=max(0, len(pairs) - PAIRS_SHOWN),
@@ -114,7 +126,10 @@ def _tip(row: Row, column: Column) -> str:
 
 def _settings(run: Run) -> list[tuple[str, str]]:
     """A run's settings as flat pairs of dotted name and text, the costs left to their own table."""
-    pairs = [("model", run.model), ("results", ", ".join(sorted({task.path.name for task in run.tasks.values()})))]
+    pairs = [
+        ("model", run.model),
+        ("results", ", ".join(sorted({task.path.name for task in run.tasks.values()}))),
+    ]
     for name, value in ((run.settings or {}) | run.asked).items():
         if isinstance(value, dict) and name != "costs":
             pairs += [(f"{name}.{inner}", str(what)) for inner, what in value.items()]

@@ -1,4 +1,6 @@
-"""From predictions to bounds: by hand, by property, and the statistical promise of split conformal calibration."""
+"""From predictions to bounds: by hand, by property, and the statistical promise of split conformal
+calibration.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,23 @@ def linear(*scores: float, fraction: float = 0.0) -> Calibration:
 @pytest.mark.parametrize(
     ("length", "pow2", "block", "none"),
     [
-        (0, 1, 32, 1), (0.3, 1, 32, 1), (1, 1, 32, 1), (1.01, 2, 32, 2), (32, 32, 32, 32), (33, 64, 64, 33),
-        (64.0000001, 64, 64, 64), (64.01, 128, 96, 65), (128, 128, 128, 128),
+        (0, 1, 32, 1),
+        (0.3, 1, 32, 1),
+        (1, 1, 32, 1),
+        (1.01, 2, 32, 2),
+        (32, 32, 32, 32),
+        (33, 64, 64, 33),
+        (64.0000001, 64, 64, 64),
+        (64.01, 128, 96, 65),
+        (128, 128, 128, 128),
     ],
-)  # fmt: skip
+)
 def test_rounding_by_hand(length: float, pow2: int, block: int, none: int) -> None:
-    assert (round_up(length), round_up(length, "block"), round_up(length, "none")) == (pow2, block, none)
+    assert (round_up(length), round_up(length, "block"), round_up(length, "none")) == (
+        pow2,
+        block,
+        none,
+    )
 
 
 @settings(deadline=None)
@@ -57,9 +70,13 @@ def test_the_tolerance_costs_no_coverage(length: int, more: float, rounding: str
     st.lists(st.floats(-3, 3), min_size=19, max_size=40),
     st.sampled_from(["log", "linear"]),
 )
-def test_a_bound_lies_on_the_canvas(length: float, canvas: int, rounding: str, scores: list[float], scale: str) -> None:
+def test_a_bound_lies_on_the_canvas(
+    length: float, canvas: int, rounding: str, scores: list[float], scale: str
+) -> None:
     calibration = Calibration({0.0: np.array(scores)}, scale=scale)  # type: ignore[arg-type]
-    bound = to_bound(LengthPrediction(length), canvas=canvas, calibration=calibration, rounding=rounding)
+    bound = to_bound(
+        LengthPrediction(length), canvas=canvas, calibration=calibration, rounding=rounding
+    )
     assert 1 <= bound.bound <= canvas
     assert bound.clamped == (bound.bound < bound.calibrated - bounds.TOLERANCE)
 
@@ -68,7 +85,8 @@ def test_quantile_is_the_order_statistic_of_the_definition() -> None:
     scores = np.random.default_rng(0).permutation(np.arange(1.0, 20.0))  # 19 scores, 1 to 19
     assert Calibration({0.0: scores}).quantile(0.0, 0.05) == 19  # ceil(20 * 0.95) = 19
     assert Calibration({0.0: scores}).quantile(0.0, 0.5) == 10  # ceil(20 * 0.5) = 10
-    assert Calibration({0.0: np.arange(1.0, 30.0)}).quantile(0.0, 0.1) == 27  # 30 * 0.9 is 27, not 27.000000000000004
+    # 30 * 0.9 is 27, not 27.000000000000004.
+    assert Calibration({0.0: np.arange(1.0, 30.0)}).quantile(0.0, 0.1) == 27
 
 
 def test_too_few_scores_name_the_number_needed() -> None:
@@ -90,14 +108,24 @@ def test_the_number_needed_is_the_smallest_that_works(alpha: float) -> None:
 def test_a_fraction_without_a_table_takes_the_next_smaller() -> None:
     calibration = Calibration({0.0: np.full(19, 3.0), 0.5: np.full(19, 1.0)}, scale="linear")
     assert [calibration.quantile(u, 0.05) for u in (0.0, 0.25, 0.5, 0.9)] == [3.0, 3.0, 1.0, 1.0]
-    with pytest.raises(CalibrationError, match=r"at or below the unmasked fraction 0\.25: there are only 0\.5"):
+    with pytest.raises(
+        CalibrationError, match=r"at or below the unmasked fraction 0\.25: there are only 0\.5"
+    ):
         linear(1.0, fraction=0.5).quantile(0.25, 0.5)
 
 
 def test_calibrated_values_by_hand() -> None:
-    assert to_bound(LengthPrediction(10.0), canvas=64, calibration=linear(*[5.0] * 19), rounding="none").bound == 15
+    assert (
+        to_bound(
+            LengthPrediction(10.0), canvas=64, calibration=linear(*[5.0] * 19), rounding="none"
+        ).bound
+        == 15
+    )
     log = Calibration({0.0: np.full(19, math.log(2))})
-    assert to_bound(LengthPrediction(9.0), canvas=64, calibration=log).calibrated == pytest.approx(19.0)  # 1 + 9, doubled, less 1
+    # 1 + 9, doubled, less 1.
+    assert to_bound(LengthPrediction(9.0), canvas=64, calibration=log).calibrated == pytest.approx(
+        19.0
+    )
     assert to_bound(LengthPrediction(9.0), canvas=64, calibration=log, alpha=None).calibrated == 9.0
 
 
@@ -107,7 +135,12 @@ def test_the_scores_undo_themselves() -> None:
         for predicted, length in ((3.7, 64), (500.0, 64), (0.0, 1024)):
             score = calibration_scores([predicted], [length], scale)  # type: ignore[arg-type]
             table = Calibration({0.0: np.repeat(score, 19)}, scale)  # type: ignore[arg-type]
-            assert to_bound(LengthPrediction(predicted), canvas=4096, calibration=table, rounding="none").bound == length
+            assert (
+                to_bound(
+                    LengthPrediction(predicted), canvas=4096, calibration=table, rounding="none"
+                ).bound
+                == length
+            )
 
 
 def test_clamping_is_flagged_where_it_can_lose_coverage() -> None:
@@ -117,9 +150,14 @@ def test_clamping_is_flagged_where_it_can_lose_coverage() -> None:
 
 def test_revealed_tokens_hold_after_calibration() -> None:
     lower = linear(*[-30.0] * 19)
-    bound = to_bound(LengthPrediction(40.0, at_least=25), canvas=64, calibration=lower, rounding="none")
+    bound = to_bound(
+        LengthPrediction(40.0, at_least=25), canvas=64, calibration=lower, rounding="none"
+    )
     assert (bound.bound, bound.calibrated) == (25, 25.0)
-    assert to_bound(LengthPrediction(10.0), canvas=64, calibration=lower, rounding="none").calibrated == 0.0
+    assert (
+        to_bound(LengthPrediction(10.0), canvas=64, calibration=lower, rounding="none").calibrated
+        == 0.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,19 +193,30 @@ def test_unusable_scores() -> None:
 @pytest.mark.parametrize("scale", ["log", "linear"])
 @pytest.mark.parametrize("alpha", [0.05, 0.2])
 def test_coverage_on_exchangeable_data(scale: Scale, alpha: float) -> None:
-    """Bounds cover at least 1 - alpha of new documents, and hardly more, however bad the predictor is.
+    """Bounds cover at least 1 - alpha of new documents, and hardly more, however bad the predictor
+    is.
 
-    400 repetitions of 99 calibration and 50 new documents: the coverage of a repetition has a standard deviation of about
-    sqrt(alpha (1 - alpha) (1/100 + 1/50)), so the mean over repetitions is known to about 0.2 percentage points.
+    400 repetitions of 99 calibration and 50 new documents: the coverage of a repetition has a
+    standard deviation of about sqrt(alpha (1 - alpha) (1/100 + 1/50)), so the mean over
+    repetitions is known to about 0.2 percentage points.
     """
     rng = np.random.default_rng(7)
     covered = []
     for _ in range(400):
         length_N = np.maximum(1, rng.lognormal(4.0, 0.8, size=149)).round()
-        predicted_N = length_N * rng.lognormal(-0.3, 0.5, size=149)  # too short on average, and noisy
-        calibration = Calibration({0.0: calibration_scores(predicted_N[:99], length_N[:99], scale)}, scale)
+        # Too short on average, and noisy.
+        predicted_N = length_N * rng.lognormal(-0.3, 0.5, size=149)
+        calibration = Calibration(
+            {0.0: calibration_scores(predicted_N[:99], length_N[:99], scale)}, scale
+        )
         for predicted, length in zip(predicted_N[99:], length_N[99:], strict=True):
-            bound = to_bound(LengthPrediction(predicted), canvas=10**6, calibration=calibration, alpha=alpha, rounding="none")
+            bound = to_bound(
+                LengthPrediction(predicted),
+                canvas=10**6,
+                calibration=calibration,
+                alpha=alpha,
+                rounding="none",
+            )
             covered.append(bound.bound >= length)
     error = 4 * math.sqrt(alpha * (1 - alpha) * (1 / 100 + 1 / 50) / 400)
     assert 1 - alpha - error <= np.mean(covered) <= 1 - alpha + 0.01 + error

@@ -1,4 +1,6 @@
-"""Margins for a mean shortfall, against the definition of conformal risk control (arXiv 2208.02814, theorem 1), and groups."""
+"""Margins for a mean shortfall, against the definition of conformal risk control (arXiv 2208.02814,
+theorem 1), and groups.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def test_the_margin_is_the_smallest_that_keeps_the_level(scale: Scale) -> None:
     rng = np.random.default_rng(0)
     length_N = rng.integers(1, 120, 400).astype(float)
     prediction_N = length_N * np.exp(rng.normal(0, 0.4, 400))
-    table = Calibration({0.0: calibration_scores(prediction_N, length_N, scale)}, scale, length_N=length_N)
+    table = Calibration(
+        {0.0: calibration_scores(prediction_N, length_N, scale)}, scale, length_N=length_N
+    )
     margin = table.shortfall_margin(0.0, 2.0, C)
 
     def promised(at: float) -> float:
@@ -44,32 +48,47 @@ def test_too_few_documents_for_a_level() -> None:
 
 
 def of_two_kinds() -> Calibration:
-    """Twenty short prompts (5 tokens) whose answers are predicted as 10 and have 11, twenty long ones (50): 20 and 40."""
+    """Twenty short prompts (5 tokens) whose answers are predicted as 10 and have 11, twenty long
+    ones (50): 20 and 40.
+    """
     length_N, predicted_N = np.repeat([11.0, 40.0], 20), np.repeat([10.0, 20.0], 20)
     return Calibration(
-        {0.0: calibration_scores(predicted_N, length_N, "linear")}, "linear", length_N=length_N,
-        prompt_length_N=np.repeat([5.0, 50.0], 20), edges={"prompt": [10.0], "prediction": [15.0]},
-    )  # fmt: skip
+        {0.0: calibration_scores(predicted_N, length_N, "linear")},
+        "linear",
+        length_N=length_N,
+        prompt_length_N=np.repeat([5.0, 50.0], 20),
+        edges={"prompt": [10.0], "prediction": [15.0]},
+    )
 
 
 @pytest.mark.parametrize("groups", ["prompt", "prediction"])
 def test_groups_have_margins_of_their_own(groups: str) -> None:
-    """By hand: over all the margin is 20 tokens; among the short prompts, and among the short predictions, it is 1."""
+    """By hand: over all the margin is 20 tokens; among the short prompts, and among the short
+    predictions, it is 1.
+    """
 
     def bound(length: float, prompt_length: int, groups: str | None) -> int:
         return to_bound(
-            LengthPrediction(length), canvas=C, calibration=of_two_kinds(), groups=groups, prompt_length=prompt_length,
+            LengthPrediction(length),
+            canvas=C,
+            calibration=of_two_kinds(),
+            groups=groups,
+            prompt_length=prompt_length,
             rounding="none",
-        ).bound  # fmt: skip
+        ).bound
 
     assert (bound(12, 8, None), bound(30, 40, None)) == (32, 50)
     assert (bound(12, 8, groups), bound(30, 40, groups)) == (13, 50)
 
 
 def test_a_shortfall_becomes_a_bound() -> None:
-    """By hand: 199 documents are 10 tokens longer than predicted; (199 (10 - m) + 100) / 200 = 2 for m = 10 - 300 / 199."""
+    """By hand: 199 documents are 10 tokens longer than predicted; (199 (10 - m) + 100) / 200 = 2
+    for m = 10 - 300 / 199.
+    """
     table = Calibration({0.0: np.full(199, 10.0)}, "linear", length_N=np.full(199, 30.0))
-    found = to_bound(LengthPrediction(20), canvas=100, calibration=table, shortfall=2.0, rounding="none")
+    found = to_bound(
+        LengthPrediction(20), canvas=100, calibration=table, shortfall=2.0, rounding="none"
+    )
     assert found.calibrated == pytest.approx(20 + 10 - 300 / 199)
 
 
@@ -77,13 +96,20 @@ def test_what_groups_need() -> None:
     table = of_two_kinds()
     few = table.members("prompt", 0.0, prompt_length=5, prediction=1.0)
     with pytest.raises(
-        CalibrationError, match=r"20 calibration documents in this document's group are too few for alpha=0\.01: it takes"
+        CalibrationError,
+        match=r"20 calibration documents in this document's group are too few for alpha=0\.01: it takes",
     ):
         table.quantile(0.0, 0.01, few)
-    with pytest.raises(ConfigurationError, match="groups='family': expected one of prompt, prediction"):
+    with pytest.raises(
+        ConfigurationError, match="groups='family': expected one of prompt, prediction"
+    ):
         table.members("family", 0.0, prompt_length=5, prediction=1.0)
-    with pytest.raises(CalibrationError, match="no edges between groups of prediction lengths: fit it again"):
-        replace(table, edges={"prompt": [10.0]}).members("prediction", 0.0, prompt_length=5, prediction=1.0)
+    with pytest.raises(
+        CalibrationError, match="no edges between groups of prediction lengths: fit it again"
+    ):
+        replace(table, edges={"prompt": [10.0]}).members(
+            "prediction", 0.0, prompt_length=5, prediction=1.0
+        )
     with pytest.raises(CalibrationError, match="no calibration documents for groups: fit it again"):
         Calibration({0.0: np.zeros(20)}).members("prompt", 0.0, prompt_length=5, prediction=1.0)
 
@@ -105,7 +131,9 @@ def test_what_groups_need() -> None:
         ),
     ],
 )
-def test_a_promise_that_no_prompt_could_have_is_known_before_the_first(promise: dict[str, Any], message: str) -> None:
+def test_a_promise_that_no_prompt_could_have_is_known_before_the_first(
+    promise: dict[str, Any], message: str
+) -> None:
     with pytest.raises(CalibrationError, match=message):
         of_two_kinds().check(canvas=C, **promise)
 
@@ -113,7 +141,9 @@ def test_a_promise_that_no_prompt_could_have_is_known_before_the_first(promise: 
 @pytest.mark.parametrize("groups", ["prompt", "prediction"])
 def test_a_promise_by_groups_needs_groups_at_the_start(groups: str) -> None:
     table = of_two_kinds()
-    with pytest.raises(CalibrationError, match=f"no edges between groups of {groups} lengths: fit it again"):
+    with pytest.raises(
+        CalibrationError, match=f"no edges between groups of {groups} lengths: fit it again"
+    ):
         replace(table, edges={}).check(alpha=0.05, groups=groups, canvas=C)
     with pytest.raises(CalibrationError, match="no calibration documents for groups: fit it again"):
         replace(table, length_N=None).check(alpha=0.05, groups=groups, canvas=C)
@@ -121,7 +151,9 @@ def test_a_promise_by_groups_needs_groups_at_the_start(groups: str) -> None:
         table.check(alpha=0.05, groups="family", canvas=C)
 
 
-def test_what_can_be_kept_passes_and_a_group_that_is_too_small_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_can_be_kept_passes_and_a_group_that_is_too_small_is_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     table = of_two_kinds()
     with caplog.at_level(logging.WARNING):
         table.check(alpha=0.05, groups="prompt", canvas=C)  # 20 documents in each group, 19 needed

@@ -16,7 +16,8 @@ from rich.console import Console
 from eosbench.check.baseline import check_results
 from eosbench.check.outcomes import FELL, FINE, UNCOMPARABLE, CheckOutcome, print_outcome
 
-HAND = Path(__file__).parents[2] / "fixtures" / "hand"  # coverage 2/3, overshoot 1.5, rmse 2.89, gsm8k 0.25 and 0.5
+# Coverage 2/3, overshoot 1.5, rmse 2.89, gsm8k 0.25 and 0.5.
+HAND = Path(__file__).parents[2] / "fixtures" / "hand"
 BOUND = "eos_upper_bound_u00"
 
 
@@ -47,7 +48,10 @@ def test_a_written_baseline_holds_the_values_and_compares_as_fine(baseline: Path
     data = json.loads(baseline.read_text(encoding="utf-8"))
     assert set(metrics(data)) == {"coverage", "overshoot", "rmse"}
     assert metrics(data)["overshoot"] == {"value": 1.5, "better": "lower", "relative": 0.1}
-    assert set(metrics(data, "gsm8k")) == {"exact_match,strict-match", "exact_match,flexible-extract"}
+    assert set(metrics(data, "gsm8k")) == {
+        "exact_match,strict-match",
+        "exact_match,flexible-extract",
+    }
     outcome = check_results(HAND, baseline)
     assert (outcome.exit_code, len(outcome.comparisons)) == (0, 5)
     assert outcome.message == "5 compared: 5 fine, 0 fell, 0 cannot be compared"
@@ -79,15 +83,32 @@ def test_direction_and_tolerance(baseline: Path, metric: str, value: float, stat
             lambda data: data["runs"][0].update(fingerprint="f" * 16),
             "made with fingerprint ffffffffffffffff, the results have 0011",
         ),
-        (lambda data: data["runs"][0].update(fingerprint="f" * 16, method="logit"), "no run of method 'logit' in the results"),
-        (lambda data: data["runs"][0]["tasks"].update(gone={"documents": 4, "metrics": {}}), "the task is missing"),
-        (lambda data: data["runs"][0]["tasks"][BOUND].update(documents=1000), "4 documents, the baseline has 1000"),
-        (lambda data: data["runs"][0]["tasks"]["gsm8k"].update(shots="8"), "5 examples in the prompt, the baseline has 8"),
-        (lambda data: metrics(data).update(saved=metrics(data)["coverage"]), "the metric is missing"),
+        (
+            lambda data: data["runs"][0].update(fingerprint="f" * 16, method="logit"),
+            "no run of method 'logit' in the results",
+        ),
+        (
+            lambda data: data["runs"][0]["tasks"].update(gone={"documents": 4, "metrics": {}}),
+            "the task is missing",
+        ),
+        (
+            lambda data: data["runs"][0]["tasks"][BOUND].update(documents=1000),
+            "4 documents, the baseline has 1000",
+        ),
+        (
+            lambda data: data["runs"][0]["tasks"]["gsm8k"].update(shots="8"),
+            "5 examples in the prompt, the baseline has 8",
+        ),
+        (
+            lambda data: metrics(data).update(saved=metrics(data)["coverage"]),
+            "the metric is missing",
+        ),
         (lambda data: data.update(runs=[]), "names no metric"),
     ],
 )
-def test_what_is_missing_cannot_be_compared(baseline: Path, change: Callable[[Any], object], message: str) -> None:
+def test_what_is_missing_cannot_be_compared(
+    baseline: Path, change: Callable[[Any], object], message: str
+) -> None:
     edit(baseline, change)
     outcome = check_results(HAND, baseline)
     assert outcome.exit_code == 2
@@ -105,7 +126,9 @@ def test_what_is_missing_cannot_be_compared(baseline: Path, change: Callable[[An
         ('{"eosbench_baseline": 1, "runs": [{"name": "x"}]}', "is broken"),
     ],
 )
-def test_a_broken_baseline_is_an_outcome_and_no_traceback(tmp_path: Path, text: str, message: str) -> None:
+def test_a_broken_baseline_is_an_outcome_and_no_traceback(
+    tmp_path: Path, text: str, message: str
+) -> None:
     path = tmp_path / "baseline.json"
     path.write_text(text, encoding="utf-8")
     outcome = check_results(HAND, path)
@@ -125,7 +148,9 @@ def test_a_broken_baseline_is_an_outcome_and_no_traceback(tmp_path: Path, text: 
 def test_broken_limits_name_the_metric_or_the_value(baseline: Path, limits: dict[str, Any]) -> None:
     edit(baseline, lambda data: metrics(data).update(coverage={"value": 0.5, **limits}))
     outcome = check_results(HAND, baseline)
-    assert outcome.exit_code == 2 and ("eos_upper_bound_u00.coverage" in outcome.message or "much" in outcome.message)
+    assert outcome.exit_code == 2 and (
+        "eos_upper_bound_u00.coverage" in outcome.message or "much" in outcome.message
+    )
 
 
 def test_missing_files_say_what_to_type(tmp_path: Path) -> None:
@@ -137,7 +162,9 @@ def test_missing_files_say_what_to_type(tmp_path: Path) -> None:
 def test_cannot_compare_outweighs_a_fall(baseline: Path) -> None:
     edit(baseline, lambda data: metrics(data)["coverage"].update(value=0.99))
     assert check_results(HAND, baseline).exit_code == 1
-    edit(baseline, lambda data: data["runs"][0]["tasks"].update(gone={"documents": 4, "metrics": {}}))
+    edit(
+        baseline, lambda data: data["runs"][0]["tasks"].update(gone={"documents": 4, "metrics": {}})
+    )
     assert check_results(HAND, baseline).exit_code == 2
 
 
@@ -182,11 +209,16 @@ def test_junit_tells_falls_from_errors(baseline: Path, tmp_path: Path) -> None:
     suite = ElementTree.parse(tmp_path / "out" / "junit.xml").getroot()
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("6", "1", "1")
     failed = suite.find("testcase[failure]")
-    assert failed is not None and (failed.get("classname"), failed.get("name")) == ("a<b>|[red]?", f"{BOUND}.coverage")
+    assert failed is not None and (failed.get("classname"), failed.get("name")) == (
+        "a<b>|[red]?",
+        f"{BOUND}.coverage",
+    )
     assert "baseline 0.99, found 0.6667" in str(failed.findtext("failure"))
 
 
-def test_the_step_summary_is_appended(baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_step_summary_is_appended(
+    baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "summary.md"
     target.write_text("before\n", encoding="utf-8")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(target))
@@ -201,4 +233,9 @@ def test_the_terminal_shows_names_as_they_are(baseline: Path) -> None:
     stream = io.StringIO()
     print_outcome(spoiled(baseline), Console(file=stream, width=160))
     text = stream.getvalue()
-    assert "a<b>|[red]" in text and "worse by" in text and "gone: the task is missing" in text and "1 fell" in text
+    assert (
+        "a<b>|[red]" in text
+        and "worse by" in text
+        and "gone: the task is missing" in text
+        and "1 fell" in text
+    )

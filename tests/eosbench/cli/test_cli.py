@@ -17,11 +17,11 @@ from lm_eval.api.instance import Instance
 from typer.testing import CliRunner, Result
 
 import eosbench
+from benchmarks.made_runs import make_runs
 from eosbench.cli import commands as cli
-from eosbench.documents.instruct import documents
+from eosbench.documents.instruct import instruct_documents
 from eosbench.errors import ConfigurationError
 from eosbench.records import LengthRecord
-from tests.fixtures.make_runs import make_runs
 from tests.golden_files import GOLDEN
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -38,10 +38,14 @@ def wide_terminal() -> Iterator[None]:
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, [str(argument) for argument in arguments])
+    return CliRunner(env={"COLUMNS": "200"}).invoke(
+        cli.app, [str(argument) for argument in arguments]
+    )
 
 
-def process(*arguments: str | Path, code: str = "from eosbench.cli import main; main()") -> subprocess.CompletedProcess[str]:
+def process(
+    *arguments: str | Path, code: str = "from eosbench.cli import main; main()"
+) -> subprocess.CompletedProcess[str]:
     """The console script in a process of its own."""
     call = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(call, cwd=REPOSITORY, capture_output=True, text=True)
@@ -54,15 +58,42 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_documents(path: Path, split: str, size: int) -> Path:
-    rows = [{"question": document.prompt, "answer": document.response} for document in documents(split, size)]
+    rows = [
+        {"question": document.prompt, "answer": document.response}
+        for document in instruct_documents(split, size)
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
-def fit(data: Path, output: Path, *more: str | Path, method: str = "average_regression,logit") -> Result:
-    given = ("--method", method, "--pretrained", LLADA, "--data", data, "--output", output, "--canvas", CANVAS)
-    return run("fit", *map(str, given), "--prompt_column", "question", "--response_column", "answer", "--device", "cpu",
-               "--feature_store", str(output) + "-features", *more)  # fmt: skip
+def fit(
+    data: Path, output: Path, *more: str | Path, method: str = "average_regression,logit"
+) -> Result:
+    given = (
+        "--method",
+        method,
+        "--pretrained",
+        LLADA,
+        "--data",
+        data,
+        "--output",
+        output,
+        "--canvas",
+        CANVAS,
+    )
+    return run(
+        "fit",
+        *map(str, given),
+        "--prompt_column",
+        "question",
+        "--response_column",
+        "answer",
+        "--device",
+        "cpu",
+        "--feature_store",
+        str(output) + "-features",
+        *more,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +120,14 @@ def test_every_option_is_explained(command: str) -> None:
     import typer
 
     found = typer.main.get_command(cli.app).commands[command]  # type: ignore[attr-defined]
-    unexplained = [parameter.name for parameter in found.params if not getattr(parameter, "help", None)]
+    unexplained = [
+        parameter.name for parameter in found.params if not getattr(parameter, "help", None)
+    ]
     assert not unexplained
     shown = run(command, "--help")
-    assert shown.exit_code == 0 and all(parameter.name in shown.output for parameter in found.params)
+    assert shown.exit_code == 0 and all(
+        parameter.name in shown.output for parameter in found.params
+    )
 
 
 def test_help_loads_no_torch_and_no_lm_eval() -> None:
@@ -117,7 +152,9 @@ def test_a_wrong_option_is_exit_code_2() -> None:
 
 
 def test_fit_writes_predictors_that_varlen_dlm_runs(heads: Path) -> None:
-    """A regression that is calibrated and a zero-shot method that is: both answer a benchmark request."""
+    """A regression that is calibrated and a zero-shot method that is: both answer a benchmark
+    request.
+    """
     from model_adapters.varlen_dlm.model import VarLenDLM
 
     for method in ("average_regression", "logit"):
@@ -125,9 +162,17 @@ def test_fit_writes_predictors_that_varlen_dlm_runs(heads: Path) -> None:
         used = [config["data"][part]["documents"] for part in ("train", "calibration")]
         assert (config["method"], config["canvas"]) == (method, CANVAS)
         assert sum(used) + config["data"]["censored"] == SIZE and min(used) >= 19
-        model = VarLenDLM(pretrained=str(LLADA), max_gen_toks=CANVAS, method=method, predictor=str(heads / method), device="cpu")
+        model = VarLenDLM(
+            pretrained=str(LLADA),
+            max_gen_toks=CANVAS,
+            method=method,
+            predictor=str(heads / method),
+            device="cpu",
+        )
         arguments = {"until": [], "reference": "3 4 5", "eos_upper_bound": {"fraction": 0.0}}
-        request = Instance("generate_until", {}, ("Count from 3 to 5.", arguments), 0, metadata=("any", 0, 1))
+        request = Instance(
+            "generate_until", {}, ("Count from 3 to 5.", arguments), 0, metadata=("any", 0, 1)
+        )
         record = LengthRecord.from_json(model.generate_until([request], disable_tqdm=True)[0])
         assert record.method == method and 1 <= record.bound <= CANVAS
         info = model.get_model_info()["eosbench"]
@@ -138,13 +183,26 @@ def test_fit_writes_predictors_that_varlen_dlm_runs(heads: Path) -> None:
 def test_fit_one_method_with_options_and_calibration_data(data: Path, tmp_path: Path) -> None:
     held_out = write_documents(tmp_path / "calibration.jsonl", "calibration", 10)
     done = fit(
-        data, tmp_path / "head", "--option", "variant=threshold", "--option", "tau=2e-1", "--calibration", held_out,
-        "--limit", "4", "--calibration_limit", "8", method="logit",
-    )  # fmt: skip
+        data,
+        tmp_path / "head",
+        "--option",
+        "variant=threshold",
+        "--option",
+        "tau=2e-1",
+        "--calibration",
+        held_out,
+        "--limit",
+        "4",
+        "--calibration_limit",
+        "8",
+        method="logit",
+    )
     assert done.exit_code == 0, (done.output, done.exception)
     config = json.loads((tmp_path / "head" / "config.json").read_text(encoding="utf-8"))
     assert (config["options"]["variant"], config["options"]["tau"]) == ("threshold", 0.2)
-    assert config["data"]["train"]["documents"] <= 4 < config["data"]["calibration"]["documents"] <= 8
+    assert (
+        config["data"]["train"]["documents"] <= 4 < config["data"]["calibration"]["documents"] <= 8
+    )
     assert "Next: lm_eval --model varlen_dlm" in done.output
 
 
@@ -154,44 +212,67 @@ def test_fit_refuses_before_it_runs_anything(data: Path, tmp_path: Path) -> None
         assert isinstance(done.exception, ConfigurationError) and not (tmp_path / "x").exists()
         return str(done.exception)
 
-    assert "--push_to_hub uploads one predictor, these are 2" in refused("--push_to_hub", "a/b", method="logit,mean")
-    assert "--push_to_hub uploads one predictor, these are 2" in refused("--push_to_hub", "a/b", "--seed", "0,1")
+    assert "--push_to_hub uploads one predictor, these are 2" in refused(
+        "--push_to_hub", "a/b", method="logit,mean"
+    )
+    assert "--push_to_hub uploads one predictor, these are 2" in refused(
+        "--push_to_hub", "a/b", "--seed", "0,1"
+    )
     assert "--calibration_limit needs --calibration" in refused("--calibration_limit", "5")
     assert "--seed one: expected whole numbers with commas" in refused("--seed", "one")
-    assert "no text in column prompt, the columns are question, answer" in refused("--prompt_column", "prompt")
+    assert "no text in column prompt, the columns are question, answer" in refused(
+        "--prompt_column", "prompt"
+    )
 
 
 def test_fit_several_seeds(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
     asked: list[tuple[str, int, str]] = []
 
     def stop(jobs: Any, **_: Any) -> Any:
-        asked.extend((job.method, job.seed, job.output.relative_to(tmp_path).as_posix()) for job in jobs)
+        asked.extend(
+            (job.method, job.seed, job.output.relative_to(tmp_path).as_posix()) for job in jobs
+        )
         raise ConfigurationError("far enough")
 
-    monkeypatch.setattr("eosbench.fitting.fit.fit_all", stop)
+    monkeypatch.setattr("eosbench.fitting.fit_all", stop)
     fit(data, tmp_path, "--seed", "0,7", method="logit,mean")
     fit(data, tmp_path, "--seed", "3", method="mean")
     assert asked == [
-        ("logit", 0, "seed-0/logit"), ("mean", 0, "seed-0/mean"), ("logit", 7, "seed-7/logit"), ("mean", 7, "seed-7/mean"),
+        ("logit", 0, "seed-0/logit"),
+        ("mean", 0, "seed-0/mean"),
+        ("logit", 7, "seed-7/logit"),
+        ("mean", 7, "seed-7/mean"),
         ("mean", 3, "."),
-    ]  # fmt: skip
+    ]
 
 
-def test_fit_all_is_all_that_can_be_fitted(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
+def test_fit_all_is_all_that_can_be_fitted(
+    monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path
+) -> None:
     asked: list[str] = []
 
     def stop(jobs: Any, **_: Any) -> Any:
         asked.extend(job.method for job in jobs)
         raise ConfigurationError("far enough")
 
-    monkeypatch.setattr("eosbench.fitting.fit.fit_all", stop)
+    monkeypatch.setattr("eosbench.fitting.fit_all", stop)
     fit(data, tmp_path, method="all")
     assert asked == [
-        "logit", "concat_regression", "average_regression", "classification", "distilbert", "smartcrop", "mean", "max", "random",
-    ]  # fmt: skip
+        "logit",
+        "concat_regression",
+        "average_regression",
+        "classification",
+        "distilbert",
+        "smartcrop",
+        "mean",
+        "max",
+        "random",
+    ]
 
 
-def test_fit_asks_for_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
+def test_fit_asks_for_the_gpu_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path
+) -> None:
     asked: list[str] = []
 
     def stop(folder: str, *, device: str, **_: Any) -> Any:
@@ -201,26 +282,46 @@ def test_fit_asks_for_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("model_adapters.load_backbone", stop)
     for available in (True, False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
-        run("fit", "--method", "logit", "--output", tmp_path / "x", "--pretrained", LLADA, "--data", data)
+        run(
+            "fit",
+            "--method",
+            "logit",
+            "--output",
+            tmp_path / "x",
+            "--pretrained",
+            LLADA,
+            "--data",
+            data,
+        )
     assert asked == ["cuda", "cpu"]
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--canvas", "512"), "--canvas 512 leaves no room for a prompt: the model has 512 positions"),
+        (
+            ("--canvas", "512"),
+            "--canvas 512 leaves no room for a prompt: the model has 512 positions",
+        ),
         (("--option", "depth"), "depth: expected name=value"),
         (("--option", "depth=3"), "has no option depth"),
-        (("--response_column", "reply"), "no text in column reply, the columns are question, answer"),
+        (
+            ("--response_column", "reply"),
+            "no text in column reply, the columns are question, answer",
+        ),
         (("--data", "nowhere.jsonl"), "no data file nowhere.jsonl"),
         (("--method", "fixed"), "'fixed' has nothing to fit"),
         (("--method", "best"), "unknown method 'best'"),
         (("--apply_chat_template",), "no chat template"),
     ],
 )
-def test_wrong_fits_leave_nothing_behind(more: tuple[str, ...], message: str, data: Path, tmp_path: Path) -> None:
+def test_wrong_fits_leave_nothing_behind(
+    more: tuple[str, ...], message: str, data: Path, tmp_path: Path
+) -> None:
     done = fit(data, tmp_path / "head", *more, method="logit")
-    assert isinstance(done.exception, eosbench.errors.EosbenchError) and message in str(done.exception)
+    assert isinstance(done.exception, eosbench.errors.EosbenchError) and message in str(
+        done.exception
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -253,25 +354,63 @@ def test_a_fit_that_cannot_write_leaves_no_half_of_a_folder(
 def test_sweep_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
-    def remember(methods: list[str], tasks: list[str], output_path: Path, **more: Any) -> dict[str, Any]:
+    def remember(
+        methods: list[str], tasks: list[str], output_path: Path, **more: Any
+    ) -> dict[str, Any]:
         asked.update(methods=methods, tasks=tasks, output_path=output_path, **more)
-        metrics = {"alias": "u=0", "coverage,none": 0.5, "coverage_stderr,none": 0.25, "sample_len": 4}
+        metrics = {
+            "alias": "u=0",
+            "coverage,none": 0.5,
+            "coverage_stderr,none": 0.25,
+            "sample_len": 4,
+        }
         return {"logit": {"results": {"a_task": metrics}}, "fixed": {"results": {}}}
 
     monkeypatch.setattr("eosbench.sweep.sweep", remember)
     done = run(
-        "sweep", "--methods", "logit, fixed", "--tasks", "a,b", "--output_path", "here", "--model_args", "pretrained=x,dtype=y",
-        "--limit", "8", "--metadata", "split=length_ood,seed=3", "--batch_size", "4", "--alpha", "0.1,0.2", "--tau", "0.5",
-    )  # fmt: skip
+        "sweep",
+        "--methods",
+        "logit, fixed",
+        "--tasks",
+        "a,b",
+        "--output_path",
+        "here",
+        "--model_args",
+        "pretrained=x,dtype=y",
+        "--limit",
+        "8",
+        "--metadata",
+        "split=length_ood,seed=3",
+        "--batch_size",
+        "4",
+        "--alpha",
+        "0.1,0.2",
+        "--tau",
+        "0.5",
+    )
     assert done.exit_code == 0, (done.output, done.exception)
     assert asked == {
-        "methods": ["logit", "fixed"], "tasks": ["a", "b"], "output_path": Path("here"), "model_args": "pretrained=x,dtype=y",
-        "predictors": None, "alphas": [0.1, 0.2], "taus": [0.5], "quantiles": [],
-        "limit": 8, "metadata": {"split": "length_ood", "seed": 3}, "batch_size": 4, "device": None,
-        "num_fewshot": None, "apply_chat_template": False, "log_samples": True,
-    }  # fmt: skip
+        "methods": ["logit", "fixed"],
+        "tasks": ["a", "b"],
+        "output_path": Path("here"),
+        "model_args": "pretrained=x,dtype=y",
+        "predictors": None,
+        "alphas": [0.1, 0.2],
+        "taus": [0.5],
+        "quantiles": [],
+        "limit": 8,
+        "metadata": {"split": "length_ood", "seed": 3},
+        "batch_size": 4,
+        "device": None,
+        "num_fewshot": None,
+        "apply_chat_template": False,
+        "log_samples": True,
+    }
     assert isinstance(asked["limit"], int)
-    assert "coverage 0.500 ± 0.250" in " ".join(done.output.split()) and "Next: eosbench report here" in done.output
+    assert (
+        "coverage 0.500 ± 0.250" in " ".join(done.output.split())
+        and "Next: eosbench report here" in done.output
+    )
 
 
 def test_a_share_is_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +443,9 @@ def test_report(results: Path, tmp_path: Path) -> None:
 def test_check(results: Path, tmp_path: Path) -> None:
     """Written, compared, lowered: exit codes 0, 0 and 1, and JUnit on request."""
     baseline, junit = tmp_path / "baseline.json", tmp_path / "junit.xml"
-    check: Callable[..., Result] = lambda *more: run("check", results, "--baseline", baseline, *more)  # noqa: E731
+    check: Callable[..., Result] = lambda *more: run(
+        "check", results, "--baseline", baseline, *more
+    )
     assert run("check", results, "--baseline", baseline).exception is not None  # there is none yet
     assert check("--update").exit_code == 0
     assert check().exit_code == 0

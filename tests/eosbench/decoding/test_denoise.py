@@ -40,7 +40,9 @@ def test_published_sampler(name: str, case: int) -> None:
     assert result.sequences[0].tolist() == output.tolist()
     assert result.forward_passes == config.steps
     rows = 2 if config.cfg_scale else 1
-    assert result.token_positions == rows * result.forward_passes * (len(prompt) + config.gen_length)
+    assert result.token_positions == rows * result.forward_passes * (
+        len(prompt) + config.gen_length
+    )
 
 
 def test_published_sampler_on_prompts_of_unequal_length_in_one_batch() -> None:
@@ -48,10 +50,14 @@ def test_published_sampler_on_prompts_of_unequal_length_in_one_batch() -> None:
     cases = golden.settings["generate"]
     config = config_of(cases[0])
     assert all(config_of(case) == config for case in cases)
-    prompts, outputs = zip(*(golden_case(golden, "generate", case["case"]) for case in cases), strict=True)
+    prompts, outputs = zip(
+        *(golden_case(golden, "generate", case["case"]) for case in cases), strict=True
+    )
     assert len({len(prompt) for prompt in prompts}) > 4
     result = denoise(golden.backbone, prompts, config)
-    assert [sequence.tolist() for sequence in result.sequences] == [output.tolist() for output in outputs]
+    assert [sequence.tolist() for sequence in result.sequences] == [
+        output.tolist() for output in outputs
+    ]
     assert result.forward_passes == 64
     assert result.row_token_positions == [64 * (len(prompt) + 64) for prompt in prompts]
 
@@ -86,12 +92,19 @@ def test_a_row_gives_the_same_tokens_alone_and_in_a_batch(name: str, data: st.Da
     for row, ids in enumerate(prompts):
         alone = denoise(golden.backbone, [ids], config)
         assert alone.sequences[0].tolist() == batch.sequences[row].tolist()
-        assert (alone.forward_passes, alone.token_positions) == (batch.row_forward_passes[row], batch.row_token_positions[row])
+        assert (alone.forward_passes, alone.token_positions) == (
+            batch.row_forward_passes[row],
+            batch.row_token_positions[row],
+        )
 
 
-def canvas_only(tokens: list[int], confidences: list[float], prompt: int = 1, **kwargs: Any) -> ScriptedBackbone:
+def canvas_only(
+    tokens: list[int], confidences: list[float], prompt: int = 1, **kwargs: Any
+) -> ScriptedBackbone:
     """A backbone that answers every canvas with `tokens`, each at its confidence."""
-    return ScriptedBackbone(table([EOS] * prompt + tokens, [0.5] * prompt + confidences, V), vocab_size=V, **kwargs)
+    return ScriptedBackbone(
+        table([EOS] * prompt + tokens, [0.5] * prompt + confidences, V), vocab_size=V, **kwargs
+    )
 
 
 @pytest.mark.parametrize("shifted", [False, True])
@@ -113,7 +126,11 @@ def test_blocks_go_from_left_to_right_and_the_last_may_be_shorter() -> None:
 def test_a_threshold_keeps_all_that_reach_it_and_always_one() -> None:
     backbone = canvas_only([5, 6, 7, 8], [0.85, 0.9, 0.3, 0.4])
     result = denoise(backbone, [[4]], DecodeConfig(gen_length=4, threshold=0.8))
-    assert [ids[0, 1:].tolist() for ids, _ in backbone.passes] == [[MASK] * 4, [5, 6, MASK, MASK], [5, 6, MASK, 8]]
+    assert [ids[0, 1:].tolist() for ids, _ in backbone.passes] == [
+        [MASK] * 4,
+        [5, 6, MASK, MASK],
+        [5, 6, MASK, 8],
+    ]
     assert result.forward_passes == 3
 
 
@@ -127,9 +144,18 @@ def test_the_mask_token_is_never_chosen() -> None:
 
 def test_what_a_canvas_already_holds_is_kept_and_costs_nothing() -> None:
     backbone = canvas_only([5, 6, 7, 8], [0.9, 0.9, 0.4, 0.3])
-    result = denoise(backbone, [[4], [4]], DecodeConfig(gen_length=4), canvases=[[11, MASK, 10, MASK], [3, 3, 3, 3]])
+    result = denoise(
+        backbone,
+        [[4], [4]],
+        DecodeConfig(gen_length=4),
+        canvases=[[11, MASK, 10, MASK], [3, 3, 3, 3]],
+    )
     assert [sequence.tolist() for sequence in result.sequences] == [[11, 6, 10, 8], [3, 3, 3, 3]]
-    assert (result.forward_passes, result.row_forward_passes, result.row_token_positions) == (2, [2, 0], [10, 0])
+    assert (result.forward_passes, result.row_forward_passes, result.row_token_positions) == (
+        2,
+        [2, 0],
+        [10, 0],
+    )
 
 
 def test_padding_is_masked_and_not_counted() -> None:
@@ -150,7 +176,8 @@ def test_guidance_moves_away_from_what_the_canvas_says_without_its_prompt() -> N
 
     backbone = ScriptedBackbone(script, vocab_size=V)
     assert denoise(backbone, [[4]], DecodeConfig(gen_length=1)).sequences[0].tolist() == [5]
-    guided = denoise(backbone, [[4]], DecodeConfig(gen_length=1, cfg_scale=1.0))  # 5: 4 + 2 (2 - 4) = 0; 6: 1
+    # 5: 4 + 2 (2 - 4) = 0; 6: 1.
+    guided = denoise(backbone, [[4]], DecodeConfig(gen_length=1, cfg_scale=1.0))
     assert guided.sequences[0].tolist() == [6]
     assert (guided.forward_passes, guided.token_positions) == (1, 4)
 
@@ -163,14 +190,18 @@ def test_temperature_draws_by_probability_and_by_seed_alone() -> None:
     assert share == pytest.approx(0.6, abs=0.045)  # 4 standard errors
     backwards = denoise(backbone, [[4]] * 2000, config, seeds=range(1999, -1, -1)).sequences
     assert [draw.item() for draw in backwards] == [draw.item() for draw in draws][::-1]
-    cold = denoise(backbone, [[4]] * 50, DecodeConfig(gen_length=1, temperature=0.01), seeds=range(50)).sequences
+    cold = denoise(
+        backbone, [[4]] * 50, DecodeConfig(gen_length=1, temperature=0.01), seeds=range(50)
+    ).sequences
     assert {draw.item() for draw in cold} == {5}
 
 
 def test_without_seeds_a_prompt_is_its_own_seed() -> None:
     backbone = ScriptedBackbone(torch.zeros(9, V), vocab_size=V)
     config = DecodeConfig(gen_length=6, temperature=1.0, remasking="random")
-    first, other = (denoise(backbone, [[4], prompt], config).sequences[0].tolist() for prompt in ([7], [8, 8]))
+    first, other = (
+        denoise(backbone, [[4], prompt], config).sequences[0].tolist() for prompt in ([7], [8, 8])
+    )
     assert first == other
     assert denoise(backbone, [[7]], config).sequences[0].tolist() != first
 
@@ -243,16 +274,25 @@ def test_blocks_cover_the_canvas_and_share_out_all_steps(length: int, data: st.D
     blocks = list(DecodeConfig(gen_length=length, block_length=block, steps=steps).blocks())
     assert [start for start, _, _ in blocks] == list(range(0, length, block))
     assert [end for _, end, _ in blocks] == [*range(block, length, block), length]
-    assert sum(share for _, _, share in blocks) == steps and all(share >= 1 for _, _, share in blocks)
+    assert sum(share for _, _, share in blocks) == steps and all(
+        share >= 1 for _, _, share in blocks
+    )
 
 
 def test_equals_go_to_the_leftmost_and_unmasked_positions_never() -> None:
     confidence = torch.tensor([[0.9, 0.5, 0.5, 0.5], [0.1, 0.1, 0.2, 0.9]])
     masked = torch.tensor([[False, True, True, True], [True, False, False, False]])
-    assert most_confident(confidence, masked, torch.tensor([2, 3])).tolist() == [[False, True, True, False], [True] + [False] * 3]
+    assert most_confident(confidence, masked, torch.tensor([2, 3])).tolist() == [
+        [False, True, True, False],
+        [True] + [False] * 3,
+    ]
 
 
 def test_confidence_is_the_share_of_all_tokens_the_mask_among_them() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]]))
     tokens, confidence = choose_tokens(logits, mask_id=0)
-    assert tokens.tolist() == [1] and confidence.item() == pytest.approx(0.3) and confidence.dtype is torch.float64
+    assert (
+        tokens.tolist() == [1]
+        and confidence.item() == pytest.approx(0.3)
+        and confidence.dtype is torch.float64
+    )

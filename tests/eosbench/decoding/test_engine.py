@@ -1,4 +1,6 @@
-"""Rows that join and leave a batch between two passes: on logits written by hand, and against LLaDA's published outputs."""
+"""Rows that join and leave a batch between two passes: on logits written by hand, and against
+LLaDA's published outputs.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +38,18 @@ def left_to_right(ids_T: torch.Tensor) -> torch.Tensor:
 
 def rows(backbone: ScriptedBackbone, *windows: int, block: int | None = None) -> list[Row]:
     """A row per window, with a prompt of one token that is the row's index + 4."""
-    configs = [DecodeConfig(gen_length=window, block_length=block and min(block, window)) for window in windows]
-    return [Row(backbone.spec, [4 + index], config, index=index) for index, config in enumerate(configs)]
+    configs = [
+        DecodeConfig(gen_length=window, block_length=block and min(block, window))
+        for window in windows
+    ]
+    return [
+        Row(backbone.spec, [4 + index], config, index=index) for index, config in enumerate(configs)
+    ]
 
 
-def run(backbone: ScriptedBackbone, added: list[Row], batch_size: int, full_enough: float = 0.0) -> list[int]:
+def run(
+    backbone: ScriptedBackbone, added: list[Row], batch_size: int, full_enough: float = 0.0
+) -> list[int]:
     """Indices in the order in which rows are done."""
     batch = ContinuousBatch(backbone, batch_size, full_enough=full_enough)
     for row in added:
@@ -56,7 +65,8 @@ def seen(backbone: ScriptedBackbone) -> list[list[int]]:
 def test_a_finished_row_leaves_and_the_next_takes_its_place() -> None:
     backbone = ScriptedBackbone(left_to_right, vocab_size=V)
     assert run(backbone, rows(backbone, 4, 2, 3, 1), batch_size=2) == [2, 0, 1, 3]
-    # The longest first: 0 with 4 passes, beside it 2 with 3; then 1 with 2, and 3 as soon as 0 is done
+    # The longest first: 0 with 4 passes, beside it 2 with 3; then 1 with 2, and 3 as soon as 0 is
+    # done
     assert seen(backbone) == [[0, 2], [0, 2], [0, 2], [0, 1], [1, 3]]
 
 
@@ -79,7 +89,8 @@ def test_rows_of_one_batch_stand_in_different_blocks() -> None:
 def test_a_row_that_would_mostly_be_padding_waits() -> None:
     backbone = ScriptedBackbone(left_to_right, vocab_size=V)
     run(backbone, rows(backbone, 19, 14, 8, 8), batch_size=4, full_enough=0.75)
-    # 20 and 15 tokens fill 35/40; with 9 more it would be 44/60. When 0 and 1 are gone, 2 and 3 run together.
+    # 20 and 15 tokens fill 35/40; with 9 more it would be 44/60. When 0 and 1 are gone, 2 and 3 run
+    # together.
     assert seen(backbone)[0] == [0, 1]
     assert seen(backbone)[-1] == [2, 3]
 
@@ -110,8 +121,14 @@ def test_rows_may_be_added_while_others_are_denoised() -> None:
 def test_the_same_tokens_at_any_batch_size(settings: dict[str, Any]) -> None:
     golden = load_golden("llada-tiny")
     generator = torch.Generator().manual_seed(3)
-    prompts = [torch.randint(2, 290, (length,), generator=generator) for length in (3, 17, 9, 4, 12)]
-    config = DecodeConfig(gen_length=10, block_length=4, **(settings | {"steps": 5} if "steps" in settings else settings))
+    prompts = [
+        torch.randint(2, 290, (length,), generator=generator) for length in (3, 17, 9, 4, 12)
+    ]
+    config = DecodeConfig(
+        gen_length=10,
+        block_length=4,
+        **(settings | {"steps": 5} if "steps" in settings else settings),
+    )
     alone = [denoise(golden.backbone, [prompt], config).sequences[0].tolist() for prompt in prompts]
     for batch_size in (2, 3, None):
         together = denoise(golden.backbone, prompts, config, batch_size=batch_size)
@@ -130,10 +147,14 @@ def test_stopping_at_the_eos_gives_the_published_texts() -> None:
     golden = load_golden("llada-trained")
     cases = golden.settings["generate"]
     prompts = [golden.tensors[f"generate.{n}.prompt"][0] for n in range(len(cases))]
-    whole = [golden.tensors[f"generate.{n}.output"][0, len(prompt) :] for n, prompt in enumerate(prompts)]
+    whole = [
+        golden.tensors[f"generate.{n}.output"][0, len(prompt) :] for n, prompt in enumerate(prompts)
+    ]
     config = DecodeConfig(gen_length=64, steps=64, block_length=16, stop_at_eos=True)
     result = denoise(golden.backbone, prompts, config, batch_size=6)
-    assert [text(sequence) for sequence in result.sequences] == [text(sequence) for sequence in whole]
+    assert [text(sequence) for sequence in result.sequences] == [
+        text(sequence) for sequence in whole
+    ]
     assert all(MASK not in text(sequence) for sequence in result.sequences)
     # A block that begins behind the EOS is never entered.
     for passes, sequence in zip(result.row_forward_passes, whole, strict=True):
@@ -146,14 +167,23 @@ def test_stopping_at_the_eos_gives_the_published_texts() -> None:
 def test_stopping_at_the_eos_changes_no_text_under_any_option(settings: dict[str, Any]) -> None:
     golden = load_golden("llada-trained")
     prompts = [golden.tensors[f"generate.{n}.prompt"][0] for n in (0, 3, 5)]
-    config = DecodeConfig(gen_length=48, block_length=16, **(settings | {"steps": 24} if "steps" in settings else settings))
-    whole, stopped = (denoise(golden.backbone, prompts, replace(config, stop_at_eos=stop)) for stop in (False, True))
+    config = DecodeConfig(
+        gen_length=48,
+        block_length=16,
+        **(settings | {"steps": 24} if "steps" in settings else settings),
+    )
+    whole, stopped = (
+        denoise(golden.backbone, prompts, replace(config, stop_at_eos=stop))
+        for stop in (False, True)
+    )
     assert list(map(text, stopped.sequences)) == list(map(text, whole.sequences))
     assert stopped.token_positions < whole.token_positions
 
 
 def test_what_stands_behind_an_eos_counts_while_anything_before_it_is_masked() -> None:
-    """Full attention: position 0 says 5 until position 3, which stands behind the EOS, is there; then it says 6."""
+    """Full attention: position 0 says 5 until position 3, which stands behind the EOS, is there;
+    then it says 6.
+    """
 
     def script(ids_T: torch.Tensor) -> torch.Tensor:
         first = 6 if ids_T[4] == 8 else 5
@@ -163,14 +193,20 @@ def test_what_stands_behind_an_eos_counts_while_anything_before_it_is_masked() -
         backbone = ScriptedBackbone(script, vocab_size=V)
         result = denoise(backbone, [[4]], DecodeConfig(gen_length=4, stop_at_eos=stop))
         assert text(result.sequences[0]) == [6]
-        # The EOS, then 8 behind it, then 6: nothing masked is left before the EOS, and the pass for 7 is left out.
+        # The EOS, then 8 behind it, then 6: nothing masked is left before the EOS, and the pass for
+        # 7 is left out.
         assert result.forward_passes == (3 if stop else 4)
         assert result.sequences[0].tolist() == [6, EOS, MASK if stop else 7, 8]
 
 
 def test_a_canvas_that_has_ended_already_costs_nothing() -> None:
     backbone = ScriptedBackbone(left_to_right, vocab_size=V)
-    result = denoise(backbone, [[4]], DecodeConfig(gen_length=4, stop_at_eos=True), canvases=[[5, EOS, MASK, MASK]])
+    result = denoise(
+        backbone,
+        [[4]],
+        DecodeConfig(gen_length=4, stop_at_eos=True),
+        canvases=[[5, EOS, MASK, MASK]],
+    )
     assert (result.sequences[0].tolist(), result.forward_passes) == ([5, EOS, MASK, MASK], 0)
 
 
@@ -181,11 +217,19 @@ def test_a_canvas_that_has_ended_already_costs_nothing() -> None:
 def test_a_batch_that_does_not_fit_is_halved_and_nothing_else_changes(
     temperature: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    prompts, config = [[4 + n] for n in range(8)], DecodeConfig(gen_length=4, temperature=temperature)
-    small, large = SmallMemory(left_to_right, vocab_size=V), ScriptedBackbone(left_to_right, vocab_size=V)
+    prompts, config = (
+        [[4 + n] for n in range(8)],
+        DecodeConfig(gen_length=4, temperature=temperature),
+    )
+    small, large = (
+        SmallMemory(left_to_right, vocab_size=V),
+        ScriptedBackbone(left_to_right, vocab_size=V),
+    )
     with caplog.at_level(logging.WARNING):
         found = denoise(small, prompts, config)
-    assert [one.tolist() for one in found.sequences] == [one.tolist() for one in denoise(large, prompts, config).sequences]
+    assert [one.tolist() for one in found.sequences] == [
+        one.tolist() for one in denoise(large, prompts, config).sequences
+    ]
     assert {len(ids) for ids, _ in small.passes} == {2}
     assert [record.args for record in caplog.records] == [(8, 4), (4, 2)]
     assert "did not fit into memory" in caplog.text
@@ -202,7 +246,9 @@ def test_one_row_that_does_not_fit_is_an_error_and_so_is_any_other_failure() -> 
 
 
 class FailsOnce:
-    """A backbone whose n-th pass runs out of memory; `columns` has the width of every pass that did not, `ids` what it read."""
+    """A backbone whose n-th pass runs out of memory; `columns` has the width of every pass that did
+    not, `ids` what it read.
+    """
 
     def __init__(self, backbone: Any, at: int) -> None:
         self.backbone, self.at = backbone, at
@@ -215,7 +261,8 @@ class FailsOnce:
 
     def hidden(self, input_ids: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
         self.calls += 1
-        hidden_BTD: torch.Tensor = self.backbone.hidden(input_ids, *rest, **named)  # a cache holds what this pass brought by now
+        # A cache holds what this pass brought by now.
+        hidden_BTD: torch.Tensor = self.backbone.hidden(input_ids, *rest, **named)
         if self.calls == self.at:
             raise torch.OutOfMemoryError("CUDA out of memory")
         self.columns.append(input_ids.shape[1])
@@ -225,20 +272,27 @@ class FailsOnce:
 
 @pytest.mark.parametrize("at", [1, 3, 5, 6])
 @pytest.mark.parametrize("cache", [None, "prefix", "dual"])
-def test_a_pass_that_failed_with_a_cache_begins_the_block_anew_from_what_stands(cache: str | None, at: int) -> None:
+def test_a_pass_that_failed_with_a_cache_begins_the_block_anew_from_what_stands(
+    cache: str | None, at: int
+) -> None:
     golden = load_golden("llada-tiny")
-    config = DecodeConfig(gen_length=8, block_length=4, cache=cache)  # four passes a block, the first over 5 + 8 columns
+    # Four passes a block, the first over 5 + 8 columns.
+    config = DecodeConfig(gen_length=8, block_length=4, cache=cache)
     prompts = [[7, 30, 9, 41, 12], [100, 3, 88, 64, 50]]
     backbone = FailsOnce(golden.backbone, at)
     found, whole = denoise(backbone, prompts, config), denoise(golden.backbone, prompts, config)
     first_of_a_block = at in (1, 5)
     if cache is None or first_of_a_block:
-        assert [one.tolist() for one in found.sequences] == [one.tolist() for one in whole.sequences]
-    # The failed pass is not counted, and the one after it keeps all that stood: one token in every row for each pass of before.
+        assert [one.tolist() for one in found.sequences] == [
+            one.tolist() for one in whole.sequences
+        ]
+    # The failed pass is not counted, and the one after it keeps all that stood: one token in every
+    # row for each pass of before.
     assert found.row_forward_passes == whole.row_forward_passes == [8, 8]
     again = backbone.ids[at - 1]
     assert (again == golden.backbone.spec.mask_id).sum().item() == len(again) * (8 - (at - 1))
     assert backbone.columns[at - 1] == 13
     interrupted = cache is not None and not first_of_a_block
-    kept = 8 if cache == "prefix" and at <= 4 else 4  # columns that a later pass of that block would have run
+    # Columns that a later pass of that block would have run.
+    kept = 8 if cache == "prefix" and at <= 4 else 4
     assert found.token_positions - whole.token_positions == (2 * (13 - kept) if interrupted else 0)

@@ -1,4 +1,6 @@
-"""Which of the waiting rows joins a batch, how many passes that takes, and that no answer depends on it."""
+"""Which of the waiting rows joins a batch, how many passes that takes, and that no answer depends
+on it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def left_to_right(ids_T: torch.Tensor) -> torch.Tensor:
 def row(length: int, index: int = 0, temperature: float = 0.0) -> Row:
     """A row of `length` tokens, one of them the prompt's."""
     spec = ScriptedBackbone(left_to_right, vocab_size=V).spec
-    return Row(spec, [4 + index], DecodeConfig(gen_length=length - 1, temperature=temperature), index=index)
+    return Row(
+        spec, [4 + index], DecodeConfig(gen_length=length - 1, temperature=temperature), index=index
+    )
 
 
 def test_a_long_row_that_does_not_fit_lets_shorter_ones_pass() -> None:
@@ -39,8 +43,8 @@ def test_a_long_row_that_does_not_fit_lets_shorter_ones_pass() -> None:
         canvases.append(done.canvas.tolist())
         if done.index == 1:  # as a retry in a larger window comes
             batch.add(row(40, 3))
-    # 0 and 1 run 6 passes. Then 3 would make 49 of 80 tokens, 2 makes 16 of 18: it takes the place, and 3 comes last. Waiting
-    # for 3 would have taken two passes more.
+    # 0 and 1 run 6 passes. Then 3 would make 49 of 80 tokens, 2 makes 16 of 18: it takes the place,
+    # and 3 comes last. Waiting for 3 would have taken two passes more.
     assert [[int(ids[0]) - 4 for ids in passed] for passed, _ in backbone.passes] == (
         [[0, 1]] * 6 + [[0, 2]] * 2 + [[2]] * 4 + [[3]] * 39
     )
@@ -56,7 +60,9 @@ def test_long_rows_that_wait_run_together() -> None:
     for done in batch:
         if done.index < 2:
             batch.add(row(16, 3 + done.index))
-    assert [sorted(int(ids[0]) - 4 for ids in passed) for passed, _ in backbone.passes][-15:] == [[3, 4]] * 15
+    assert [sorted(int(ids[0]) - 4 for ids in passed) for passed, _ in backbone.passes][-15:] == [
+        [3, 4]
+    ] * 15
 
 
 def test_the_longest_that_fits_is_taken_whatever_waits() -> None:
@@ -91,12 +97,18 @@ def test_rows_of_another_kind_are_taken_when_the_batch_is_empty() -> None:
 def test_retries_give_the_same_answers_at_any_batch_size() -> None:
     golden = load_golden("llada-trained")
     prompts = [tuple(golden.tensors[f"generate.{n}.prompt"][0].tolist()) for n in range(6)]
-    jobs = [Job(prompt, DecodeConfig(gen_length=32, block_length=8), window=4) for prompt in prompts]
-    alone, together = (dict(generate(golden.backbone, jobs, batch_size=size, overflow="retry")) for size in (1, 3))
+    jobs = [
+        Job(prompt, DecodeConfig(gen_length=32, block_length=8), window=4) for prompt in prompts
+    ]
+    alone, together = (
+        dict(generate(golden.backbone, jobs, batch_size=size, overflow="retry")) for size in (1, 3)
+    )
     assert sum(answer.cost.retries for answer in alone.values()) > 3
     assert [alone[n].canvas for n in range(6)] == [together[n].canvas for n in range(6)]
 
 
 def test_a_row_that_is_done_when_it_comes_needs_no_place() -> None:
     backbone = ScriptedBackbone(left_to_right, vocab_size=V)
-    assert denoise(backbone, [[4]], DecodeConfig(gen_length=2), canvases=[[5, 6]]).forward_passes == 0
+    assert (
+        denoise(backbone, [[4]], DecodeConfig(gen_length=2), canvases=[[5, 6]]).forward_passes == 0
+    )

@@ -1,4 +1,6 @@
-"""Generation in windows on logits written by hand: where an answer ends, what a retry keeps, and what every pass cost."""
+"""Generation in windows on logits written by hand: where an answer ends, what a retry keeps, and
+what every pass cost.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,14 @@ PROMPT = (9, 9, 9)
 def saying(*answer: int, length: int = 64) -> ScriptedBackbone:
     """Denoises any canvas to these tokens and then EOS, the leftmost position first."""
     tokens = [*PROMPT, *answer, *[EOS] * (length - len(answer))]
-    return ScriptedBackbone(table(tokens, [0.9 - 0.01 * at for at in range(len(tokens))], V), vocab_size=V)
+    return ScriptedBackbone(
+        table(tokens, [0.9 - 0.01 * at for at in range(len(tokens))], V), vocab_size=V
+    )
 
 
-def answers(backbone: ScriptedBackbone, *jobs: Job, batch_size: int = 4, overflow: str = "accept") -> list[Answer]:
+def answers(
+    backbone: ScriptedBackbone, *jobs: Job, batch_size: int = 4, overflow: str = "accept"
+) -> list[Answer]:
     found = dict(generate(backbone, jobs, batch_size=batch_size, overflow=overflow))
     assert sorted(found) == list(range(len(jobs)))
     return [found[index] for index in range(len(jobs))]
@@ -34,7 +40,9 @@ def test_an_answer_ends_before_its_first_eos() -> None:
 
 def test_every_id_that_ends_a_text_ends_an_answer() -> None:
     tokens = torch.tensor([*PROMPT, 10, 7, 11, EOS])
-    backbone = ScriptedBackbone(table(tokens.tolist(), [0.9] * 7, V), vocab_size=V, eos_ids=(EOS, 7))
+    backbone = ScriptedBackbone(
+        table(tokens.tolist(), [0.9] * 7, V), vocab_size=V, eos_ids=(EOS, 7)
+    )
     (answer,) = answers(backbone, Job(PROMPT, DecodeConfig(gen_length=4), window=4))
     assert (answer.tokens, answer.ended) == ([10], True)
 
@@ -51,13 +59,16 @@ def test_a_window_is_all_that_is_denoised() -> None:
 
 def test_retry_doubles_the_window_and_keeps_what_is_there() -> None:
     backbone = saying(*range(10, 20))
-    (answer,) = answers(backbone, Job(PROMPT, DecodeConfig(gen_length=32), window=4), overflow="retry")
+    (answer,) = answers(
+        backbone, Job(PROMPT, DecodeConfig(gen_length=32), window=4), overflow="retry"
+    )
     assert (answer.tokens, answer.ended) == (list(range(10, 20)), True)
     canvases = [ids[0, len(PROMPT) :].tolist() for ids, _ in backbone.passes]
     assert canvases[4] == [10, 11, 12, 13, MASK, MASK, MASK, MASK]
     assert canvases[8] == [*range(10, 18), *[MASK] * 8]
     cost = answer.cost
-    # 4 tokens in the window of 4, then 4 more in 8, then 8 more in 16, one per pass; the prompt has 3 tokens
+    # 4 tokens in the window of 4, then 4 more in 8, then 8 more in 16, one per pass; the prompt has
+    # 3 tokens
     assert (cost.window, cost.retries, cost.truncated) == (16, 2, 0)
     assert cost.forward_passes == len(backbone.passes) == 4 + 4 + 8
     assert cost.token_positions == 4 * (3 + 4) + 4 * (3 + 8) + 8 * (3 + 16)
@@ -65,7 +76,9 @@ def test_retry_doubles_the_window_and_keeps_what_is_there() -> None:
 
 def test_retry_ends_at_the_canvas() -> None:
     backbone = saying(*[10] * 60)
-    (answer,) = answers(backbone, Job(PROMPT, DecodeConfig(gen_length=12), window=5), overflow="retry")
+    (answer,) = answers(
+        backbone, Job(PROMPT, DecodeConfig(gen_length=12), window=5), overflow="retry"
+    )
     assert (answer.tokens, answer.ended) == ([10] * 12, False)
     assert (answer.cost.window, answer.cost.retries, answer.cost.truncated) == (12, 2, 1)
     assert answer.cost.forward_passes == 5 + 5 + 2
@@ -73,10 +86,16 @@ def test_retry_ends_at_the_canvas() -> None:
 
 @pytest.mark.parametrize("block_length", [None, 16, 10])
 def test_a_retry_goes_on_at_the_pace_of_the_canvas(block_length: int | None) -> None:
-    """Two tokens a pass in the first window of 10, in what a larger one adds, and in a block that is half filled."""
+    """Two tokens a pass in the first window of 10, in what a larger one adds, and in a block that
+    is half filled.
+    """
     settings = DecodeConfig(gen_length=40, steps=20, block_length=block_length)
     (answer,) = answers(saying(*range(10, 28)), Job(PROMPT, settings, window=10), overflow="retry")
-    assert (answer.tokens, answer.cost.window, answer.cost.forward_passes) == (list(range(10, 28)), 20, 10)
+    assert (answer.tokens, answer.cost.window, answer.cost.forward_passes) == (
+        list(range(10, 28)),
+        20,
+        10,
+    )
 
 
 def test_a_window_that_holds_a_stop_string_is_not_retried() -> None:
@@ -87,17 +106,24 @@ def test_a_window_that_holds_a_stop_string_is_not_retried() -> None:
 
 
 def test_a_larger_window_draws_anew() -> None:
-    """All tokens but EOS and mask are equally likely: equal draws for the old and the new half would give equal halves."""
+    """All tokens but EOS and mask are equally likely: equal draws for the old and the new half
+    would give equal halves.
+    """
     logits_TV = torch.zeros(len(PROMPT) + 32, V)
     logits_TV[:, EOS] = -1e9
     job = Job(PROMPT, DecodeConfig(gen_length=32, temperature=1.0), window=16, seed=5)
     (answer,) = answers(ScriptedBackbone(logits_TV, vocab_size=V), job, overflow="retry")
-    same = sum(first == second for first, second in zip(answer.tokens[:16], answer.tokens[16:], strict=True))
+    same = sum(
+        first == second
+        for first, second in zip(answer.tokens[:16], answer.tokens[16:], strict=True)
+    )
     assert len(answer.tokens) == 32 and same < 8
 
 
 def test_an_answer_that_fits_is_not_retried() -> None:
-    (answer,) = answers(saying(10), Job(PROMPT, DecodeConfig(gen_length=12), window=4), overflow="retry")
+    (answer,) = answers(
+        saying(10), Job(PROMPT, DecodeConfig(gen_length=12), window=4), overflow="retry"
+    )
     assert (answer.tokens, answer.cost.retries, answer.cost.forward_passes) == ([10], 0, 4)
 
 
@@ -109,7 +135,8 @@ def test_retries_return_to_the_blocks_of_the_canvas() -> None:
     assert larger.config == settings
     backbone = saying(*[10] * 60)
     (answer,) = answers(backbone, Job(PROMPT, settings, window=32), overflow="retry")
-    # 16 steps for 32 tokens, then 16 steps for the block of 32 that is left; the first block is done
+    # 16 steps for 32 tokens, then 16 steps for the block of 32 that is left; the first block is
+    # done
     assert answer.cost.forward_passes == 16 + 16
 
 
@@ -129,11 +156,18 @@ def test_batches_change_no_answer_and_no_cost() -> None:
         return table(tokens, [0.9 - 0.005 * at for at in range(len(tokens))], V)
 
     jobs = [
-        Job((10 + n % 3, 2 + n, *[9] * (1 + n % 4)), DecodeConfig(gen_length=32), window=(2, 4, 32)[n % 3], seed=n)
+        Job(
+            (10 + n % 3, 2 + n, *[9] * (1 + n % 4)),
+            DecodeConfig(gen_length=32),
+            window=(2, 4, 32)[n % 3],
+            seed=n,
+        )
         for n in range(9)
     ]
     alone = answers(ScriptedBackbone(script, vocab_size=V), *jobs, batch_size=1, overflow="retry")
-    together = answers(ScriptedBackbone(script, vocab_size=V), *jobs, batch_size=7, overflow="retry")
+    together = answers(
+        ScriptedBackbone(script, vocab_size=V), *jobs, batch_size=7, overflow="retry"
+    )
     for n, (one, other) in enumerate(zip(alone, together, strict=True)):
         assert one.tokens == [10 + n % 3 + i for i in range(2 + n)]
         assert (one.tokens, one.ended) == (other.tokens, other.ended)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from eosbench.documents.encoding import decode_prompt, encode_prompt, encode_response, has_chat_template
+from eosbench.documents.encoding import (
+    decode_prompt,
+    encode_prompt,
+    encode_response,
+    has_chat_template,
+)
 from eosbench.errors import ConfigurationError
 from tests.fakes import BOS, FIRST_BYTE, SEP, ByteTokenizer
 from tests.golden_files import load_golden

@@ -1,4 +1,6 @@
-"""The embedded benchmark: pinned, disjoint, balanced, and right by the word of checkers that know only the prompt."""
+"""The embedded benchmark: pinned, disjoint, balanced, and right by the word of checkers that know
+only the prompt.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,20 @@ from itertools import islice
 import pytest
 
 from eosbench.documents import instruct
-from eosbench.documents.instruct import FAMILIES, NOT_EXACT, OOD_FAMILIES, SPLIT_SIZES, Instruction, digest, documents, stream
+from eosbench.documents.instruct import (
+    INSTRUCT_FAMILIES,
+    NOT_EXACT,
+    OOD_FAMILIES,
+    SPLIT_SIZES,
+    Instruction,
+    digest,
+    instruct_documents,
+    instruct_stream,
+)
 from eosbench.errors import ConfigurationError
 
-# Of VERSION 1, which the embedded model was trained on. A digest that changes asks for a new VERSION, not for a new pin.
+# Of VERSION 1, which the embedded model was trained on. A digest that changes asks for a new
+# VERSION, not for a new pin.
 DIGESTS = {
     "train": "4bb0fae4474c52bd",
     "calibration": "cb25fc26b8c1bc19",
@@ -32,34 +44,42 @@ NO = {"No", "Nein", "Non"}
 
 @pytest.fixture(scope="module")
 def corpus() -> dict[str, list[Instruction]]:
-    return {split: documents(split, size) for split, size in SPLITS.items()}
+    return {split: instruct_documents(split, size) for split, size in SPLITS.items()}
 
 
 def test_the_documents_of_version_1_are_pinned() -> None:
-    assert instruct.VERSION == 1
+    assert instruct.INSTRUCT_VERSION == 1
     assert {split: digest(split, 200) for split in SPLIT_SIZES} == DIGESTS
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_documents_do_not_depend_on_the_process(hash_seed: str) -> None:
-    code = "from eosbench.instruct import digest; print(digest('test', 200))"
+    code = "from eosbench.documents.instruct import digest; print(digest('test', 200))"
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == DIGESTS["test"]
 
 
 def test_a_longer_split_begins_like_a_shorter_one() -> None:
-    assert documents("test", 40)[:25] == documents("test", 25) == list(islice(stream("test"), 25))
-    assert len(documents("domain_ood")) == SPLIT_SIZES["domain_ood"]
+    assert (
+        instruct_documents("test", 40)[:25]
+        == instruct_documents("test", 25)
+        == list(islice(instruct_stream("test"), 25))
+    )
+    assert len(instruct_documents("domain_ood")) == SPLIT_SIZES["domain_ood"]
 
 
 def test_a_seed_draws_other_documents() -> None:
-    one, other = documents("test", 50, seed=0), documents("test", 50, seed=1)
+    one, other = instruct_documents("test", 50, seed=0), instruct_documents("test", 50, seed=1)
     assert one != other
     assert [document.family for document in one] == [document.family for document in other]
 
 
-def test_no_prompt_stands_in_two_splits_nor_twice_in_an_evaluation_split(corpus: dict[str, list[Instruction]]) -> None:
+def test_no_prompt_stands_in_two_splits_nor_twice_in_an_evaluation_split(
+    corpus: dict[str, list[Instruction]],
+) -> None:
     prompts = {split: [document.prompt for document in found] for split, found in corpus.items()}
     evaluation = [split for split in prompts if split != "train"]
     for index, split in enumerate(evaluation):
@@ -75,12 +95,18 @@ def test_any_prefix_is_balanced(corpus: dict[str, list[Instruction]]) -> None:
         for size in (7, 100, len(found)):
             counts = Counter(document.family for document in found[:size])
             assert max(counts.values()) - min(counts.values()) <= 1, (split, size)
-    assert set(FAMILIES) == {document.family for document in corpus["test"]}
+    assert set(INSTRUCT_FAMILIES) == {document.family for document in corpus["test"]}
 
 
 def test_five_languages_in_evaluation_as_in_training(corpus: dict[str, list[Instruction]]) -> None:
     for split in ("train", "calibration", "test", "length_ood"):
-        assert {document.language for document in corpus[split]} == {"en", "it", "de", "fr", "es"}, split
+        assert {document.language for document in corpus[split]} == {
+            "en",
+            "it",
+            "de",
+            "fr",
+            "es",
+        }, split
 
 
 def test_the_ood_splits_are_out_of_distribution(corpus: dict[str, list[Instruction]]) -> None:
@@ -91,13 +117,18 @@ def test_the_ood_splits_are_out_of_distribution(corpus: dict[str, list[Instructi
 
 
 def test_lengths_in_tokens(corpus: dict[str, list[Instruction]]) -> None:
-    """Under a tokenizer as the embedded model's: every long answer is longer than all of training, and the canvas holds them."""
+    """Under a tokenizer as the embedded model's: every long answer is longer than all of training,
+    and the canvas holds them.
+    """
     from eosbench.embedded import CANVAS
     from eosbench.recipe.make import build_tokenizer
 
     tokenizer = build_tokenizer(documents=TOKENIZER_DOCUMENTS)
     lengths = {
-        split: [len(ids) for ids in tokenizer([d.response for d in found], add_special_tokens=False)["input_ids"]]
+        split: [
+            len(ids)
+            for ids in tokenizer([d.response for d in found], add_special_tokens=False)["input_ids"]
+        ]
         for split, found in corpus.items()
     }
     assert max(lengths["train"]) < min(lengths["length_ood"])
@@ -126,7 +157,9 @@ def check_yes_no(prompt: str, response: str) -> None:
 
 def check_count(prompt: str, response: str) -> None:
     a, b = numbers(prompt)
-    assert numbers(response) == list(range(a, b + 1)) and response == " ".join(map(str, numbers(response)))
+    assert numbers(response) == list(range(a, b + 1)) and response == " ".join(
+        map(str, numbers(response))
+    )
 
 
 def check_repeat(prompt: str, response: str) -> None:
@@ -145,7 +178,10 @@ def check_sums(prompt: str, response: str) -> None:
     """Every line is right, goes on where the last ended, and does what the story says."""
     steps, answer = response.split(". The answer is ")
     total = numbers(prompt)[0]
-    told = [int(gets or f"-{gives}") for gets, gives in re.findall(r"gets (\d+) more|gives away (\d+)", prompt)]
+    told = [
+        int(gets or f"-{gives}")
+        for gets, gives in re.findall(r"gets (\d+) more|gives away (\d+)", prompt)
+    ]
     done = []
     for step in steps.split("; "):
         before, sign, amount, after = re.fullmatch(r"(\d+) ([+-]) (\d+) = (\d+)", step).groups()  # type: ignore[union-attr]
@@ -160,7 +196,9 @@ def check_rows(prompt: str, response: str) -> None:
     if "JSON" in prompt:
         assert [(row["name"], row["age"]) for row in json.loads(response)] == asked
     else:
-        head, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in response.splitlines()]
+        head, *lines = [
+            [cell.strip() for cell in line.strip("|").split("|")] for line in response.splitlines()
+        ]
         assert head == ["name", "age"] and [(name, int(age)) for name, age in lines] == asked
 
 
@@ -199,35 +237,52 @@ def check_alphabet(prompt: str, response: str) -> None:
 
 
 def check_every_second(prompt: str, response: str) -> None:
-    assert items_of(response) == [item for number, item in enumerate(listed(prompt), start=1) if number % 2 == 0]
+    assert items_of(response) == [
+        item for number, item in enumerate(listed(prompt), start=1) if number % 2 == 0
+    ]
 
 
 STORY_SIZES = {"very long": (20, 24), "short": (1, 3), "medium": (4, 7), "long": (8, 12)}
 CHECKS: dict[str, Callable[[str, str], None]] = {
-    name.removeprefix("check_"): check for name, check in globals().items() if name.startswith("check_")
+    name.removeprefix("check_"): check
+    for name, check in globals().items()
+    if name.startswith("check_")
 }
 TOKENIZER_DOCUMENTS = 10_000
 
 
 def test_every_family_has_a_checker() -> None:
-    assert set(CHECKS) == set(FAMILIES) | set(OOD_FAMILIES)
+    assert set(CHECKS) == set(INSTRUCT_FAMILIES) | set(OOD_FAMILIES)
 
 
-@pytest.mark.parametrize("family", sorted({**FAMILIES, **OOD_FAMILIES}))
+@pytest.mark.parametrize("family", sorted({**INSTRUCT_FAMILIES, **OOD_FAMILIES}))
 def test_every_answer_is_right(family: str, corpus: dict[str, list[Instruction]]) -> None:
-    checked = [document for found in corpus.values() for document in found if document.family == family]
+    checked = [
+        document for found in corpus.values() for document in found if document.family == family
+    ]
     assert len(checked) >= 75
     for document in checked:
         CHECKS[family](document.prompt, document.response)
         assert document.exact == (family not in NOT_EXACT)
-        assert document.prompt.strip() == document.prompt and document.response.strip() == document.response != ""
+        assert (
+            document.prompt.strip() == document.prompt
+            and document.response.strip() == document.response != ""
+        )
 
 
 def test_the_checkers_refuse_wrong_answers() -> None:
     for family, prompt, wrong in (
         ("count", "Count from 3 to 5.", "3 4 5 6"),
-        ("sums", "Ada has 5 pens. Ada gets 2 more. How many pens now?", "5 + 3 = 8. The answer is 8."),
-        ("sums", "Ada has 5 pens. Ada gets 2 more. How many pens now?", "5 + 2 = 7. The answer is 8."),
+        (
+            "sums",
+            "Ada has 5 pens. Ada gets 2 more. How many pens now?",
+            "5 + 3 = 8. The answer is 8.",
+        ),
+        (
+            "sums",
+            "Ada has 5 pens. Ada gets 2 more. How many pens now?",
+            "5 + 2 = 7. The answer is 8.",
+        ),
         ("rows", "Write this as JSON: Ada 5.", '[{"name": "Ada", "age": 6}]'),
         ("yes_no", "Is 4 greater than 9?", "Yes"),
         ("spell", "Spell stone.", "s t o n"),
@@ -237,9 +292,15 @@ def test_the_checkers_refuse_wrong_answers() -> None:
 
 
 def test_unknown_splits_and_exhausted_families_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigurationError, match="unknown split 'dev': expected one of train, calibration"):
-        documents("dev", 1)
-    monkeypatch.setattr(instruct, "FAMILIES", {"one": lambda rng, long: ("en", "The only prompt there is.", "Yes.")})
+    with pytest.raises(
+        ConfigurationError, match="unknown split 'dev': expected one of train, calibration"
+    ):
+        instruct_documents("dev", 1)
+    monkeypatch.setattr(
+        instruct,
+        "INSTRUCT_FAMILIES",
+        {"one": lambda rng, long: ("en", "The only prompt there is.", "Yes.")},
+    )
     monkeypatch.setitem(instruct._HASH_SHARES, "test", range(100))
     with pytest.raises(ConfigurationError, match="holds no new 'one' prompt after document 1"):
-        list(islice(stream("test"), 2))
+        list(islice(instruct_stream("test"), 2))

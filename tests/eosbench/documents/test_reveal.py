@@ -16,7 +16,9 @@ LENGTH, FRACTION, MODE = st.integers(0, 200), st.floats(0, 1), st.sampled_from([
 
 @settings(deadline=None)
 @given(LENGTH, FRACTION, st.text(), MODE)
-def test_positions_are_distinct_sorted_and_inside_the_answer(length: int, fraction: float, document: str, mode: str) -> None:
+def test_positions_are_distinct_sorted_and_inside_the_answer(
+    length: int, fraction: float, document: str, mode: str
+) -> None:
     positions = revealed_positions(length, fraction, document, mode)
     assert len(positions) == int(fraction * length)
     assert positions == sorted(set(positions))
@@ -32,7 +34,9 @@ def test_larger_fractions_reveal_more_of_the_same(length: int, document: str, mo
 
 
 def test_documents_differ_and_draws_are_even() -> None:
-    """Each of 10 positions is shown in half of the documents: 500 of 1,000, give or take four standard deviations."""
+    """Each of 10 positions is shown in half of the documents: 500 of 1,000, give or take four
+    standard deviations.
+    """
     counts = [0] * 10
     for document in range(1_000):
         for position in revealed_positions(10, 0.5, str(document)):
@@ -41,8 +45,12 @@ def test_documents_differ_and_draws_are_even() -> None:
 
 
 def test_canvas_by_hand() -> None:
-    assert partly_masked_canvas([7, 8, 9, 10], 6, 0, 0.5, "any", "prefix") == ((7, 8, 0, 0, 0, 0), [0, 1])
-    assert partly_masked_canvas([7, 8, 9, 10], 1, 0, 0.5, "any", "prefix") == ((7,), [0])  # beyond the canvas nothing shows
+    assert partly_masked_canvas([7, 8, 9, 10], 6, 0, 0.5, "any", "prefix") == (
+        (7, 8, 0, 0, 0, 0),
+        [0, 1],
+    )
+    # Beyond the canvas nothing shows.
+    assert partly_masked_canvas([7, 8, 9, 10], 1, 0, 0.5, "any", "prefix") == ((7,), [0])
 
 
 def test_nothing_of_the_reference_shows_at_fraction_zero() -> None:

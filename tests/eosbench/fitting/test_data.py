@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from eosbench.errors import ConfigurationError
-from eosbench.fitting.data import Example, apart, cut_prompts, data_digest, encode, load_examples, split_calibration, within
+from eosbench.fitting.data import (
+    Example,
+    apart,
+    cut_prompts,
+    data_digest,
+    encode,
+    load_examples,
+    split_calibration,
+    within,
+)
 from tests.fakes import BOS, SEP, ByteTokenizer, ScriptedBackbone
 from tests.golden_files import load_golden
 
@@ -22,31 +31,51 @@ def file(folder: Path, name: str, text: str) -> Path:
 
 def test_a_document_becomes_ids() -> None:
     example = encode(BACKBONE, "ab", "cde")
-    assert (example.prompt_ids[0], example.prompt_ids[-1], example.prompt_text, example.length) == (BOS, SEP, "ab", 3)
+    assert (example.prompt_ids[0], example.prompt_ids[-1], example.prompt_text, example.length) == (
+        BOS,
+        SEP,
+        "ab",
+        3,
+    )
     assert encode(BACKBONE, "ab", "cde", chat=False).prompt_ids == example.prompt_ids[:-1]
 
 
 def test_long_prompts_lose_their_beginning(caplog: pytest.LogCaptureFixture) -> None:
     room = 4
-    long, short = encode(BACKBONE, "abcdefgh", "x", chat=False), encode(BACKBONE, "ab", "x", chat=False)
+    long, short = (
+        encode(BACKBONE, "abcdefgh", "x", chat=False),
+        encode(BACKBONE, "ab", "x", chat=False),
+    )
     cut, same = cut_prompts([long, short], BACKBONE, canvas=BACKBONE.spec.max_length - room)
-    assert (cut.prompt_text, len(cut.prompt_ids), cut.response_ids) == ("efgh", room, long.response_ids)
+    assert (cut.prompt_text, len(cut.prompt_ids), cut.response_ids) == (
+        "efgh",
+        room,
+        long.response_ids,
+    )
     assert same == short
     assert "1 of 2 prompts were longer than the 4 positions" in caplog.text
 
 
 def test_files(tmp_path: Path) -> None:
-    jsonl = file(tmp_path, "d.jsonl", '{"prompt": "a", "response": "bc", "id": 1}\n\n{"prompt": "d", "response": "e"}\n')
+    jsonl = file(
+        tmp_path,
+        "d.jsonl",
+        '{"prompt": "a", "response": "bc", "id": 1}\n\n{"prompt": "d", "response": "e"}\n',
+    )
     csv = file(tmp_path, "d.csv", 'response,prompt\nbc,a\n"e",d\n')
     assert load_examples(jsonl, BACKBONE) == load_examples(csv, BACKBONE)
     assert [example.length for example in load_examples(jsonl, BACKBONE)] == [2, 1]
     assert len(load_examples(jsonl, BACKBONE, limit=1)) == 1
     other = file(tmp_path, "o.csv", "question,answer,prompt\na,bc,x\nd,e,x\n")
-    assert load_examples(other, BACKBONE, prompt_column="question", response_column="answer") == load_examples(csv, BACKBONE)
+    assert load_examples(
+        other, BACKBONE, prompt_column="question", response_column="answer"
+    ) == load_examples(csv, BACKBONE)
 
 
 def test_the_embedded_benchmark() -> None:
-    examples = load_examples("instruct:calibration", load_golden("llada-trained").backbone, limit=20)
+    examples = load_examples(
+        "instruct:calibration", load_golden("llada-trained").backbone, limit=20
+    )
     assert len(examples) == 20
     assert all(example.length > 0 for example in examples)
 
@@ -54,9 +83,17 @@ def test_the_embedded_benchmark() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("d.jsonl", '{"prompt": "a", "answer": "b"}', r"d\.jsonl:1: no text in column response, the columns are prompt, answer"),
+        (
+            "d.jsonl",
+            '{"prompt": "a", "answer": "b"}',
+            r"d\.jsonl:1: no text in column response, the columns are prompt, answer",
+        ),
         ("d.jsonl", '{"prompt": "a", "response": 3}', "no text in column response"),
-        ("d.jsonl", '{"prompt": "a", "response": "b"}\n{"prompt"', r"d\.jsonl:2: not a line of JSON"),
+        (
+            "d.jsonl",
+            '{"prompt": "a", "response": "b"}\n{"prompt"',
+            r"d\.jsonl:2: not a line of JSON",
+        ),
         ("d.jsonl", "[1]", "expected a JSON object"),
         ("d.jsonl", '{"prompt": "a", "response": ""}', "the response is empty"),
         ("d.csv", "prompt,response\na,\n", r"d\.csv:2: the response is empty"),
@@ -89,7 +126,10 @@ def test_a_prompt_stands_on_one_side_of_the_split() -> None:
 
 def test_what_calibrates_is_not_trained_on(caplog: pytest.LogCaptureFixture) -> None:
     train = [Example(f"p{n}", (n,), (2,) * size) for n, size in ((1, 3), (2, 4), (3, 5), (2, 6))]
-    assert [example.prompt_text for example in apart(train, [Example("p2", (2,), (7,)), Example("p9", (9,), (7,))])] == [
+    assert [
+        example.prompt_text
+        for example in apart(train, [Example("p2", (2,), (7,)), Example("p9", (9,), (7,))])
+    ] == [
         "p1",
         "p3",
     ]
@@ -106,4 +146,7 @@ def test_long_answers_are_counted() -> None:
 def test_the_digest_names_the_data() -> None:
     one, other = Example("p", (1,), (2, 3)), Example("p", (1, 2), (3,))
     assert data_digest([one]) == data_digest([one])
-    assert len({data_digest(examples) for examples in ([one], [other], [one, other], [other, one])}) == 4
+    assert (
+        len({data_digest(examples) for examples in ([one], [other], [one, other], [other, one])})
+        == 4
+    )

@@ -1,4 +1,6 @@
-"""Fitting end to end, in a world where lengths can be read (tests/eosbench/toy.py): what is learned, kept, and promised."""
+"""Fitting end to end, in a world where lengths can be read (tests/eosbench/toy.py): what is
+learned, kept, and promised.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +52,17 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FitReport]:
 
 def loaded(fits: dict[str, FitReport]) -> dict[str, FittedPredictor]:
     backbone = toy_backbone()
-    return {method: load_predictor(method, fits[method].job.output, backbone=backbone, canvas=CANVAS) for method in FITTED}
+    return {
+        method: load_predictor(method, fits[method].job.output, backbone=backbone, canvas=CANVAS)
+        for method in FITTED
+    }
 
 
 @pytest.mark.parametrize("method", LEARNED)
 def test_learned_methods_learn(method: str, fits: dict[str, FitReport]) -> None:
-    """The answers' lengths spread by about 7 tokens, of which all but the noise (standard deviation 1.4) can be read."""
+    """The answers' lengths spread by about 7 tokens, of which all but the noise (standard deviation
+    1.4) can be read.
+    """
     report = fits[method]
     assert report.training is not None
     assert report.scores["0"]["rmse"] < 0.6 * fits["mean"].scores["0"]["rmse"]
@@ -68,10 +75,11 @@ def test_the_mean_is_the_mean(fits: dict[str, FitReport]) -> None:
 
 
 def test_calibrated_bounds_cover_new_documents(fits: dict[str, FitReport]) -> None:
-    """Split conformal's promise, for every method and fraction: at least 1 - alpha of documents that no fit has seen.
+    """Split conformal's promise, for every method and fraction: at least 1 - alpha of documents
+    that no fit has seen.
 
-    With 120 calibration and 300 test documents coverage has a standard deviation of sqrt(alpha (1 - alpha) (1/120 + 1/300)),
-    3.3 percentage points; the 14 checks get four of them.
+    With 120 calibration and 300 test documents coverage has a standard deviation of sqrt(alpha
+    (1 - alpha) (1/120 + 1/300)), 3.3 percentage points; the 14 checks get four of them.
     """
     test = toy_examples(300, seed=2)
     predictors = loaded(fits)
@@ -81,23 +89,34 @@ def test_calibrated_bounds_cover_new_documents(fits: dict[str, FitReport]) -> No
         for fraction in FRACTIONS:
             bounds = [
                 to_bound(
-                    LengthPrediction(length), canvas=CANVAS, fraction=fraction, calibration=fitted.calibration, alpha=ALPHA,
+                    LengthPrediction(length),
+                    canvas=CANVAS,
+                    fraction=fraction,
+                    calibration=fitted.calibration,
+                    alpha=ALPHA,
                     rounding="none",
                 ).bound
                 for length in predicted[method][fraction]
-            ]  # fmt: skip
-            coverage = np.mean([bound >= example.length for bound, example in zip(bounds, test, strict=True)])
+            ]
+            coverage = np.mean(
+                [bound >= example.length for bound, example in zip(bounds, test, strict=True)]
+            )
             assert coverage >= 1 - ALPHA - error, (method, fraction)
 
 
 def test_what_the_folder_says(fits: dict[str, FitReport]) -> None:
-    config = json.loads((fits["classification"].job.output / "config.json").read_text(encoding="utf-8"))
+    config = json.loads(
+        (fits["classification"].job.output / "config.json").read_text(encoding="utf-8")
+    )
     assert config["method"] == "classification"
     assert config["canvas"] == CANVAS
     assert config["data"]["train"]["documents"] == 300
     assert config["data"]["calibration"]["documents"] == 120
     assert set(config["fit"]["scores"]) == {"0", "0.5"}
-    assert config["features"] == {"positions64": [64, 29, "torch.bfloat16"], "positions64_index": [64, "torch.int32"]}
+    assert config["features"] == {
+        "positions64": [64, 29, "torch.bfloat16"],
+        "positions64_index": [64, "torch.int32"],
+    }
     assert config["fit"]["training"]["best_epoch"] >= 1
     assert set(config["versions"]) == {"eosbench", "numpy", "safetensors", "torch", "transformers"}
 
@@ -105,27 +124,46 @@ def test_what_the_folder_says(fits: dict[str, FitReport]) -> None:
 def test_a_seed_fixes_the_fit(tmp_path: Path) -> None:
     def weights(name: str, seed: int) -> bytes:
         fit_all(
-            [FitJob("average_regression", tmp_path / name, seed=seed)], backbone=toy_backbone(), train=toy_examples(60, seed=0),
-            calibration=toy_examples(20, seed=1), canvas=CANVAS, fractions=FRACTIONS, epochs=2,
-        )  # fmt: skip
+            [FitJob("average_regression", tmp_path / name, seed=seed)],
+            backbone=toy_backbone(),
+            train=toy_examples(60, seed=0),
+            calibration=toy_examples(20, seed=1),
+            canvas=CANVAS,
+            fractions=FRACTIONS,
+            epochs=2,
+        )
         return (tmp_path / name / "model.safetensors").read_bytes()
 
     state = torch.random.get_rng_state()
     first = weights("a", 0)
-    assert torch.equal(state, torch.random.get_rng_state())  # the caller's random state is left alone
+    # The caller's random state is left alone.
+    assert torch.equal(state, torch.random.get_rng_state())
     assert first == weights("b", 0)
     assert first != weights("c", 1)
 
 
-def test_seeds_are_written_down_and_folders_of_a_method_that_trains_nothing_are_equal(tmp_path: Path) -> None:
+def test_seeds_are_written_down_and_folders_of_a_method_that_trains_nothing_are_equal(
+    tmp_path: Path,
+) -> None:
     jobs = [
-        FitJob(method, tmp_path / f"{seed}" / method, seed=seed) for seed in (3, 4) for method in ("mean", "average_regression")
+        FitJob(method, tmp_path / f"{seed}" / method, seed=seed)
+        for seed in (3, 4)
+        for method in ("mean", "average_regression")
     ]
     fit_all(
-        jobs, backbone=toy_backbone(), train=toy_examples(60, seed=0), calibration=toy_examples(20, seed=1), canvas=CANVAS,
-        fractions=FRACTIONS, epochs=2, batch_size=8,
-    )  # fmt: skip
-    fits = {job.output: json.loads((job.output / "config.json").read_text(encoding="utf-8"))["fit"] for job in jobs}
+        jobs,
+        backbone=toy_backbone(),
+        train=toy_examples(60, seed=0),
+        calibration=toy_examples(20, seed=1),
+        canvas=CANVAS,
+        fractions=FRACTIONS,
+        epochs=2,
+        batch_size=8,
+    )
+    fits = {
+        job.output: json.loads((job.output / "config.json").read_text(encoding="utf-8"))["fit"]
+        for job in jobs
+    }
     assert [fits[job.output]["seed"] for job in jobs] == [None, 3, None, 4]
     settings = {"epochs": 2, "batch_size": 8, "mixed_precision": "no", "fractions": list(FRACTIONS)}
     assert [fits[job.output]["settings"] for job in jobs] == [None, settings, None, settings]
@@ -135,24 +173,43 @@ def test_seeds_are_written_down_and_folders_of_a_method_that_trains_nothing_are_
 
 def test_long_answers_are_left_out_and_counted(tmp_path: Path) -> None:
     (report,) = fit_all(
-        [FitJob("max", tmp_path)], backbone=toy_backbone(), train=toy_examples(60, seed=0), calibration=toy_examples(60, seed=1),
-        canvas=12, fractions=(0.0,),
-    )  # fmt: skip
+        [FitJob("max", tmp_path)],
+        backbone=toy_backbone(),
+        train=toy_examples(60, seed=0),
+        calibration=toy_examples(60, seed=1),
+        canvas=12,
+        fractions=(0.0,),
+    )
     lengths = [example.length for seed in (0, 1) for example in toy_examples(60, seed=seed)]
     assert report.censored == sum(length > 12 for length in lengths)
     assert report.train_documents + report.calibration_documents + report.censored == 120
-    assert load_predictor("max", tmp_path, backbone=toy_backbone(), canvas=12).predictor.options == {"length": 12}
+    assert load_predictor(
+        "max", tmp_path, backbone=toy_backbone(), canvas=12
+    ).predictor.options == {"length": 12}
 
 
 def test_the_backbone_runs_once_per_document_and_only_where_it_is_read(tmp_path: Path) -> None:
     backbone, examples = toy_backbone(), toy_examples(32, seed=0)
     learners = [Classification(width=backbone.spec.width, hidden=width) for width in (4, 8)]
-    store = FeatureStore(tmp_path, backbone=backbone, samples=one_fraction_each(examples, FRACTIONS), canvas=CANVAS)
+    store = FeatureStore(
+        tmp_path, backbone=backbone, samples=one_fraction_each(examples, FRACTIONS), canvas=CANVAS
+    )
     extract(backbone, store, learners, canvas=CANVAS, batch_size=8)  # type: ignore[arg-type]
     assert len(backbone.passes) == 4  # type: ignore[attr-defined]
     assert store.read(["positions64"], [0, 31])["positions64"].shape == (2, 64, backbone.spec.width)
-    jobs = [FitJob("mean", tmp_path / "mean"), FitJob("distilbert", tmp_path / "text", {"encoder": "scratch"})]
-    fit_all(jobs, backbone=backbone, train=examples, calibration=examples, canvas=CANVAS, fractions=FRACTIONS, epochs=1)
+    jobs = [
+        FitJob("mean", tmp_path / "mean"),
+        FitJob("distilbert", tmp_path / "text", {"encoder": "scratch"}),
+    ]
+    fit_all(
+        jobs,
+        backbone=backbone,
+        train=examples,
+        calibration=examples,
+        canvas=CANVAS,
+        fractions=FRACTIONS,
+        epochs=1,
+    )
     assert len(backbone.passes) == 4  # type: ignore[attr-defined]
 
 
@@ -160,16 +217,28 @@ def test_samples() -> None:
     examples = toy_examples(400, seed=0)
     drawn = [sample.fraction for sample in one_fraction_each(examples, (0.0, 0.25, 0.5, 0.75))]
     assert all(60 < drawn.count(fraction) < 140 for fraction in (0.0, 0.25, 0.5, 0.75))
-    assert [sample.fraction for sample in every_fraction(examples[:2], FRACTIONS)] == [0.0, 0.0, 0.5, 0.5]
+    assert [sample.fraction for sample in every_fraction(examples[:2], FRACTIONS)] == [
+        0.0,
+        0.0,
+        0.5,
+        0.5,
+    ]
 
 
 def test_classification_weighs_both_classes_alike() -> None:
-    """One position after the EOS outweighs three before it: the loss is the mean of the two classes' means."""
+    """One position after the EOS outweighs three before it: the loss is the mean of the two
+    classes' means.
+    """
     learner = Classification(width=4)
-    hidden_KD, index_K = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(4)
+    hidden_KD, index_K = (
+        torch.randn(4, 4, generator=torch.Generator().manual_seed(0)),
+        torch.arange(4),
+    )
     with torch.no_grad():
         probability_K = learner.module(hidden_KD).sigmoid().squeeze(-1)
-        loss = learner.loss({"positions64": hidden_KD[None], "positions64_index": index_K[None]}, torch.tensor([3]))
+        loss = learner.loss(
+            {"positions64": hidden_KD[None], "positions64_index": index_K[None]}, torch.tensor([3])
+        )
     expected = (-torch.log(1 - probability_K[:3]).mean() - torch.log(probability_K[3])) / 2
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
 
@@ -181,16 +250,23 @@ def test_training_stops_early_and_keeps_the_best_epoch() -> None:
     rng = torch.Generator().manual_seed(0)
     pooled_ND = torch.randn(200, 2 * backbone.spec.width, generator=rng)
     lengths = torch.randint(1, CANVAS, (200,), generator=rng).tolist()
-    training = train_weights(learner, lambda rows: {"pooled": pooled_ND[rows]}, lengths, epochs=100, patience=3)  # type: ignore[arg-type]
+    training = train_weights(
+        learner, lambda rows: {"pooled": pooled_ND[rows]}, lengths, epochs=100, patience=3
+    )  # type: ignore[arg-type]
     assert training.epochs == training.best_epoch + 3 < 100
 
 
 def test_wrong_requests(tmp_path: Path) -> None:
     def fit(*jobs: FitJob, train: int = 60, calibration: int = 20, **changes: int) -> None:
         fit_all(
-            jobs, backbone=toy_backbone(), train=toy_examples(train, seed=0), calibration=toy_examples(calibration, seed=1),
-            canvas=CANVAS, fractions=(0.0,), **changes,  # type: ignore[arg-type]
-        )  # fmt: skip
+            jobs,
+            backbone=toy_backbone(),
+            train=toy_examples(train, seed=0),
+            calibration=toy_examples(calibration, seed=1),
+            canvas=CANVAS,
+            fractions=(0.0,),
+            **changes,  # type: ignore[arg-type]
+        )
 
     with pytest.raises(ConfigurationError, match="'fixed' has nothing to fit"):
         fit(FitJob("fixed", tmp_path))
@@ -208,9 +284,15 @@ def test_wrong_requests(tmp_path: Path) -> None:
         fit(FitJob("mean", tmp_path), calibration=0)
 
 
-def test_few_calibration_documents_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_few_calibration_documents_are_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     fit_all(
-        [FitJob("mean", tmp_path)], backbone=toy_backbone(), train=toy_examples(5, seed=0), calibration=toy_examples(12, seed=1),
-        canvas=CANVAS, fractions=(0.0,),
-    )  # fmt: skip
+        [FitJob("mean", tmp_path)],
+        backbone=toy_backbone(),
+        train=toy_examples(5, seed=0),
+        calibration=toy_examples(12, seed=1),
+        canvas=CANVAS,
+        fractions=(0.0,),
+    )
     assert "12 calibration documents cannot serve alpha=0.05: that takes 19" in caplog.text

@@ -21,7 +21,9 @@ SAMPLES = one_fraction_each(toy_examples(32, seed=0), (0.0, 0.5))
 
 
 def store(root: Path, **changes: Any) -> FeatureStore:
-    return FeatureStore(root, **{"backbone": toy_backbone(), "samples": SAMPLES, "canvas": CANVAS, **changes})
+    return FeatureStore(
+        root, **{"backbone": toy_backbone(), "samples": SAMPLES, "canvas": CANVAS, **changes}
+    )
 
 
 def learner(method: str = "average_regression") -> LearnedPredictor:
@@ -47,14 +49,19 @@ def test_what_was_written_is_read_again_and_the_rest_is_missing(tmp_path: Path) 
     first = store(tmp_path)
     first.open(KEPT)
     assert first.missing(KEPT) == list(range(32))
-    pooled_BD, few_BKD = torch.tensor([[1.5, -2, 3e-8], [4, 5, 6]]), torch.tensor([[[1.0, 2], [3, 4]], [[5, 6], [7, -0.5]]])
+    pooled_BD, few_BKD = (
+        torch.tensor([[1.5, -2, 3e-8], [4, 5, 6]]),
+        torch.tensor([[[1.0, 2], [3, 4]], [[5, 6], [7, -0.5]]]),
+    )
     first.write([3, 30], {"pooled": pooled_BD, "few": few_BKD})
 
     again = store(tmp_path)
     again.open(KEPT)
     assert again.missing(KEPT) == [row for row in range(32) if row not in (3, 30)]
     found = again.read(list(KEPT), [30, 3])
-    assert torch.equal(found["pooled"], pooled_BD.flip(0)) and torch.equal(found["few"].float(), few_BKD.flip(0))
+    assert torch.equal(found["pooled"], pooled_BD.flip(0)) and torch.equal(
+        found["few"].float(), few_BKD.flip(0)
+    )
     assert found["few"].dtype == torch.bfloat16
 
 
@@ -67,20 +74,31 @@ def test_what_was_written_is_read_again_and_the_rest_is_missing(tmp_path: Path) 
         {"samples": one_fraction_each(toy_examples(32, seed=1), (0.0, 0.5))},
     ],
 )
-def test_a_store_is_one_model_s_on_one_canvas_and_data_set(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_a_store_is_one_model_s_on_one_canvas_and_data_set(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
     assert store(tmp_path).folder == store(tmp_path).folder != store(tmp_path, **changes).folder
 
 
 def test_bytes_per_sample_do_not_grow_with_the_canvas() -> None:
-    """By hand, for a width of 29: two means in float32, 16 and 64 positions in bfloat16, and 64 indices in int32."""
+    """By hand, for a width of 29: two means in float32, 16 and 64 positions in bfloat16, and 64
+    indices in int32.
+    """
     sizes = {
-        method: bytes_per_sample(learner(method).kept) for method in ("average_regression", "concat_regression", "classification")
+        method: bytes_per_sample(learner(method).kept)
+        for method in ("average_regression", "concat_regression", "classification")
     }
-    assert sizes == {"average_regression": 2 * 29 * 4, "concat_regression": 16 * 29 * 2, "classification": 64 * 29 * 2 + 64 * 4}
+    assert sizes == {
+        "average_regression": 2 * 29 * 4,
+        "concat_regression": 16 * 29 * 2,
+        "classification": 64 * 29 * 2 + 64 * 4,
+    }
 
 
 def test_a_killed_extraction_goes_on_where_it_was(tmp_path: Path) -> None:
-    """Killed in the third of four passes: the next run makes two, and the numbers are those of a run in one go."""
+    """Killed in the third of four passes: the next run makes two, and the numbers are those of a
+    run in one go.
+    """
 
     class KilledError(Exception):
         pass
@@ -93,15 +111,20 @@ def test_a_killed_extraction_goes_on_where_it_was(tmp_path: Path) -> None:
 
     with pytest.raises(KilledError):
         extract(
-            toy_backbone(), Killed(tmp_path, backbone=toy_backbone(), samples=SAMPLES, canvas=CANVAS), [learner()],
-            canvas=CANVAS, batch_size=8,
-        )  # fmt: skip
+            toy_backbone(),
+            Killed(tmp_path, backbone=toy_backbone(), samples=SAMPLES, canvas=CANVAS),
+            [learner()],
+            canvas=CANVAS,
+            batch_size=8,
+        )
     backbone, later, whole = toy_backbone(), store(tmp_path), store(tmp_path / "whole")
     extract(backbone, later, [learner()], canvas=CANVAS, batch_size=8)
     assert len(backbone.passes) == 2  # type: ignore[attr-defined]
     extract(toy_backbone(), whole, [learner()], canvas=CANVAS, batch_size=8)
     rows = list(range(32))
-    assert torch.equal(later.read(["pooled"], rows)["pooled"], whole.read(["pooled"], rows)["pooled"])
+    assert torch.equal(
+        later.read(["pooled"], rows)["pooled"], whole.read(["pooled"], rows)["pooled"]
+    )
 
 
 def test_two_processes_fill_one_store(tmp_path: Path) -> None:
@@ -116,16 +139,27 @@ def test_two_processes_fill_one_store(tmp_path: Path) -> None:
     assert filled.missing(["pooled"]) == []
     extract(toy_backbone(), alone, [learner()], canvas=CANVAS, batch_size=8)
     rows = list(range(32))
-    assert torch.equal(filled.read(["pooled"], rows)["pooled"], alone.read(["pooled"], rows)["pooled"])
+    assert torch.equal(
+        filled.read(["pooled"], rows)["pooled"], alone.read(["pooled"], rows)["pooled"]
+    )
 
 
-def test_a_later_fit_of_another_method_and_seed_runs_no_pass_over_the_training_documents(tmp_path: Path) -> None:
+def test_a_later_fit_of_another_method_and_seed_runs_no_pass_over_the_training_documents(
+    tmp_path: Path,
+) -> None:
     def passes(method: str, seed: int) -> int:
         backbone, examples = toy_backbone(), toy_examples(32, seed=0)
         fit_all(
-            [FitJob(method, tmp_path / f"{method}{seed}", seed=seed)], backbone=backbone, train=examples,
-            calibration=examples[:20], canvas=CANVAS, fractions=(0.0,), epochs=1, backbone_batch_size=8, store=tmp_path / "store",
-        )  # fmt: skip
+            [FitJob(method, tmp_path / f"{method}{seed}", seed=seed)],
+            backbone=backbone,
+            train=examples,
+            calibration=examples[:20],
+            canvas=CANVAS,
+            fractions=(0.0,),
+            epochs=1,
+            backbone_batch_size=8,
+            store=tmp_path / "store",
+        )
         return len(backbone.passes)  # type: ignore[attr-defined]
 
     assert passes("average_regression", 0) == 4 + 3  # 32 documents, then 20 for the calibration
@@ -137,14 +171,25 @@ def test_numbers_that_are_not_finite_are_refused_and_nothing_is_written(tmp_path
     broken, output = toy_backbone(), tmp_path / "heads"
     real = broken.hidden
     broken.hidden = lambda *given, **more: real(*given, **more) * float("nan")  # type: ignore[method-assign]
-    with pytest.raises(ConfigurationError, match=r"the hidden states of document \d+ \('n\d+.*'\) hold NaN or infinite numbers"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"the hidden states of document \d+ \('n\d+.*'\) hold NaN or infinite numbers",
+    ):
         fit_all(
-            [FitJob("average_regression", output)], backbone=broken, train=toy_examples(32, seed=0),
-            calibration=toy_examples(20, seed=1), canvas=CANVAS, fractions=(0.0,), store=tmp_path / "store",
-        )  # fmt: skip
+            [FitJob("average_regression", output)],
+            backbone=broken,
+            train=toy_examples(32, seed=0),
+            calibration=toy_examples(20, seed=1),
+            canvas=CANVAS,
+            fractions=(0.0,),
+            store=tmp_path / "store",
+        )
     assert not output.exists()
     found = FeatureStore(
-        tmp_path / "store", backbone=broken, samples=one_fraction_each(toy_examples(32, seed=0), (0.0,)), canvas=CANVAS
+        tmp_path / "store",
+        backbone=broken,
+        samples=one_fraction_each(toy_examples(32, seed=0), (0.0,)),
+        canvas=CANVAS,
     )
     found.open(learner().kept)
     assert len(found.missing(["pooled"])) == 32

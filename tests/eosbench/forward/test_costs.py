@@ -14,7 +14,13 @@ from tests.fakes import ScriptedBackbone, table
 
 
 def test_flops_by_hand() -> None:
-    spec = replace(ScriptedBackbone(table([4], [0.9], 8)).spec, width=4, layers=2, vocab_size=10, block_parameters=100)
+    spec = replace(
+        ScriptedBackbone(table([4], [0.9], 8)).spec,
+        width=4,
+        layers=2,
+        vocab_size=10,
+        block_parameters=100,
+    )
     # 3 passes over 6 positions: 18 * (2*100 + 4*2*4*6), and 5 unembedded positions: 5 * 2*4*10
     assert estimated_flops(spec, 18, 3, 5) == 18 * (200 + 192) + 400
     assert estimated_flops(spec, 0, 0, 0) == 0
@@ -23,8 +29,12 @@ def test_flops_by_hand() -> None:
 def test_totals_and_telemetry(tmp_path: Path) -> None:
     path = tmp_path / "new" / "costs.jsonl"
     ledger = Ledger(path)
-    ledger.add("a", 0, "generate", Cost(8, 3, 30, 5.0, 0.5, truncated=1, model_seconds=0.3), bound=8)
-    ledger.add("a", 1, "generate", Cost(16, 4, 50, 7.0, 0.25, retries=2, model_seconds=0.2), bound=16)
+    ledger.add(
+        "a", 0, "generate", Cost(8, 3, 30, 5.0, 0.5, truncated=1, model_seconds=0.3), bound=8
+    )
+    ledger.add(
+        "a", 1, "generate", Cost(16, 4, 50, 7.0, 0.25, retries=2, model_seconds=0.2), bound=16
+    )
     ledger.add("b", 0, "predict", Cost(4))
     totals = ledger.totals()
     assert totals["a"] == {
@@ -55,7 +65,9 @@ def test_telemetry_is_continued(tmp_path: Path) -> None:
 
 
 def test_telemetry_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"telemetry=.*expected a file that can be written"):
+    with pytest.raises(
+        ConfigurationError, match=r"telemetry=.*expected a file that can be written"
+    ):
         Ledger(tmp_path)
 
 
@@ -67,7 +79,9 @@ def test_a_sum_has_the_last_window_of_a_request() -> None:
 def test_what_several_processes_spent() -> None:
     first, second, together = Ledger(), Ledger(), Ledger()
     for document, window in enumerate((4, 8, 16)):
-        (first if document % 2 else second).add("a", document, "generate", Cost(window, 2, 10, 3.0, 0.5, 1, 1))
+        (first if document % 2 else second).add(
+            "a", document, "generate", Cost(window, 2, 10, 3.0, 0.5, 1, 1)
+        )
         together.add("a", document, "generate", Cost(window, 2, 10, 3.0, 0.5, 1, 1))
     second.add("b", 0, "loglikelihood", Cost(0, 1, 5))
     together.add("b", 0, "loglikelihood", Cost(0, 1, 5))

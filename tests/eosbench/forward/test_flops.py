@@ -37,7 +37,9 @@ def counted(work: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize(("B", "T", "N"), [(1, 40, 40), (1, 40, 1), (3, 100, 7), (2, 7, 0)])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_forward_pass_and_the_output_layer_at_selected_positions(name: str, B: int, T: int, N: int) -> None:
+def test_a_forward_pass_and_the_output_layer_at_selected_positions(
+    name: str, B: int, T: int, N: int
+) -> None:
     backbone = eager(name)
     ids_BT = torch.randint(2, 200, (B, T), generator=torch.Generator().manual_seed(0))
 
@@ -50,14 +52,17 @@ def test_a_forward_pass_and_the_output_layer_at_selected_positions(name: str, B:
 
 
 def test_each_term_by_hand() -> None:
-    """llada-tiny: 2 layers of width D=64 with 4 attention matrices D x D and 3 of D x M, M=160; V=320 ids; T=100 tokens."""
+    """llada-tiny: 2 layers of width D=64 with 4 attention matrices D x D and 3 of D x M, M=160;
+    V=320 ids; T=100 tokens.
+    """
     D, M, V, T = 64, 160, 320, 100
     spec = load_backbone(GOLDEN / "llada-tiny").spec
     blocks, attention, output = 2 * 2 * (4 * D * D + 3 * D * M) * T, 2 * 4 * D * T * T, 2 * D * V
     assert (spec.layers, spec.width, spec.vocab_size) == (2, D, V)
     assert estimated_flops(spec, T, 1, 0) == blocks + attention
     assert estimated_flops(spec, T, 1, 1) == blocks + attention + output
-    unread = 2 * (D * D + 3 * D * M) * (T - 1)  # output projection and feed-forward network of the last layer
+    # Output projection and feed-forward network of the last layer.
+    unread = 2 * (D * D + 3 * D * M) * (T - 1)
     assert estimated_flops(spec, T, 1, 1, read_positions=1) == blocks + attention + output - unread
     assert estimated_flops(spec, 0, 0, 0) == 0
 
@@ -85,10 +90,17 @@ def test_what_an_answer_is_charged_is_what_the_counter_saw(settings: dict[str, f
 def test_a_batch_of_unequal_prompts_is_charged_without_its_padding() -> None:
     """Each answer costs what it costs alone; the counter sees the padding too."""
     backbone = eager("llada-tiny")
-    jobs = [Job(tuple(range(5, 5 + length)), DecodeConfig(gen_length=16, block_length=8), window=16) for length in (20, 30)]
+    jobs = [
+        Job(tuple(range(5, 5 + length)), DecodeConfig(gen_length=16, block_length=8), window=16)
+        for length in (20, 30)
+    ]
     alone = [counted(lambda job=job: list(generate(backbone, [job]))) for job in jobs]  # type: ignore[misc]
     together: dict[int, float] = {}
-    seen = counted(lambda: together.update({index: answer.cost.flops for index, answer in generate(backbone, jobs)}))
+    seen = counted(
+        lambda: together.update(
+            {index: answer.cost.flops for index, answer in generate(backbone, jobs)}
+        )
+    )
     assert [together[0], together[1]] == pytest.approx(alone, rel=1e-9)
     assert seen > 1.05 * sum(alone)
 
@@ -96,9 +108,18 @@ def test_a_batch_of_unequal_prompts_is_charged_without_its_padding() -> None:
 @pytest.mark.parametrize("cfg_scale", [0.0, 1.5])
 def test_a_likelihood_is_charged_what_the_counter_saw(cfg_scale: float) -> None:
     backbone = eager("llada-tiny")
-    scores = Scores(parse_arguments({"method": "fixed", "pretrained": "tiny", "cfg_scale": cfg_scale, "mc_num": 9}), backbone)
+    scores = Scores(
+        parse_arguments(
+            {"method": "fixed", "pretrained": "tiny", "cfg_scale": cfg_scale, "mc_num": 9}
+        ),
+        backbone,
+    )
     for target in ([5], [5, 6, 7], [9, 8, 7, 6, 5, 4, 3]):
         costs: list[Cost] = []
         pairs = [(list(range(20, 40)), target)]
-        seen = counted(lambda costs=costs, pairs=pairs: costs.extend(cost for *_, cost in scores.score(pairs, greedy=True)))  # type: ignore[misc]
+        seen = counted(
+            lambda costs=costs, pairs=pairs: costs.extend(
+                cost for *_, cost in scores.score(pairs, greedy=True)
+            )
+        )  # type: ignore[misc]
         assert costs[0].flops == pytest.approx(seen, rel=1e-9)

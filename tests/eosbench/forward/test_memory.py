@@ -11,7 +11,7 @@ import pytest
 CHILD = """
 import resource, sys
 import torch
-from eosbench.memory import keep_freed_memory
+from eosbench.forward import keep_freed_memory
 
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
@@ -32,9 +32,15 @@ print(pages() - before)
 
 
 def page_faults(how: str) -> int:
-    return int(subprocess.run([sys.executable, "-c", CHILD, how], capture_output=True, text=True, check=True).stdout)
+    return int(
+        subprocess.run(
+            [sys.executable, "-c", CHILD, how], capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc can be told to keep memory")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc's malloc can be told to keep memory"
+)
 def test_freed_memory_serves_the_next_pass() -> None:
     assert page_faults("kept") < 0.2 * page_faults("given back")

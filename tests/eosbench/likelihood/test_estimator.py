@@ -1,4 +1,6 @@
-"""The sets of masked tokens and what becomes of their scores: against enumeration, by hand, and over many seeds."""
+"""The sets of masked tokens and what becomes of their scores: against enumeration, by hand, and
+over many seeds.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from tests.golden_files import load_golden
 
 
 class Crowd:
-    """log p of tokens that differ, lose by every neighbour that is masked, and gain unequally from every token that is known."""
+    """log p of tokens that differ, lose by every neighbour that is masked, and gain unequally from
+    every token that is known.
+    """
 
     def __init__(self, length: int) -> None:
         generator = np.random.default_rng(length)
@@ -70,7 +74,9 @@ def test_all_sets_are_the_definition() -> None:
     assert error == 0
 
 
-@pytest.mark.parametrize(("length", "mc_num"), [(3, 3), (5, 4), (8, 9), (9, 24), (9, 128), (12, 64)])
+@pytest.mark.parametrize(
+    ("length", "mc_num"), [(3, 3), (5, 4), (8, 9), (9, 24), (9, 128), (12, 64)]
+)
 def test_estimates_are_unbiased(length: int, mc_num: int) -> None:
     crowd = Crowd(length)
     values, _ = crowd.estimates(mc_num, 1500)
@@ -86,7 +92,9 @@ def test_a_share_of_mc_num_passes_is_as_exact_as_mc_num_independent_sets(length:
 
 @pytest.mark.parametrize("case", [1, 3, 4])
 def test_on_a_trained_model_no_worse_than_as_many_independent_sets(case: int) -> None:
-    """All 255 sets of eight tokens are scored once; estimates of 200 seeds then read what they need off them."""
+    """All 255 sets of eight tokens are scored once; estimates of 200 seeds then read what they need
+    off them.
+    """
     golden = load_golden("llada-trained")
     ids = golden.tensors[f"generate.{case}.output"][0]
     start = golden.tensors[f"generate.{case}.prompt"].shape[1]
@@ -96,7 +104,12 @@ def test_on_a_trained_model_no_worse_than_as_many_independent_sets(case: int) ->
     copies = ids[: start + 8].repeat(255, 1)
     copies[:, start:][masked] = golden.backbone.spec.mask_id
     with torch.no_grad():
-        log_p = golden.backbone.logits(copies)[:, start:].double().log_softmax(dim=-1)[:, range(8), target].numpy()
+        log_p = (
+            golden.backbone.logits(copies)[:, start:]
+            .double()
+            .log_softmax(dim=-1)[:, range(8), target]
+            .numpy()
+        )
     scores = {pattern: log_p[row, list(pattern)].tolist() for row, pattern in enumerate(patterns)}
     exact = log_likelihood(golden.backbone, ids[:start], target, 255)
     assert estimate(Plan(8, patterns), scores) == pytest.approx((exact, 0), abs=1e-4)
@@ -118,10 +131,21 @@ def test_on_average_the_stated_error_is_the_real_one(length: int, mc_num: int) -
 
 @pytest.mark.parametrize(
     ("length", "mc_num", "passes"),
-    [(7, 128, 127), (8, 128, 16), (49, 128, 32), (100, 128, 46), (196, 128, 64), (900, 128, 64), (49, 512, 128), (49, 12, 12)],
+    [
+        (7, 128, 127),
+        (8, 128, 16),
+        (49, 128, 32),
+        (100, 128, 46),
+        (196, 128, 64),
+        (900, 128, 64),
+        (49, 512, 128),
+        (49, 12, 12),
+    ],
 )
 def test_passes_grow_with_the_root_of_the_length(length: int, mc_num: int, passes: int) -> None:
-    """A 28th of mc_num times the root: a quarter of it at 49 tokens, half at 196 and no more; 16 at least."""
+    """A 28th of mc_num times the root: a quarter of it at 49 tokens, half at 196 and no more; 16 at
+    least.
+    """
     plan = Plan.of(length, mc_num, np.random.default_rng(0))
     sets = 1 + len(plan.halves[0]) + len(plan.halves[1]) if plan.halves else len(plan.patterns)
     assert sets == passes
@@ -142,13 +166,18 @@ def test_never_more_passes_than_allowed(mc_num: int) -> None:
 def test_sizes_are_as_likely_as_said_and_sets_of_a_size_equally_likely() -> None:
     length, seeds = 4, 4000
     sets = [
-        pattern for seed in range(seeds) for part in Plan.of(length, 8, np.random.default_rng(seed)).halves for pattern in part
+        pattern
+        for seed in range(seeds)
+        for part in Plan.of(length, 8, np.random.default_rng(seed)).halves
+        for pattern in part
     ]
     found = Counter(sets)
     assert len(sets) == 7 * seeds
     for size, share in zip((1, 2, 3), size_probabilities(length), strict=True):
         patterns = list(combinations(range(length), size))
-        assert sum(found[pattern] for pattern in patterns) / len(sets) == pytest.approx(share, abs=0.01)
+        assert sum(found[pattern] for pattern in patterns) / len(sets) == pytest.approx(
+            share, abs=0.01
+        )
         for pattern in patterns:
             expected = len(sets) * share / len(patterns)
             assert found[pattern] == pytest.approx(expected, abs=5 * math.sqrt(expected))
@@ -161,23 +190,31 @@ def test_sizes_fall_with_their_fifth_root() -> None:
 
 
 def test_a_guess_that_is_right_leaves_no_error() -> None:
-    """By hand, L = 3: every token gains 2 from everything known, so 1 with one of the other two known: -3, -2, -1.
+    """By hand, L = 3: every token gains 2 from everything known, so 1 with one of the other two
+    known: -3, -2, -1.
 
-    l = 3: -9; l = 2: 3 * -2 = -6; l = 1: 3 * -1 = -3; their mean is -6, whichever sets were drawn.
+    l = 3: -9; l = 2: 3 * -2 = -6; l = 1: 3 * -1 = -3; their mean is -6, whichever sets were
+    drawn.
     """
     plan = Plan(3, ((0, 1, 2), (0,), (1, 2)), (((0,),), ((1, 2),)))
-    value, error = estimate(plan, {(0, 1, 2): [-3.0, -3.0, -3.0], (0,): [-1.0], (1, 2): [-2.0, -2.0]})
+    value, error = estimate(
+        plan, {(0, 1, 2): [-3.0, -3.0, -3.0], (0,): [-1.0], (1, 2): [-2.0, -2.0]}
+    )
     assert (value, error) == pytest.approx((-6.0, 0.0), abs=1e-12)
 
 
 def test_an_estimate_by_hand() -> None:
-    """The same with -4 in place of -1: the guess for its set, from the other one, is -1, which is 3 * 3 / (3 q_1) off.
+    """The same with -4 in place of -1: the guess for its set, from the other one, is -1, which is 3
+    * 3 / (3 q_1) off.
 
-    The guess for (1, 2), from token 0 alone: a is -1 for all, and (-1 - 1) / 2 = -1 for token 0; so -3 - 1 / 2 = -3.5 with one
-    known and -4 with both: sums of 3 * -3.5 and 3 * -4, over 3: -7.5; and the set is 3 / 2 * (1.5 + 1.5) better: 4.5 / (3 q_2).
+    The guess for (1, 2), from token 0 alone: a is -1 for all, and (-1 - 1) / 2 = -1 for token 0;
+    so -3 - 1 / 2 = -3.5 with one known and -4 with both: sums of 3 * -3.5 and 3 * -4, over 3:
+    -7.5; and the set is 3 / 2 * (1.5 + 1.5) better: 4.5 / (3 q_2).
     """
     plan = Plan(3, ((0, 1, 2), (0,), (1, 2)), (((0,),), ((1, 2),)))
-    value, error = estimate(plan, {(0, 1, 2): [-3.0, -3.0, -3.0], (0,): [-4.0], (1, 2): [-2.0, -2.0]})
+    value, error = estimate(
+        plan, {(0, 1, 2): [-3.0, -3.0, -3.0], (0,): [-4.0], (1, 2): [-2.0, -2.0]}
+    )
     q_1, q_2 = 1 / (1 + 2**-0.2), 2**-0.2 / (1 + 2**-0.2)
     first, second = -3 - 9 / (3 * q_1), -7.5 + 4.5 / (3 * q_2)
     assert value == pytest.approx(-3 + (first + second) / 2)

@@ -1,4 +1,6 @@
-"""Likelihoods against exact enumeration by an independent implementation (tests/golden) and against hand-computed numbers."""
+"""Likelihoods against exact enumeration by an independent implementation (tests/golden) and against
+hand-computed numbers.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,19 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 def golden_pairs(golden: Golden) -> list[Pair]:
     cases = range(len(golden.settings["loglikelihood"]))
-    return [(golden.tensors[f"loglikelihood.{case}.prompt"], golden.tensors[f"loglikelihood.{case}.target"]) for case in cases]
+    return [
+        (
+            golden.tensors[f"loglikelihood.{case}.prompt"],
+            golden.tensors[f"loglikelihood.{case}.target"],
+        )
+        for case in cases
+    ]
 
 
 def crowd(ids_T: torch.Tensor) -> torch.Tensor:
-    """Logits under which a token is the likelier the more of its neighbours are known: order matters, so sets differ."""
+    """Logits under which a token is the likelier the more of its neighbours are known: order
+    matters, so sets differ.
+    """
     logits_TV = torch.zeros(len(ids_T), V)
     known_T = (ids_T != MASK).float()
     for i in range(len(ids_T)):
@@ -42,7 +52,9 @@ def by_hand(prompt: list[int], target: list[int]) -> float:
         for masked in combinations(range(length), size):
             ids = prompt + [MASK if i in masked else token for i, token in enumerate(target)]
             log_p = crowd(torch.tensor(ids)).double().log_softmax(-1)
-            scores.append(length / size * sum(log_p[len(prompt) + i, target[i]].item() for i in masked))
+            scores.append(
+                length / size * sum(log_p[len(prompt) + i, target[i]].item() for i in masked)
+            )
         total += mean(scores)
     return total / length
 
@@ -70,18 +82,25 @@ def test_estimates_lie_within_their_error_of_the_exact_value(name: str) -> None:
 def test_the_definition_by_hand() -> None:
     backbone = ScriptedBackbone(crowd, vocab_size=V)
     for target in ([4], [4, 5], [7, 6, 4, 3]):
-        assert log_likelihood(backbone, [9, 9], target) == pytest.approx(by_hand([9, 9], target), abs=1e-5)
+        assert log_likelihood(backbone, [9, 9], target) == pytest.approx(
+            by_hand([9, 9], target), abs=1e-5
+        )
 
 
 @pytest.mark.parametrize("mc_num", [4, 9, 24])
 def test_estimates_are_unbiased_and_know_their_error(mc_num: int) -> None:
     backbone = ScriptedBackbone(crowd, vocab_size=V)
     target = [7, 6, 4, 3, 5]
-    found = [log_likelihoods(backbone, [([9], target)], mc_num, seed=seed)[0] for seed in range(150)]
+    found = [
+        log_likelihoods(backbone, [([9], target)], mc_num, seed=seed)[0] for seed in range(150)
+    ]
     spread = stdev(one.value for one in found)
-    assert mean(one.value for one in found) == pytest.approx(by_hand([9], target), abs=4 * spread / math.sqrt(150))
+    assert mean(one.value for one in found) == pytest.approx(
+        by_hand([9], target), abs=4 * spread / math.sqrt(150)
+    )
     assert all(one.forward_passes <= max(3, mc_num) for one in found)
-    assert 0.7 * spread < math.sqrt(mean(one.standard_error**2 for one in found)) < 1.4 * spread  # right on average
+    # Right on average.
+    assert 0.7 * spread < math.sqrt(mean(one.standard_error**2 for one in found)) < 1.4 * spread
 
 
 def test_estimates_beat_independent_sets() -> None:
@@ -102,7 +121,12 @@ def test_estimates_beat_independent_sets() -> None:
 
 def test_the_same_value_alone_in_any_batch_and_order() -> None:
     backbone = ScriptedBackbone(crowd, vocab_size=V)
-    pairs: list[Any] = [([9], [7, 6, 4, 3, 5]), ([9, 8, 9], [4]), ([], [5, 5]), ([9, 9], [7, 6, 4, 3, 5, 3])]
+    pairs: list[Any] = [
+        ([9], [7, 6, 4, 3, 5]),
+        ([9, 8, 9], [4]),
+        ([], [5, 5]),
+        ([9, 9], [7, 6, 4, 3, 5, 3]),
+    ]
     alone = [log_likelihoods(backbone, [pair], 10)[0] for pair in pairs]
     assert log_likelihoods(backbone, pairs, 10, batch_size=3) == pytest.approx(alone)
     assert log_likelihoods(backbone, pairs[::-1], 10, batch_size=7)[::-1] == alone
@@ -115,21 +139,32 @@ def test_choices_share_one_pass_and_duplicates_are_computed_once() -> None:
     found = log_likelihoods(backbone, [*choices, choices[0]])
     assert [ids.tolist() for ids, _ in backbone.passes] == [[[9, 8, MASK]]]
     assert found[0] == found[4]
-    assert math.exp(found[2].value) == pytest.approx(crowd(torch.tensor([9, 8, MASK]))[2].softmax(-1)[5].item())
+    assert math.exp(found[2].value) == pytest.approx(
+        crowd(torch.tensor([9, 8, MASK]))[2].softmax(-1)[5].item()
+    )
 
 
 def test_the_first_greedy_choice_costs_no_pass_of_its_own() -> None:
     backbone = ScriptedBackbone(crowd, vocab_size=V)
     (found,) = log_likelihoods(backbone, [([9, 8], [5])], greedy=True)
-    assert (len(backbone.passes), found.forward_passes, found.greedy_passes, found.scored_positions) == (1, 1, 0, 1)
+    assert (
+        len(backbone.passes),
+        found.forward_passes,
+        found.greedy_passes,
+        found.scored_positions,
+    ) == (1, 1, 0, 1)
     assert found.is_greedy == (int(crowd(torch.tensor([9, 8, MASK]))[2].argmax()) == 5)
 
 
 @pytest.mark.parametrize("greedy", [False, True])
-def test_a_batch_that_does_not_fit_is_halved(greedy: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_batch_that_does_not_fit_is_halved(
+    greedy: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     small, large = SmallMemory(crowd, vocab_size=V), ScriptedBackbone(crowd, vocab_size=V)
     pairs: list[Any] = [([9, 8], [5, 4, 3]), ([9], [4, 3])]
-    assert log_likelihoods(small, pairs, batch_size=8, greedy=greedy) == log_likelihoods(large, pairs, greedy=greedy)
+    assert log_likelihoods(small, pairs, batch_size=8, greedy=greedy) == log_likelihoods(
+        large, pairs, greedy=greedy
+    )
     assert {len(ids) for ids, _ in small.passes} <= {1, 2}
     assert [record.args for record in caplog.records] == [(8, 4), (4, 2)]
 
@@ -146,7 +181,9 @@ def test_guidance_compares_with_the_masked_prompt() -> None:
 
 def test_greedy_fills_in_the_most_confident_token_first() -> None:
     def script(ids_T: torch.Tensor) -> torch.Tensor:
-        """Position 2 is sure of 6. Position 1 leans to 4, and knows it is 5 once position 2 is there."""
+        """Position 2 is sure of 6. Position 1 leans to 4, and knows it is 5 once position 2 is
+        there.
+        """
         logits_TV = table([9, 4, 6], [0.9, 0.6, 0.95], V)
         if ids_T[2] == 6:
             logits_TV = table([9, 5, 6], [0.9, 0.9, 0.95], V)
@@ -154,7 +191,11 @@ def test_greedy_fills_in_the_most_confident_token_first() -> None:
 
     backbone = ScriptedBackbone(script, vocab_size=V)
     pairs: list[Any] = [([9], [5, 6]), ([9], [4, 6]), ([9], [5, 7])]
-    assert [found.is_greedy for found in log_likelihoods(backbone, pairs, greedy=True)] == [True, False, False]
+    assert [found.is_greedy for found in log_likelihoods(backbone, pairs, greedy=True)] == [
+        True,
+        False,
+        False,
+    ]
     assert [found.is_greedy for found in log_likelihoods(backbone, pairs)] == [None, None, None]
 
 
@@ -165,7 +206,9 @@ def test_families_whose_logits_are_shifted(shifted: bool) -> None:
 
 
 def test_an_empty_target_is_certain() -> None:
-    assert log_likelihoods(ScriptedBackbone(crowd, vocab_size=V), [([9], [])], greedy=True) == [Likelihood(0.0, 0.0, 0, 0, True)]
+    assert log_likelihoods(ScriptedBackbone(crowd, vocab_size=V), [([9], [])], greedy=True) == [
+        Likelihood(0.0, 0.0, 0, 0, True)
+    ]
 
 
 def test_calls_that_cannot_work() -> None:
@@ -174,7 +217,9 @@ def test_calls_that_cannot_work() -> None:
         log_likelihood(backbone, [9], [4], 0)
     with pytest.raises(ConfigurationError, match="batch_size=0"):
         log_likelihoods(backbone, [([9], [4])], batch_size=0)
-    with pytest.raises(ConfigurationError, match="prompt of 3 and target of 2 tokens: the model has 4 positions"):
+    with pytest.raises(
+        ConfigurationError, match="prompt of 3 and target of 2 tokens: the model has 4 positions"
+    ):
         log_likelihood(backbone, [9, 9, 9], [4, 4])
     with pytest.raises(ConfigurationError, match="empty prompt"):
         log_likelihood(backbone, [], [4])

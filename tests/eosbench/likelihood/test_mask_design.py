@@ -1,4 +1,6 @@
-"""Layouts of masked sets: their sizes, whose turn it is, and the variance that they leave, against sets drawn independently."""
+"""Layouts of masked sets: their sizes, whose turn it is, and the variance that they leave, against
+sets drawn independently.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,18 @@ from eosbench.likelihood.mask_plan import size_probabilities
 def layout(length: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """[S, L] sets as a half of a sample has them, and [S] their weights."""
     share_L = size_probabilities(length)
-    sizes = 1 + np.searchsorted(np.cumsum(share_L)[:-1], (np.arange(count) + 0.5) / count, side="right")
+    sizes = 1 + np.searchsorted(
+        np.cumsum(share_L)[:-1], (np.arange(count) + 0.5) / count, side="right"
+    )
     weights = 1 / (sizes * share_L[sizes - 1])
     return spread(length, tuple(sizes.tolist()), tuple(weights.tolist())), weights
 
 
 @given(
     st.integers(2, 40).flatmap(
-        lambda length: st.tuples(st.just(length), st.lists(st.integers(1, length - 1), min_size=1, max_size=12))
+        lambda length: st.tuples(
+            st.just(length), st.lists(st.integers(1, length - 1), min_size=1, max_size=12)
+        )
     )
 )
 def test_sets_have_the_sizes_asked_for(asked: tuple[int, list[int]]) -> None:
@@ -31,7 +37,9 @@ def test_sets_have_the_sizes_asked_for(asked: tuple[int, list[int]]) -> None:
     assert masked_SL.sum(axis=1).tolist() == sizes
 
 
-@pytest.mark.parametrize(("length", "sizes"), [(6, (2, 2, 2)), (9, (3, 3, 3)), (10, (5, 5)), (12, (9, 9, 9, 9))])
+@pytest.mark.parametrize(
+    ("length", "sizes"), [(6, (2, 2, 2)), (9, (3, 3, 3)), (10, (5, 5)), (12, (9, 9, 9, 9))]
+)
 def test_what_can_be_shared_out_evenly_is(length: int, sizes: tuple[int, ...]) -> None:
     turns_L = spread(length, sizes, (1.0,) * len(sizes)).sum(axis=0)
     assert turns_L.max() - turns_L.min() <= 1
@@ -43,13 +51,18 @@ def test_positions_take_turns_among_small_sets_and_among_large_ones(length: int)
     small_S = 2 * masked_SL.sum(axis=1) <= length
     for some_SL in (masked_SL[small_S], ~masked_SL[~small_S]):
         share_S = some_SL.mean(axis=1)
-        assert some_SL.sum(axis=0).var() < 0.5 * (share_S * (1 - share_S)).sum()  # what independent sets would have
+        # What independent sets would have.
+        assert some_SL.sum(axis=0).var() < 0.5 * (share_S * (1 - share_S)).sum()
 
 
 @pytest.mark.parametrize(("length", "count"), [(9, 8), (20, 12), (60, 20)])
 @pytest.mark.parametrize("kind", ["tokens", "pairs"])
-def test_random_effects_vary_less_than_over_independent_sets(kind: str, length: int, count: int) -> None:
-    """Effects are drawn: of tokens, drifting with the size of the set, or of pairs of a masked and a known token."""
+def test_random_effects_vary_less_than_over_independent_sets(
+    kind: str, length: int, count: int
+) -> None:
+    """Effects are drawn: of tokens, drifting with the size of the set, or of pairs of a masked and
+    a known token.
+    """
     generator = np.random.default_rng(0)
     masked_SL, weight_S = layout(length, count)
     sizes_S = masked_SL.sum(axis=1)
@@ -61,8 +74,13 @@ def test_random_effects_vary_less_than_over_independent_sets(kind: str, length: 
 
     laid_out, independent = [], []
     for _ in range(400):
-        drift = np.cumsum(generator.normal(size=(length, length)), axis=0) / length**0.5  # a random walk from size to size
-        effects = drift - drift.mean(axis=1, keepdims=True) if kind == "tokens" else generator.normal(size=(length, length))
+        # A random walk from size to size.
+        drift = np.cumsum(generator.normal(size=(length, length)), axis=0) / length**0.5
+        effects = (
+            drift - drift.mean(axis=1, keepdims=True)
+            if kind == "tokens"
+            else generator.normal(size=(length, length))
+        )
         shuffled = np.stack([generator.permutation(row) for row in masked_SL])
         laid_out.append(estimate(masked_SL[:, generator.permutation(length)], effects))
         independent.append(estimate(shuffled, effects))

@@ -13,7 +13,12 @@ from eosbench.metrics.position import average_precision, calibration_curve, pinb
 
 @pytest.mark.parametrize(
     ("bound", "length", "alpha", "loss"),
-    [([10], [4], 0.1, 0.6), ([4], [10], 0.1, 5.4), ([7], [7], 0.1, 0.0), ([10, 4], [4, 10], 0.5, 3.0)],
+    [
+        ([10], [4], 0.1, 0.6),
+        ([4], [10], 0.1, 5.4),
+        ([7], [7], 0.1, 0.0),
+        ([10, 4], [4, 10], 0.5, 3.0),
+    ],
 )
 def test_pinball_loss(bound: list[int], length: list[int], alpha: float, loss: float) -> None:
     assert pinball_loss(bound, length, alpha=alpha) == pytest.approx(loss)

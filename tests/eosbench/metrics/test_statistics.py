@@ -16,10 +16,14 @@ NAN = math.nan
 
 def test_the_bootstrap_agrees_with_scipy_s() -> None:
     values = np.random.default_rng(3).gamma(2.0, 10.0, size=300)
-    theirs = scipy_bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+    theirs = scipy_bootstrap(
+        (values,), np.mean, n_resamples=4000, method="percentile", rng=1
+    ).confidence_interval
     (low,), (high,) = percentiles(bootstrap(values[:, None], resamples=4000))
     width = theirs.high - theirs.low
-    assert low == pytest.approx(theirs.low, abs=0.05 * width) and high == pytest.approx(theirs.high, abs=0.05 * width)
+    assert low == pytest.approx(theirs.low, abs=0.05 * width) and high == pytest.approx(
+        theirs.high, abs=0.05 * width
+    )
 
 
 def test_a_resample_averages_over_the_documents_that_define_the_metric() -> None:
@@ -50,7 +54,13 @@ def test_the_same_documents_give_the_same_interval() -> None:
 
 @pytest.mark.parametrize(
     ("share", "count", "low", "high"),
-    [(1.0, 10, 0.722, 1.0), (0.5, 100, 0.404, 0.596), (0.0, 40, 0.0, 0.088), (81 / 263, 263, 0.255, 0.366)],  # Newcombe 1998
+    # Newcombe 1998.
+    [
+        (1.0, 10, 0.722, 1.0),
+        (0.5, 100, 0.404, 0.596),
+        (0.0, 40, 0.0, 0.088),
+        (81 / 263, 263, 0.255, 0.366),
+    ],
 )
 def test_wilson_intervals_as_published(share: float, count: int, low: float, high: float) -> None:
     assert wilson(share, count) == (pytest.approx(low, abs=6e-4), pytest.approx(high, abs=6e-4))
@@ -74,16 +84,22 @@ def test_mcnemar_leaves_out_what_one_of_them_does_not_define() -> None:
 
 
 def test_a_paired_difference_by_hand() -> None:
-    """Differences 1, 2, 3 and one undefined: mean 2, standard error of resampled means sqrt(2 / 3 / 3)."""
+    """Differences 1, 2, 3 and one undefined: mean 2, standard error of resampled means sqrt(2 / 3 /
+    3).
+    """
     first, second = [[3.0], [5.0], [9.0], [NAN]], [[2.0], [3.0], [6.0], [7.0]]
     mean, low, high, p = paired(first, second)
     assert mean.item() == 2.0
     assert 1.0 <= low.item() < 2.0 < high.item() <= 3.0
-    assert p.item() == pytest.approx(2 * 0.5 * math.erfc(2 / math.sqrt(2 / 9) / math.sqrt(2)), rel=0.6)
+    assert p.item() == pytest.approx(
+        2 * 0.5 * math.erfc(2 / math.sqrt(2 / 9) / math.sqrt(2)), rel=0.6
+    )
 
 
 def test_pairing_sees_what_the_spread_of_documents_hides() -> None:
-    """Documents differ by hundreds, the second run is one token looser on each, give or take a half."""
+    """Documents differ by hundreds, the second run is one token looser on each, give or take a
+    half.
+    """
     rng = np.random.default_rng(0)
     first = rng.uniform(0, 500, size=(60, 1))
     second = first + 1 + rng.uniform(-0.5, 0.5, size=(60, 1))
@@ -98,8 +114,12 @@ def test_equal_runs_do_not_differ_and_single_documents_say_nothing() -> None:
 
 
 def test_holm_by_hand() -> None:
-    """Holm's steps: 4 * 0.01, 3 * 0.02, 2 * 0.03 (raised to the one before), 1 * 0.05; the undefined one is no test."""
-    assert holm([0.03, NAN, 0.01, 0.05, 0.02]).tolist() == pytest.approx([0.06, NAN, 0.04, 0.06, 0.06], nan_ok=True)
+    """Holm's steps: 4 * 0.01, 3 * 0.02, 2 * 0.03 (raised to the one before), 1 * 0.05; the
+    undefined one is no test.
+    """
+    assert holm([0.03, NAN, 0.01, 0.05, 0.02]).tolist() == pytest.approx(
+        [0.06, NAN, 0.04, 0.06, 0.06], nan_ok=True
+    )
     assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
     assert holm([]).tolist() == []
 

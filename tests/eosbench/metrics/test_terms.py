@@ -1,4 +1,6 @@
-"""Terms under lm-eval's own `mean` and `mean_stderr`, against numbers worked out by hand and estimators written with numpy."""
+"""Terms under lm-eval's own `mean` and `mean_stderr`, against numbers worked out by hand and
+estimators written with numpy.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,11 @@ from lm_eval.api.metrics import mean, mean_stderr
 from eosbench.metrics.terms import Term
 
 NAN = float("nan")
-VALUES = st.lists(st.one_of(st.just(NAN), st.floats(-1e4, 1e4).map(lambda x: round(x, 3))), min_size=2, max_size=40)
+VALUES = st.lists(
+    st.one_of(st.just(NAN), st.floats(-1e4, 1e4).map(lambda x: round(x, 3))),
+    min_size=2,
+    max_size=40,
+)
 
 
 def terms(*values: float, root: bool = False) -> list[Term]:
@@ -23,21 +29,27 @@ def terms(*values: float, root: bool = False) -> list[Term]:
 
 
 def test_without_nan_they_are_plain_numbers() -> None:
-    """Mean 3; deviations -2, -1, 0, 3 with a sum of squares of 14, so the error is sqrt(14 / 3) / 2."""
+    """Mean 3; deviations -2, -1, 0, 3 with a sum of squares of 14, so the error is sqrt(14 / 3) /
+    2.
+    """
     found = terms(1, 2, 3, 6)
     assert mean(found) == 3.0
     assert mean_stderr(found) == pytest.approx(math.sqrt(14 / 3) / 2)
 
 
 def test_nan_leaves_numerator_and_denominator() -> None:
-    """Mean of 2 and 4. Three documents, two with a value: influences -1 / (2/3), 0, 1 / (2/3), so the sum of squares is 4.5."""
+    """Mean of 2 and 4. Three documents, two with a value: influences -1 / (2/3), 0, 1 / (2/3), so
+    the sum of squares is 4.5.
+    """
     found = terms(2, NAN, 4)
     assert mean(found) == 3.0
     assert mean_stderr(found) == pytest.approx(math.sqrt(4.5 / 2) / math.sqrt(3))
 
 
 def test_root_mean_square() -> None:
-    """Errors 3 and 4: mean square 12.5; the error of its root is that of the mean square, 3.5, over twice the root."""
+    """Errors 3 and 4: mean square 12.5; the error of its root is that of the mean square, 3.5, over
+    twice the root.
+    """
     found = terms(3, 4, root=True)
     assert mean(found) == pytest.approx(math.sqrt(12.5))
     assert mean_stderr(found) == pytest.approx(3.5 / (2 * math.sqrt(12.5)))
@@ -65,7 +77,9 @@ def test_all_errors_zero() -> None:
 @settings(deadline=None)
 @given(VALUES, st.booleans())
 def test_mean_and_error_are_the_ratio_estimators(values: list[float], root: bool) -> None:
-    """R = sum(w x) / sum(w); Var(R) = s^2(w x - w R) / (n mean(w)^2), and over (2 sqrt R)^2 for the root of R."""
+    """R = sum(w x) / sum(w); Var(R) = s^2(w x - w R) / (n mean(w)^2), and over (2 sqrt R)^2 for the
+    root of R.
+    """
     found, x = terms(*values, root=root), np.array(values)
     value = x**2 if root else x
     weight = (~np.isnan(x)).astype(float)
@@ -78,14 +92,18 @@ def test_mean_and_error_are_the_ratio_estimators(values: list[float], root: bool
     scale = 1e-9 * (1 + np.nanmax(np.abs(value)))
     if root:
         assert mean(found) == pytest.approx(math.sqrt(ratio), rel=1e-9)
-        assert mean_stderr(found) == pytest.approx(error / (2 * math.sqrt(ratio)) if ratio else 0.0, rel=1e-6, abs=scale)
+        assert mean_stderr(found) == pytest.approx(
+            error / (2 * math.sqrt(ratio)) if ratio else 0.0, rel=1e-6, abs=scale
+        )
     else:
         assert mean(found) == pytest.approx(ratio, rel=1e-9, abs=scale)
         assert mean_stderr(found) == pytest.approx(error, rel=1e-6, abs=scale)
 
 
 def test_the_error_is_that_of_repeated_draws() -> None:
-    """Simulated: the spread of the mean over covered documents, whose number varies too, is what the formula says."""
+    """Simulated: the spread of the mean over covered documents, whose number varies too, is what
+    the formula says.
+    """
     rng = np.random.default_rng(0)
     means, errors = [], []
     for _ in range(2000):
@@ -100,10 +118,16 @@ def test_the_error_is_that_of_repeated_draws() -> None:
 def test_they_travel_as_floats(root: bool) -> None:
     """Through pickle (lm-eval gathers metrics of several processes) and JSON (it logs them)."""
     there = pickle.loads(pickle.dumps(terms(3, NAN, 4, root=root)))
-    assert [type(term) for term in there] == [Term] * 3 and [term.root for term in there] == [root] * 3
-    assert mean(there) == mean(terms(3, NAN, 4, root=root)) and mean_stderr(there) == mean_stderr(terms(3, NAN, 4, root=root))
+    assert [type(term) for term in there] == [Term] * 3 and [term.root for term in there] == [
+        root
+    ] * 3
+    assert mean(there) == mean(terms(3, NAN, 4, root=root)) and mean_stderr(there) == mean_stderr(
+        terms(3, NAN, 4, root=root)
+    )
     assert json.dumps(terms(3.5, 0.1, root=root)) == "[3.5, 0.1]"
-    assert json.dumps({"mean": mean(there)}) == json.dumps({"mean": math.sqrt(12.5) if root else 3.5})
+    assert json.dumps({"mean": mean(there)}) == json.dumps(
+        {"mean": math.sqrt(12.5) if root else 3.5}
+    )
 
 
 def test_subtracting_a_plain_number_is_subtraction() -> None:

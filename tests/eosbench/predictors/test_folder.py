@@ -13,19 +13,26 @@ from safetensors.torch import load_file, save_file
 from eosbench.bounds.calibration import Calibration
 from eosbench.errors import CalibrationError, ConfigurationError, PredictorError
 from eosbench.fitting.features import Sample, to_prompt
-from eosbench.forward.step_zero import step_zero
+from eosbench.forward.step_zero import run_step_zero
 from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor
 from eosbench.predictors.folder import save_folder
 from tests.eosbench.toy import CANVAS, MASK, toy_backbone, toy_examples
 from tests.fakes import ByteTokenizer
 
 OPTIONS: dict[str, dict[str, object]] = {
-    "logit": {"variant": "threshold", "tau": 0.25}, "concat_regression": {"grid": 4, "project": 3, "hidden": 5},
-    "average_regression": {"hidden": 5}, "classification": {"tau": 0.75, "hidden": 5}, "distilbert": {"encoder": "scratch"},
-    "mean": {"length": 7.25}, "max": {"length": 20}, "random": {"longest": 20},
-}  # fmt: skip
+    "logit": {"variant": "threshold", "tau": 0.25},
+    "concat_regression": {"grid": 4, "project": 3, "hidden": 5},
+    "average_regression": {"hidden": 5},
+    "classification": {"tau": 0.75, "hidden": 5},
+    "distilbert": {"encoder": "scratch"},
+    "mean": {"length": 7.25},
+    "max": {"length": 20},
+    "random": {"longest": 20},
+}
 BACKBONE = toy_backbone()
-CALIBRATION = Calibration({0.0: np.linspace(-1, 1, 30), 0.25: np.linspace(-0.5, 0.1, 19)}, scale="linear")
+CALIBRATION = Calibration(
+    {0.0: np.linspace(-1, 1, 30), 0.25: np.linspace(-0.5, 0.1, 19)}, scale="linear"
+)
 
 
 def saved(folder: Path, method: str = "classification") -> FittedPredictor:
@@ -39,8 +46,11 @@ def test_round_trip(method: str, tmp_path: Path) -> None:
     before = saved(tmp_path / "p", method)
     after = load_predictor(method, tmp_path / "p", backbone=BACKBONE, canvas=CANVAS)
     examples = [Sample(example, 0.5) for example in toy_examples(5, seed=1)]
-    prompts = [replace(to_prompt(sample, canvas=CANVAS, mask_id=MASK), reference_length=9) for sample in examples]
-    step = step_zero(BACKBONE, prompts)
+    prompts = [
+        replace(to_prompt(sample, canvas=CANVAS, mask_id=MASK), reference_length=9)
+        for sample in examples
+    ]
+    step = run_step_zero(BACKBONE, prompts)
     assert [p.length for p in before.predict(step)] == [p.length for p in after.predict(step)]
     assert after.predictor.options == before.predictor.options
     assert after.calibration is not None and after.calibration.scale == "linear"
@@ -72,16 +82,23 @@ def test_another_backbone(tmp_path: Path) -> None:
 
 
 def test_another_tokenizer(tmp_path: Path) -> None:
-    """The same weights with a tokenizer that cuts text otherwise: lengths would be counted in other tokens."""
+    """The same weights with a tokenizer that cuts text otherwise: lengths would be counted in other
+    tokens.
+    """
     saved(tmp_path)
     other = toy_backbone()
     other.tokenizer = ByteTokenizer()
-    with pytest.raises(PredictorError, match=r"was fitted with another tokenizer \(\w+, this one is \w+\): fit it again with"):
+    with pytest.raises(
+        PredictorError,
+        match=r"was fitted with another tokenizer \(\w+, this one is \w+\): fit it again with",
+    ):
         load_predictor("classification", tmp_path, backbone=other, canvas=CANVAS)
 
 
 def test_a_folder_of_before_loads(tmp_path: Path) -> None:
-    """Without tokenizer, dtype, edges and calibration documents, as at first: alpha is free, groups are refused."""
+    """Without tokenizer, dtype, edges and calibration documents, as at first: alpha is free, groups
+    are refused.
+    """
     saved(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     for name in ("tokenizer", "dtype"):
@@ -90,7 +107,14 @@ def test_a_folder_of_before_loads(tmp_path: Path) -> None:
     del config["features"]
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     weights = tmp_path / "model.safetensors"
-    save_file({name: t for name, t in load_file(weights).items() if not name.startswith("calibration_documents.")}, weights)
+    save_file(
+        {
+            name: t
+            for name, t in load_file(weights).items()
+            if not name.startswith("calibration_documents.")
+        },
+        weights,
+    )
     table = load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS).calibration
     assert table is not None and table.quantile(0.0, 0.5) < table.quantile(0.0, 0.05)
     with pytest.raises(CalibrationError, match="fit it again"):
@@ -107,16 +131,27 @@ def test_another_canvas_or_method(tmp_path: Path) -> None:
 
 def test_options_belong_to_the_folder(tmp_path: Path) -> None:
     saved(tmp_path)
-    load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"tau": 0.75})
+    load_predictor(
+        "classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"tau": 0.75}
+    )
     with pytest.raises(ConfigurationError, match=r"fitted with positions=\d+, asked for is 5"):
-        load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"positions": 5})
+        load_predictor(
+            "classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"positions": 5}
+        )
 
 
-def test_a_free_option_may_differ_and_then_no_calibration_holds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_free_option_may_differ_and_then_no_calibration_holds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     saved(tmp_path)
-    again = load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"tau": 0.5})
+    again = load_predictor(
+        "classification", tmp_path, backbone=BACKBONE, canvas=CANVAS, options={"tau": 0.5}
+    )
     assert again.calibration is None and again.predictor.options["tau"] == 0.5
-    assert "was calibrated with {'tau': 0.75}: with {'tau': 0.5} its bounds are not calibrated" in caplog.text
+    assert (
+        "was calibrated with {'tau': 0.75}: with {'tau': 0.5} its bounds are not calibrated"
+        in caplog.text
+    )
 
 
 def test_missing_and_broken_folders(tmp_path: Path) -> None:
@@ -139,10 +174,15 @@ def test_missing_and_broken_folders(tmp_path: Path) -> None:
 
     text = config.read_text(encoding="utf-8")
     settings = json.loads(text)
-    config.write_text(json.dumps({**settings, "options": {"hidden": 7, "tau": 0.75}}), encoding="utf-8")
+    config.write_text(
+        json.dumps({**settings, "options": {"hidden": 7, "tau": 0.75}}), encoding="utf-8"
+    )
     with pytest.raises(PredictorError, match="does not hold the weights"):
         load()
-    config.write_text(json.dumps({name: value for name, value in settings.items() if name != "canvas"}), encoding="utf-8")
+    config.write_text(
+        json.dumps({name: value for name, value in settings.items() if name != "canvas"}),
+        encoding="utf-8",
+    )
     with pytest.raises(PredictorError, match="lacks canvas"):
         load()
     config.write_text(json.dumps({"model_type": "llama"}), encoding="utf-8")

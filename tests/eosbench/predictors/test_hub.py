@@ -34,7 +34,9 @@ def test_a_hub_id_is_a_snapshot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert asked == [("someone/heads", None), ("someone/heads", "v1.0")]
 
 
-def test_a_folder_that_is_here_is_never_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_that_is_here_is_never_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("heads/cls").mkdir(parents=True)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
@@ -48,7 +50,10 @@ def test_neither_here_nor_there(monkeypatch: pytest.MonkeyPatch) -> None:
         raise LocalEntryNotFoundError("no connection\nand more")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    with pytest.raises(PredictorError, match=r"no predictor folder 'someone/heads' here, and .* \(no connection\): make it with"):
+    with pytest.raises(
+        PredictorError,
+        match=r"no predictor folder 'someone/heads' here, and .* \(no connection\): make it with",
+    ):
         local_folder("someone/heads")
 
 
@@ -73,20 +78,36 @@ def test_a_push_uploads_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_the_card_says_on_what_it_was_fitted_and_how_it_scored() -> None:
-    card = model_card({
-        "method": "classification", "canvas": 64, "options": {"tau": 0.5},
-        "backbone": {"name": "owner/dlm", "fingerprint": "0123"},
-        "data": {
-            "source": "gsm8k:train", "train": {"documents": 300, "digest": "aa"},
-            "calibration": {"documents": 40, "digest": "bb"}, "censored": 7,
-        },
-        "fit": {"alpha": 0.05, "scores": {"0": {"rmse": 12.345, "coverage": 0.95, "overshoot": 8.0, "saved": 30.0}}},
-    })  # fmt: skip
+    card = model_card(
+        {
+            "method": "classification",
+            "canvas": 64,
+            "options": {"tau": 0.5},
+            "backbone": {"name": "owner/dlm", "fingerprint": "0123"},
+            "data": {
+                "source": "gsm8k:train",
+                "train": {"documents": 300, "digest": "aa"},
+                "calibration": {"documents": 40, "digest": "bb"},
+                "censored": 7,
+            },
+            "fit": {
+                "alpha": 0.05,
+                "scores": {
+                    "0": {"rmse": 12.345, "coverage": 0.95, "overshoot": 8.0, "saved": 30.0}
+                },
+            },
+        }
+    )
     for line in (
-        "base_model: owner/dlm", "# classification: length predictor for owner/dlm", "`tau=0.5`", "Source: gsm8k:train.",
-        "Trained on 300 documents (digest `aa`)", "calibrated on 40 others (digest `bb`). 7 were left out",
-        "| unmasked | rmse | coverage | overshoot | shortfall | saved |", "| 0 | 12.3 | 0.95 | 8 | – | 30 |",
+        "base_model: owner/dlm",
+        "# classification: length predictor for owner/dlm",
+        "`tau=0.5`",
+        "Source: gsm8k:train.",
+        "Trained on 300 documents (digest `aa`)",
+        "calibrated on 40 others (digest `bb`). 7 were left out",
+        "| unmasked | rmse | coverage | overshoot | shortfall | saved |",
+        "| 0 | 12.3 | 0.95 | 8 | – | 30 |",
         "--model_args pretrained=owner/dlm,max_gen_toks=64,method=classification,predictor=",
-    ):  # fmt: skip
+    ):
         assert line in card
     assert card.startswith("---\nlibrary_name: eosbench\n")

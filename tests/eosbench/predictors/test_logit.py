@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.forward.step_zero import step_zero, text_only
+from eosbench.forward.step_zero import run_step_zero, text_only
 from eosbench.predictors import load_predictor
 from eosbench.records import Prompt
 from tests.fakes import EOS, MASK, ScriptedBackbone, table
@@ -16,14 +16,21 @@ PROMPT = (4, 5)
 RISING = (0.02, 0.05, 0.10, 0.20, 0.60, 0.40, 0.80, 0.90)  # P(EOS) at canvas positions 0 to 7
 
 
-def length(probabilities: tuple[float, ...], options: dict[str, object], canvas: tuple[int, ...] | None = None) -> float:
-    logits_TV = torch.cat([torch.zeros(len(PROMPT), V), table([EOS] * len(probabilities), probabilities, V)])
-    logits_TV[:, MASK] = -torch.inf  # its share is left to nobody, so that the written probabilities hold up to a constant factor
+def length(
+    probabilities: tuple[float, ...],
+    options: dict[str, object],
+    canvas: tuple[int, ...] | None = None,
+) -> float:
+    logits_TV = torch.cat(
+        [torch.zeros(len(PROMPT), V), table([EOS] * len(probabilities), probabilities, V)]
+    )
+    # Its share is left to nobody, so that the written probabilities hold up to a constant factor.
+    logits_TV[:, MASK] = -torch.inf
     backbone = ScriptedBackbone(logits_TV, vocab_size=V)
     prompt = Prompt("", PROMPT, (MASK,) * len(probabilities) if canvas is None else canvas)
-    (prediction,) = load_predictor("logit", backbone=backbone, canvas=len(prompt.canvas), options=options).predict(
-        step_zero(backbone, [prompt], needs=["eos"])
-    )
+    (prediction,) = load_predictor(
+        "logit", backbone=backbone, canvas=len(prompt.canvas), options=options
+    ).predict(run_step_zero(backbone, [prompt], needs=["eos"]))
     return prediction.length
 
 
@@ -34,7 +41,9 @@ def test_threshold_is_the_first_position_at_or_above_tau(tau: float, expected: i
 
 @pytest.mark.parametrize(("q", "expected"), [(0.0, 1), (0.25, 2), (0.5, 4), (0.75, 6), (1.0, 8)])
 def test_quantile_is_the_first_position_that_exceeds_it(q: float, expected: int) -> None:
-    """Sorted: .02 .05 .10 .20 .40 .60 .80 .90, so the quantiles lie at .02, .0875, .30, .65 and .90."""
+    """Sorted: .02 .05 .10 .20 .40 .60 .80 .90, so the quantiles lie at .02, .0875, .30, .65 and
+    .90.
+    """
     assert length(RISING, {"variant": "quantile", "q": q}) == expected
 
 
@@ -71,15 +80,22 @@ def test_the_default_is_the_seed_papers_median() -> None:
 
 def test_probabilities_come_along() -> None:
     backbone = ScriptedBackbone(table([EOS] * 5, (0.5,) * 5, V), vocab_size=V)
-    step = step_zero(backbone, [Prompt("", (4,), (MASK,) * 4), Prompt("", (4,), (MASK,) * 2)])
+    step = run_step_zero(backbone, [Prompt("", (4,), (MASK,) * 4), Prompt("", (4,), (MASK,) * 2)])
     predictions = load_predictor("logit", backbone=backbone, canvas=4).predict(step)
-    assert [prediction.eos_probability.shape for prediction in predictions if prediction.eos_probability is not None] == [
+    assert [
+        prediction.eos_probability.shape
+        for prediction in predictions
+        if prediction.eos_probability is not None
+    ] == [
         (4,),
         (2,),
     ]
 
 
-@pytest.mark.parametrize("options", [{"variant": "best"}, {"q": 1.5}, {"variant": "threshold", "tau": -0.1}, {"threshold": 0.5}])
+@pytest.mark.parametrize(
+    "options",
+    [{"variant": "best"}, {"q": 1.5}, {"variant": "threshold", "tau": -0.1}, {"threshold": 0.5}],
+)
 def test_wrong_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match="expected"):
         length(RISING, options)
@@ -88,4 +104,6 @@ def test_wrong_options(options: dict[str, object]) -> None:
 def test_a_batch_without_step_zero() -> None:
     backbone = ScriptedBackbone(torch.zeros(4, V), vocab_size=V)
     with pytest.raises(PredictorError, match="eos_probability_BC"):
-        load_predictor("logit", backbone=backbone, canvas=4).predict(text_only([Prompt("", (4,), (MASK,))], MASK))
+        load_predictor("logit", backbone=backbone, canvas=4).predict(
+            text_only([Prompt("", (4,), (MASK,))], MASK)
+        )

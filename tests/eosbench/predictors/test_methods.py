@@ -10,8 +10,15 @@ import pytest
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.fitting.data import Example
 from eosbench.fitting.features import Sample, to_prompt
-from eosbench.forward.step_zero import step_zero, text_only
-from eosbench.predictors import METHODS, THE_FIVE, FittedPredictor, build, load_predictor, method_class
+from eosbench.forward.step_zero import run_step_zero, text_only
+from eosbench.predictors import (
+    METHODS,
+    THE_FIVE,
+    FittedPredictor,
+    build,
+    load_predictor,
+    method_class,
+)
 from eosbench.predictors.concat_regression import grid_positions
 from eosbench.predictors.max import Max
 from eosbench.predictors.mean import Mean
@@ -20,8 +27,11 @@ from eosbench.records import Prompt
 from tests.eosbench.toy import CANVAS, MASK, toy_backbone, toy_examples
 
 OPTIONS: dict[str, dict[str, object]] = {
-    "mean": {"length": 7.25}, "max": {"length": 20}, "random": {"longest": 20}, "distilbert": {"encoder": "scratch"},
-}  # fmt: skip
+    "mean": {"length": 7.25},
+    "max": {"length": 20},
+    "random": {"longest": 20},
+    "distilbert": {"encoder": "scratch"},
+}
 BACKBONE = toy_backbone()
 EXAMPLES = toy_examples(6, seed=3)
 
@@ -29,21 +39,26 @@ EXAMPLES = toy_examples(6, seed=3)
 def predictor(method: str, **options: object) -> FittedPredictor:
     """With untrained weights where it has some: what is tested here holds for any weights."""
     return FittedPredictor(
-        method, build(method, backbone=BACKBONE, canvas=CANVAS, options={**OPTIONS.get(method, {}), **options})
+        method,
+        build(
+            method, backbone=BACKBONE, canvas=CANVAS, options={**OPTIONS.get(method, {}), **options}
+        ),
     )
 
 
 def prompts(examples: list[Example], fraction: float) -> list[Prompt]:
-    return [to_prompt(Sample(example, fraction), canvas=CANVAS, mask_id=MASK) for example in examples]
+    return [
+        to_prompt(Sample(example, fraction), canvas=CANVAS, mask_id=MASK) for example in examples
+    ]
 
 
 def lengths(fitted: FittedPredictor, batch: list[Prompt]) -> list[float]:
-    return [prediction.length for prediction in fitted.predict(step_zero(BACKBONE, batch))]
+    return [prediction.length for prediction in fitted.predict(run_step_zero(BACKBONE, batch))]
 
 
 def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
     folder = Path(__file__).parents[3] / "eosbench" / "predictors"
-    shared = {"__init__", "protocol", "heads", "folder", "card", "hub"}
+    shared = {"__init__", "protocol", "heads", "folder", "card", "hub", "reader"}
     assert {file.stem for file in folder.glob("*.py")} - shared == set(METHODS)
     assert set(THE_FIVE) <= set(METHODS)
     for method, target in METHODS.items():
@@ -54,43 +69,65 @@ def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(ConfigurationError, match=r"unknown method 'best'.*logit, concat_regression"):
+    with pytest.raises(
+        ConfigurationError, match=r"unknown method 'best'.*logit, concat_regression"
+    ):
         load_predictor("best", backbone=BACKBONE, canvas=CANVAS)
     with pytest.raises(ConfigurationError, match="'fixed' has no option tau: expected none"):
         load_predictor("fixed", backbone=BACKBONE, canvas=CANVAS, options={"tau": 1})
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if method_class(m).fitting in ("weights", "lengths")])
+@pytest.mark.parametrize(
+    "method", [m for m in METHODS if method_class(m).fitting in ("weights", "lengths")]
+)
 def test_a_fitted_method_asks_for_its_folder(method: str) -> None:
-    with pytest.raises(PredictorError, match=rf"eosbench fit --method {method} --pretrained scripted"):
+    with pytest.raises(
+        PredictorError, match=rf"eosbench fit --method {method} --pretrained scripted"
+    ):
         load_predictor(method, backbone=BACKBONE, canvas=CANVAS)
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle"])
 def test_the_reference_does_not_leak(method: str) -> None:
-    """At u = 0 another reference changes nothing; nor does `reference_length`, which is the oracle's alone."""
-    swapped = [Example(e.prompt_text, e.prompt_ids, tuple(reversed(e.response_ids)) + (5,) * 3) for e in EXAMPLES]
-    told = [Prompt(p.text, p.ids, p.canvas, p.fraction, reference_length=3) for p in prompts(EXAMPLES, 0.0)]
+    """At u = 0 another reference changes nothing; nor does `reference_length`, which is the
+    oracle's alone.
+    """
+    swapped = [
+        Example(e.prompt_text, e.prompt_ids, tuple(reversed(e.response_ids)) + (5,) * 3)
+        for e in EXAMPLES
+    ]
+    told = [
+        Prompt(p.text, p.ids, p.canvas, p.fraction, reference_length=3)
+        for p in prompts(EXAMPLES, 0.0)
+    ]
     fitted = predictor(method)
-    assert lengths(fitted, prompts(EXAMPLES, 0.0)) == lengths(fitted, prompts(swapped, 0.0)) == lengths(fitted, told)
+    assert (
+        lengths(fitted, prompts(EXAMPLES, 0.0))
+        == lengths(fitted, prompts(swapped, 0.0))
+        == lengths(fitted, told)
+    )
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle"])
 @pytest.mark.parametrize("fraction", [0.0, 0.5])
 def test_a_batch_of_one_equals_a_batch_of_many(method: str, fraction: float) -> None:
     fitted, batch = predictor(method), prompts(EXAMPLES, fraction)
-    assert lengths(fitted, batch) == pytest.approx([lengths(fitted, [prompt])[0] for prompt in batch], abs=1e-3)
+    assert lengths(fitted, batch) == pytest.approx(
+        [lengths(fitted, [prompt])[0] for prompt in batch], abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle"])
 def test_revealed_tokens_are_the_least_that_is_predicted(method: str) -> None:
     batch = [Prompt("n1", EXAMPLES[0].prompt_ids, (*[MASK] * (CANVAS - 2), 9, MASK))]
-    (prediction,) = predictor(method).predict(step_zero(BACKBONE, batch))
+    (prediction,) = predictor(method).predict(run_step_zero(BACKBONE, batch))
     assert prediction.at_least == CANVAS - 1
     assert prediction.length >= CANVAS - 1
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m != "oracle" and method_class(m).reads != "dlm"])
+@pytest.mark.parametrize(
+    "method", [m for m in METHODS if m != "oracle" and method_class(m).reads != "dlm"]
+)
 def test_methods_that_do_not_read_the_dlm_need_no_pass(method: str) -> None:
     batch = prompts(EXAMPLES, 0.0)
     fitted = predictor(method)
@@ -99,9 +136,10 @@ def test_methods_that_do_not_read_the_dlm_need_no_pass(method: str) -> None:
 
 def test_classification_asks_open_positions_alone() -> None:
     batch = prompts(EXAMPLES, 0.75)
-    step = step_zero(BACKBONE, batch)
+    step = run_step_zero(BACKBONE, batch)
     for row, prediction in enumerate(predictor("classification", tau=0.0).predict(step)):
-        assert prediction.length == step.at_least_B[row]  # tau = 0: the first position that is asked at all
+        # Tau = 0: the first position that is asked at all.
+        assert prediction.length == step.at_least_B[row]
         assert prediction.eos_probability is not None
         assert not prediction.eos_probability[: step.at_least_B[row]].any()
     never = predictor("classification", tau=1.0).predict(step)
@@ -117,7 +155,11 @@ def test_concat_reads_the_canvas_it_was_built_for() -> None:
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [("concat_regression", {"grid": 0}), ("classification", {"positions": 0}), ("distilbert", {"head": "x"})],
+    [
+        ("concat_regression", {"grid": 0}),
+        ("classification", {"positions": 0}),
+        ("distilbert", {"head": "x"}),
+    ],
 )
 def test_wrong_options(method: str, options: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match="expected"):
@@ -126,7 +168,9 @@ def test_wrong_options(method: str, options: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("head", ["classes", "regression"])
 def test_distilbert_reads_texts_of_any_length(head: str) -> None:
-    """Longer than its positions, and empty: truncated, and predicted all the same; classes are powers of two."""
+    """Longer than its positions, and empty: truncated, and predicted all the same; classes are
+    powers of two.
+    """
     batch = [Prompt(text, (2, 4, 3), (MASK,) * CANVAS) for text in ("n3 " * 600, "", "n3")]
     predictions = predictor("distilbert", head=head).predict(text_only(batch, MASK))
     assert all(0 <= prediction.length <= CANVAS for prediction in predictions)

@@ -1,4 +1,6 @@
-"""The length reader on a scripted backbone: how often the model runs, and that sharing a pass changes no reading."""
+"""The length reader on a scripted backbone: how often the model runs, and that sharing a pass
+changes no reading.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class HiddenNorm:
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         hidden_BCD, mask_BC = batch.read("canvas_hidden_BCD"), batch.read("canvas_mask_BC")
         return [
-            LengthPrediction(float(hidden_CD[mask_C].abs().mean())) for hidden_CD, mask_C in zip(hidden_BCD, mask_BC, strict=True)
+            LengthPrediction(float(hidden_CD[mask_C].abs().mean()))
+            for hidden_CD, mask_C in zip(hidden_BCD, mask_BC, strict=True)
         ]
 
 
@@ -50,7 +53,9 @@ def prompt(number: int, filler: int = 0) -> Prompt:
 
 def methods(backbone: ScriptedBackbone) -> dict[str, FittedPredictor]:
     return {
-        "logit": load_predictor("logit", backbone=backbone, canvas=CANVAS, options={"variant": "top1"}),
+        "logit": load_predictor(
+            "logit", backbone=backbone, canvas=CANVAS, options={"variant": "top1"}
+        ),
         "hidden": FittedPredictor("hidden", HiddenNorm()),
         "text": FittedPredictor("text", TextLength()),
         "fixed": load_predictor("fixed", backbone=backbone, canvas=CANVAS),
@@ -60,7 +65,9 @@ def methods(backbone: ScriptedBackbone) -> dict[str, FittedPredictor]:
 PROMPTS = [prompt(3), prompt(20, 2), prompt(7), prompt(12, 1), prompt(3, 3)]
 
 
-@pytest.mark.parametrize("order", [("logit", "hidden", "text", "fixed"), ("fixed", "text", "hidden", "logit")])
+@pytest.mark.parametrize(
+    "order", [("logit", "hidden", "text", "fixed"), ("fixed", "text", "hidden", "logit")]
+)
 def test_all_methods_share_one_pass(order: tuple[str, ...]) -> None:
     backbone = toy_backbone()
     reader = LengthReader(backbone, methods(backbone), keep=True)
@@ -77,7 +84,9 @@ def test_a_shared_pass_reads_what_separate_ones_read() -> None:
         alone = toy_backbone()
         separate = LengthReader(alone, {method: methods(alone)[method]})
         for kept, own in zip(
-            reader.read(method, PROMPTS, 5, with_eos=True), separate.read(method, PROMPTS, 1, with_eos=True), strict=True
+            reader.read(method, PROMPTS, 5, with_eos=True),
+            separate.read(method, PROMPTS, 1, with_eos=True),
+            strict=True,
         ):
             one, other = kept.predictions[method], own.predictions[method]
             assert one.length == pytest.approx(other.length, abs=1e-5)
@@ -92,7 +101,11 @@ def test_a_shared_pass_reads_what_separate_ones_read() -> None:
 def test_what_reads_no_model_runs_none() -> None:
     for method in ("text", "fixed"):
         backbone = toy_backbone()
-        list(LengthReader(backbone, {method: methods(backbone)[method]}).read(method, PROMPTS, 2, with_eos=True))
+        list(
+            LengthReader(backbone, {method: methods(backbone)[method]}).read(
+                method, PROMPTS, 2, with_eos=True
+            )
+        )
         assert backbone.passes == []
 
 

@@ -1,4 +1,6 @@
-"""What the embedded model is trained on: masks never touch a prompt, windows come in every size, and rows stay what they were."""
+"""What the embedded model is trained on: masks never touch a prompt, windows come in every size,
+and rows stay what they were.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eosbench.documents.instruct import stream
-from eosbench.recipe.corruption import SHARES, Row, batches, draw_masks, longest_answer, loss_weights, tokenize_train_split
+from eosbench.documents.instruct import instruct_stream
+from eosbench.recipe.corruption import (
+    SHARES,
+    Row,
+    batches,
+    draw_masks,
+    longest_answer,
+    loss_weights,
+    tokenize_train_split,
+)
 
 EOS = 1
 
@@ -18,8 +28,14 @@ EOS = 1
 class Bytes:
     """A tokenizer whose ids are bytes, 100 before a prompt."""
 
-    def __call__(self, texts: list[str], add_special_tokens: bool = True) -> dict[str, list[list[int]]]:
-        return {"input_ids": [([100] if add_special_tokens else []) + list(text.encode()) for text in texts]}
+    def __call__(
+        self, texts: list[str], add_special_tokens: bool = True
+    ) -> dict[str, list[list[int]]]:
+        return {
+            "input_ids": [
+                ([100] if add_special_tokens else []) + list(text.encode()) for text in texts
+            ]
+        }
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -27,8 +43,14 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 @settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 10_000), prompts=st.lists(st.integers(1, 20), min_size=1, max_size=6), window=st.integers(1, 60))
-def test_a_prompt_is_never_masked_and_every_row_has_something_to_learn(seed: int, prompts: list[int], window: int) -> None:
+@given(
+    seed=st.integers(0, 10_000),
+    prompts=st.lists(st.integers(1, 20), min_size=1, max_size=6),
+    window=st.integers(1, 60),
+)
+def test_a_prompt_is_never_masked_and_every_row_has_something_to_learn(
+    seed: int, prompts: list[int], window: int
+) -> None:
     prompt_B = torch.tensor(prompts)
     ids_BT = torch.zeros(len(prompts), max(prompts) + window, dtype=torch.long)
     masked_BT = draw_masks(ids_BT, prompt_B, block_length=16, rng=rng(seed))
@@ -40,20 +62,28 @@ def test_a_prompt_is_never_masked_and_every_row_has_something_to_learn(seed: int
 def test_a_quarter_of_the_rows_is_step_zero_and_another_follows_the_blocks() -> None:
     rows, prompt, window, block = 4_000, 3, 64, 16
     masked_BW = draw_masks(
-        torch.zeros(rows, prompt + window, dtype=torch.long), torch.full((rows,), prompt), block_length=block, rng=rng()
+        torch.zeros(rows, prompt + window, dtype=torch.long),
+        torch.full((rows,), prompt),
+        block_length=block,
+        rng=rng(),
     )[:, prompt:]
     whole = masked_BW.all(dim=1).float().mean()
-    assert 0.24 < whole < 0.30  # 0.25, and the rare uniform or blockwise row that is masked by chance
+    # 0.25, and the rare uniform or blockwise row that is masked by chance.
+    assert 0.24 < whole < 0.30
     blocks_BK = masked_BW.view(rows, window // block, block)
-    clean_then_masked = (~blocks_BK[:, 0].any(dim=1)) & blocks_BK[:, -1].all(dim=1) & ~blocks_BK[:, 1].all(dim=1)
-    assert clean_then_masked.float().mean() > 0.04  # first block done, second half denoised, last untouched
+    clean_then_masked = (
+        (~blocks_BK[:, 0].any(dim=1)) & blocks_BK[:, -1].all(dim=1) & ~blocks_BK[:, 1].all(dim=1)
+    )
+    # First block done, second half denoised, last untouched.
+    assert clean_then_masked.float().mean() > 0.04
 
 
 def test_almost_a_third_of_the_windows_is_cut_to_the_answer_and_none_exceeds_the_canvas() -> None:
     answer, canvas = 20, 64
     rows = [Row("copy", [7] * 5, [9] * answer) for _ in range(2_000)]
     windows = []
-    for ids_BT, prompt_B in batches(rows, tokens=1, canvas=canvas, eos_id=EOS, rng=rng()):  # one row a batch
+    # One row a batch.
+    for ids_BT, prompt_B in batches(rows, tokens=1, canvas=canvas, eos_id=EOS, rng=rng()):
         windows.append(ids_BT.shape[1] - int(prompt_B[0]))
         if len(windows) == len(rows):
             break
@@ -80,7 +110,11 @@ def test_a_batch_holds_whole_rows_filled_up_with_eos() -> None:
 
 def test_families_have_their_shares_whatever_the_documents_are_like() -> None:
     lengths = {"sums": 20, "copy": 9, "list": 5}
-    rows = [Row(family, [n], [60 + n] * length) for n, (family, length) in enumerate(lengths.items()) for _ in range(10)]
+    rows = [
+        Row(family, [n], [60 + n] * length)
+        for n, (family, length) in enumerate(lengths.items())
+        for _ in range(10)
+    ]
     seen: Counter[int] = Counter()
     for ids_BT, _ in islice(batches(rows, tokens=2_000, canvas=32, eos_id=EOS, rng=rng()), 100):
         seen.update(ids_BT[:, 0].tolist())
@@ -93,7 +127,14 @@ def test_answers_are_short_at_first_but_for_a_quarter_and_of_all_lengths_at_the_
     rows = [Row("copy", [length], [9] * length) for length in range(1, 201)]
     shares = {}
     for progress in (0.0, 1.0):
-        fed = batches(rows, tokens=5_000, canvas=256, eos_id=EOS, rng=rng(), progress=lambda progress=progress: progress)
+        fed = batches(
+            rows,
+            tokens=5_000,
+            canvas=256,
+            eos_id=EOS,
+            rng=rng(),
+            progress=lambda progress=progress: progress,
+        )
         drawn = [length for ids_BT, _ in islice(fed, 100) for length in ids_BT[:, 0].tolist()]
         shares[progress] = sum(length <= longest_answer(0.0, 256) for length in drawn) / len(drawn)
     assert 0.75 < shares[0.0] < 0.82  # three quarters, and 24 of 200 lengths among the rest
@@ -111,7 +152,9 @@ def test_padding_counts_a_tenth_and_a_short_answer_more_a_token_than_a_long_one(
 
 def test_rows_are_the_documents_of_the_train_split() -> None:
     rows = tokenize_train_split(Bytes(), 20)
-    for row, document in zip(rows, islice(stream("train"), 20), strict=True):
+    for row, document in zip(rows, islice(instruct_stream("train"), 20), strict=True):
         assert (row.family, row.prompt, row.response) == (
-            document.family, [100, *document.prompt.encode()], list(document.response.encode()),
-        )  # fmt: skip
+            document.family,
+            [100, *document.prompt.encode()],
+            list(document.response.encode()),
+        )

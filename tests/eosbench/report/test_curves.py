@@ -33,7 +33,9 @@ def test_the_area_is_that_under_the_share_covered_within_a_budget() -> None:
     covered, compute = (rng.random(30) < 0.8).astype(float), 2.0 ** rng.uniform(-12, 0, 30)
     budgets = np.linspace(0, 1, 20_001)
     share = [(covered * (budget(compute) <= at)).mean() for at in budgets]
-    assert coverage_area(covered, compute).mean() == pytest.approx(np.trapezoid(share, budgets), abs=1e-4)
+    assert coverage_area(covered, compute).mean() == pytest.approx(
+        np.trapezoid(share, budgets), abs=1e-4
+    )
 
 
 @given(st.integers(1, 256), st.integers(1, 256), st.integers(0, 100))
@@ -50,9 +52,15 @@ def test_staircase_by_hand() -> None:
     assert staircase_area([(0.25, 0.8)], best) == pytest.approx(0.2 * 0.8)
     lost = 0.4 * math.exp(-3 * 0.5)  # half of the best quality
     assert staircase_area([(0.5, 0.8), (0.125, 0.4)], best) == pytest.approx(0.2 * lost + 0.1 * 0.8)
-    assert staircase_area([(0.125, 0.8), (0.5, 0.4)], best) == pytest.approx(0.3 * 0.8)  # a worse point that costs more is none
+    # A worse point that costs more is none.
+    assert staircase_area([(0.125, 0.8), (0.5, 0.4)], best) == pytest.approx(0.3 * 0.8)
     assert staircase_area([(1e-9, 0.8)], best) == pytest.approx(0.8)  # the axis ends at 1/1024
 
 
 def test_staircase_of_nothing() -> None:
-    assert staircase_area([], 1.0) == staircase_area([(0.5, 0.0)], 0.0) == staircase_area([(1.2, 0.9)], 0.9) == 0.0
+    assert (
+        staircase_area([], 1.0)
+        == staircase_area([(0.5, 0.0)], 0.0)
+        == staircase_area([(1.2, 0.9)], 0.9)
+        == 0.0
+    )

@@ -1,4 +1,6 @@
-"""The whole report: what is written, for whatever mixture of runs, and that the page is safe and self-contained."""
+"""The whole report: what is written, for whatever mixture of runs, and that the page is safe and
+self-contained.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.made_runs import ERROR, make_baseline, make_run, make_runs
 from eosbench.documents.reveal import FRACTIONS
 from eosbench.errors import ResultsError
 from eosbench.report import ReportSummary, write_report
 from eosbench.report.figures.drawings import themed_svg
 from eosbench.report.page import page, samples
-from tests.fixtures.make_runs import ERROR, make_baseline, make_run, make_runs
 
 HAND = Path(__file__).parents[2] / "fixtures" / "hand"
 ALWAYS = ("coverage", "overshoot", "accuracy", "tradeoff")
@@ -58,7 +60,15 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> ReportSummary:
 def test_everything_is_written(full: ReportSummary) -> None:
     assert (full.runs, full.documents) == (6, 5 * 5 * 6 + 6)
     output = full.page.parent
-    expected = {"index.html", "comparison.md", "comparison.csv", "comparison.tex", "families.csv", "generation.csv", "pairs.csv"}
+    expected = {
+        "index.html",
+        "comparison.md",
+        "comparison.csv",
+        "comparison.tex",
+        "families.csv",
+        "generation.csv",
+        "pairs.csv",
+    }
     expected |= {f"figures/{name}.{form}" for name in FIGURES for form in ("svg", "png")}
     assert {str(path.relative_to(output)) for path in full.files} == expected
     assert all(path.stat().st_size > 0 for path in full.files)
@@ -69,7 +79,11 @@ def test_everything_is_written(full: ReportSummary) -> None:
 
 def test_the_page_shows_every_run_and_what_was_skipped(full: ReportSummary) -> None:
     page = full.page.read_text(encoding="utf-8")
-    rows = [(row["data-run"], row["data-fraction"]) for row in Page(page).named("tr") if row.get("data-fraction")]
+    rows = [
+        (row["data-run"], row["data-fraction"])
+        for row in Page(page).named("tr")
+        if row.get("data-fraction")
+    ]
     assert set(rows) == {(method, str(fraction)) for method in ERROR for fraction in FRACTIONS}
     assert '<span class="quiet">baseline</span>' in page
     assert [item.path.name for item in full.skipped] == ["broken.json"]
@@ -83,7 +97,11 @@ def test_the_page_loads_nothing(full: ReportSummary) -> None:
         for name in ("src", "href", "srcset", "action", "data"):
             assert (attributes.get(name) or "data:").startswith(("data:", "#")), (tag, attributes)
         assert not any(name.startswith("on") for name in attributes) and "style" not in attributes
-    (policy,) = [item["content"] for item in page.named("meta") if item.get("http-equiv") == "Content-Security-Policy"]
+    (policy,) = [
+        item["content"]
+        for item in page.named("meta")
+        if item.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policy is not None and policy.startswith("default-src 'none'; img-src data:;")
     assert "unsafe" not in policy and "http" not in policy
     assert all(image["alt"] for image in page.named("img"))
@@ -94,14 +112,24 @@ def test_hostile_text_stays_text(hand: ReportSummary) -> None:
     page = Page(text)
     assert all("onerror" not in attributes for _, attributes in page.tags)
     assert len(page.named("script")) == 2 and len(page.named("img")) == len(ALWAYS + WITH_SAMPLES)
-    block = re.search(r'<script type="application/json" id="samples">(.*?)</script>', text, re.DOTALL)
+    block = re.search(
+        r'<script type="application/json" id="samples">(.*?)</script>', text, re.DOTALL
+    )
     assert block is not None
     samples = json.loads(block[1])
-    assert "Tell a short story about </script><img src=x onerror=alert(1)>." in [item["prompt"] for item in samples["documents"]]
+    assert "Tell a short story about </script><img src=x onerror=alert(1)>." in [
+        item["prompt"] for item in samples["documents"]
+    ]
 
 
 def test_hostile_settings_stay_text(tmp_path: Path) -> None:
-    make_run(tmp_path / "runs", "<script>alert(1)</script>", size=2, fractions=(0.0,), predictor='"><img src=x onerror=alert(1)>')
+    make_run(
+        tmp_path / "runs",
+        "<script>alert(1)</script>",
+        size=2,
+        fractions=(0.0,),
+        predictor='"><img src=x onerror=alert(1)>',
+    )
     (tmp_path / "runs" / "<img src=y>.json").write_text("{", encoding="utf-8")
     page = Page(write_report(tmp_path / "runs", tmp_path / "out").page.read_text(encoding="utf-8"))
     assert len(page.named("script")) == 2
@@ -109,7 +137,9 @@ def test_hostile_settings_stay_text(tmp_path: Path) -> None:
 
 
 def test_the_sample_browser_holds_bounds_and_revealed_positions(hand: ReportSummary) -> None:
-    block = re.search(r'id="samples">(.*?)</script>', hand.page.read_text(encoding="utf-8"), re.DOTALL)
+    block = re.search(
+        r'id="samples">(.*?)</script>', hand.page.read_text(encoding="utf-8"), re.DOTALL
+    )
     assert block is not None
     samples = json.loads(block[1])
     (story,) = [item for item in samples["documents"] if "</script>" in item["prompt"]]
@@ -129,7 +159,9 @@ def test_one_method_without_samples(tmp_path: Path) -> None:
     summary = write_report(tmp_path / "runs", tmp_path / "out")
     assert summary.documents == 0
     assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} == set(ALWAYS)
-    assert "eos_upper_bound, 50% unmasked" in (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8")
+    assert "eos_upper_bound, 50% unmasked" in (tmp_path / "out" / "comparison.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_same_results_give_the_same_page(hand: ReportSummary, tmp_path: Path) -> None:
@@ -155,11 +187,18 @@ def test_neither_torch_nor_pyplot_is_loaded(tmp_path: Path) -> None:
         "import sys; from eosbench.report import write_report; write_report(sys.argv[1], sys.argv[2]); "
         "print([name for name in ('torch', 'lm_eval', 'matplotlib.pyplot') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(HAND), str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(HAND), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "[]"
 
 
-def test_long_lists_are_cut_on_the_page_and_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_lists_are_cut_on_the_page_and_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_run(tmp_path / "runs", "logit", size=12, fractions=(0.0,), generation=False)
     monkeypatch.setattr(page, "FAMILY_ROWS_SHOWN", 2)
     monkeypatch.setattr(samples, "BUDGET", 900)

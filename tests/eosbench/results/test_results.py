@@ -1,4 +1,6 @@
-"""Reading lm-eval's folders: fixtures/hand has numbers worked out by hand, fixtures/make_runs.py builds folders in bulk."""
+"""Reading lm-eval's folders: fixtures/hand has numbers worked out by hand, fixtures/make_runs.py
+builds folders in bulk.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from typing import Any
 import pytest
 from pandas.testing import assert_frame_equal
 
+from benchmarks.made_runs import make_baseline, make_run, make_runs
 from eosbench.errors import ResultsError
 from eosbench.results import table as results
 from eosbench.results.runs import read_runs, scan
 from eosbench.results.table import COLUMNS, read_documents, read_results
-from tests.fixtures.make_runs import make_baseline, make_run, make_runs
 
 HAND = Path(__file__).parents[2] / "fixtures" / "hand"
 READ = results._read
@@ -39,7 +41,9 @@ def edit(folder: Path, change: Any) -> None:
 
 
 def only_reason(folder: Path) -> str:
-    """Why the one results file below `folder` is skipped, from the error that it leaves nothing to read."""
+    """Why the one results file below `folder` is skipped, from the error that it leaves nothing to
+    read.
+    """
     with pytest.raises(ResultsError) as raised:
         scan(folder)
     return str(raised.value)
@@ -74,7 +78,9 @@ def test_the_table_has_a_row_per_document_with_metrics_by_hand() -> None:
     assert frame.groupby("task").size().to_dict() == {"eos_upper_bound_u00": 4, "gsm8k": 4}
     bounds = frame[frame["task"] == "eos_upper_bound_u00"].set_index("document")
     assert bounds["bound"].tolist() == [8, 8, 16, 32]
-    assert bounds["coverage"].tolist()[:3] == [1.0, 1.0, 0.0] and math.isnan(bounds["coverage"]["hand-3"])
+    assert bounds["coverage"].tolist()[:3] == [1.0, 1.0, 0.0] and math.isnan(
+        bounds["coverage"]["hand-3"]
+    )
     assert bounds["censored"].tolist() == [0, 0, 0, 1]
     assert bounds["overshoot"].dropna().to_dict() == {"hand-0": 3.0, "hand-1": 0.0}
     assert bounds["shortfall"].dropna().to_dict() == {"hand-2": 4.0}
@@ -100,11 +106,18 @@ def test_document_means_are_the_reported_aggregates(tmp_path: Path) -> None:
 def test_a_baseline_without_the_block_is_a_run_without_method(tmp_path: Path) -> None:
     make_baseline(tmp_path)
     (run,) = read_runs(tmp_path)
-    assert (run.name, run.method, run.settings, run.backbone) == ("tiny/gpt", None, None, "tiny/gpt")
+    assert (run.name, run.method, run.settings, run.backbone) == (
+        "tiny/gpt",
+        None,
+        None,
+        "tiny/gpt",
+    )
 
 
 def as_lm_eval_0_4_9_writes_it(data: Any) -> None:
-    """Model arguments as one string, entries without name and size, times beside the date (its evaluation_tracker.py)."""
+    """Model arguments as one string, entries without name and size, times beside the date (its
+    evaluation_tracker.py).
+    """
     data["config"]["model_args"] = "pretrained=tiny/gpt"
     data |= {
         "lm_eval_version": "0.4.9",
@@ -126,10 +139,15 @@ def without_sample_counts(data: Any) -> None:
 
 @pytest.mark.parametrize("layout", [as_lm_eval_0_4_9_writes_it, without_sample_counts])
 @pytest.mark.parametrize("samples", [True, False])
-def test_layouts_of_several_versions_of_lm_eval_read_alike(tmp_path: Path, layout: Any, samples: bool) -> None:
+def test_layouts_of_several_versions_of_lm_eval_read_alike(
+    tmp_path: Path, layout: Any, samples: bool
+) -> None:
     make_baseline(tmp_path / "hf", size=6)
     make_run(tmp_path / "logit", "logit", size=6)
-    expected = [(run.name, {name: task.documents for name, task in run.tasks.items()}) for run in read_runs(tmp_path)]
+    expected = [
+        (run.name, {name: task.documents for name, task in run.tasks.items()})
+        for run in read_runs(tmp_path)
+    ]
     for folder in (tmp_path / "hf", tmp_path / "logit"):
         edit(folder, layout)
     if not samples:
@@ -137,7 +155,9 @@ def test_layouts_of_several_versions_of_lm_eval_read_alike(tmp_path: Path, layou
             path.unlink()
     found = scan(tmp_path)
     assert found.skipped == []
-    assert [(run.name, {name: task.documents for name, task in run.tasks.items()}) for run in found.runs] == expected
+    assert [
+        (run.name, {name: task.documents for name, task in run.tasks.items()}) for run in found.runs
+    ] == expected
     assert len(read_results(tmp_path)) == (6 * 6 if samples else 0)
 
 
@@ -149,7 +169,15 @@ def test_runs_are_recognised_by_the_block_whatever_the_names(tmp_path: Path) -> 
 
 def test_the_newest_of_repeated_runs_is_used_and_the_other_named(tmp_path: Path) -> None:
     old = make_run(tmp_path / "b", "logit", size=10, fractions=(0.0, 0.25, 0.5))
-    new = make_run(tmp_path / "a", "logit", size=12, fractions=(0.0, 0.25), generation=False, date=LATER, started=1_800_000_000.0)
+    new = make_run(
+        tmp_path / "a",
+        "logit",
+        size=12,
+        fractions=(0.0, 0.25),
+        generation=False,
+        date=LATER,
+        started=1_800_000_000.0,
+    )
     found = scan(tmp_path)
     (run,) = found.runs
     assert {name: task.documents for name, task in run.tasks.items()} == {
@@ -167,24 +195,46 @@ def test_runs_of_one_method_are_named_by_what_tells_them_apart(tmp_path: Path) -
     make_run(tmp_path / "a", "logit", fingerprint="a" * 16, canvas=256, rounding="pow2")
     make_run(tmp_path / "b", "logit", fingerprint="b" * 16, canvas=512, rounding="pow2")
     make_run(tmp_path / "c", "logit", fingerprint="c" * 16, canvas=512, rounding="none")
-    make_run(tmp_path / "d", "distilbert", fingerprint="d" * 16, method_options={"head": "classes", "width": 64})
-    make_run(tmp_path / "e", "distilbert", fingerprint="e" * 16, method_options={"head": "regression", "width": 64}, canvas=512)
+    make_run(
+        tmp_path / "d",
+        "distilbert",
+        fingerprint="d" * 16,
+        method_options={"head": "classes", "width": 64},
+    )
+    make_run(
+        tmp_path / "e",
+        "distilbert",
+        fingerprint="e" * 16,
+        method_options={"head": "regression", "width": 64},
+        canvas=512,
+    )
     make_run(tmp_path / "f", "fixed")
     assert [run.name for run in read_runs(tmp_path)] == [
-        "distilbert head=classes", "distilbert head=regression", "fixed",
-        "logit canvas=256 rounding=pow2", "logit canvas=512 rounding=none", "logit canvas=512 rounding=pow2",
-    ]  # fmt: skip
+        "distilbert head=classes",
+        "distilbert head=regression",
+        "fixed",
+        "logit canvas=256 rounding=pow2",
+        "logit canvas=512 rounding=none",
+        "logit canvas=512 rounding=pow2",
+    ]
 
 
-def test_predictors_of_several_seeds_are_named_by_them_before_anything_that_goes_with_them(tmp_path: Path) -> None:
+def test_predictors_of_several_seeds_are_named_by_them_before_anything_that_goes_with_them(
+    tmp_path: Path,
+) -> None:
     for seed in (0, 1):
         make_run(tmp_path / f"{seed}", "logit", size=2, seed=seed)
-    assert [(run.name, run.predictor_seed) for run in read_runs(tmp_path)] == [("logit seed=0", 0), ("logit seed=1", 1)]
+    assert [(run.name, run.predictor_seed) for run in read_runs(tmp_path)] == [
+        ("logit seed=0", 0),
+        ("logit seed=1", 1),
+    ]
     make_run(tmp_path / "old", "logit", size=2)  # a file of before says nothing of a seed
     assert [run.name for run in read_runs(tmp_path)] == ["logit", "logit seed=0", "logit seed=1"]
 
 
-def test_a_seed_that_one_run_names_and_the_other_does_not_tells_them_apart_in_nothing(tmp_path: Path) -> None:
+def test_a_seed_that_one_run_names_and_the_other_does_not_tells_them_apart_in_nothing(
+    tmp_path: Path,
+) -> None:
     make_run(tmp_path / "old", "logit", size=2, canvas=512)
     make_run(tmp_path / "new", "logit", size=2, seed=0, predictor="embedded/logit")
     assert [run.name for run in read_runs(tmp_path)] == ["logit canvas=256", "logit canvas=512"]
@@ -227,7 +277,9 @@ def test_a_newer_schema_is_skipped_and_says_so(hand: Path) -> None:
     assert "this one reads 1): update eosbench" in only_reason(hand)
 
 
-def test_what_cannot_be_read_is_skipped_with_its_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_read_is_skipped_with_its_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     make_run(tmp_path, "logit", size=3)
     (tmp_path / "cut.json").write_text('{"results": {"eos', encoding="utf-8")
     (tmp_path / "list.json").write_text("[1]", encoding="utf-8")
@@ -238,8 +290,12 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(tmp_path: Path, caplog: 
     with caplog.at_level(logging.WARNING):
         found = scan(tmp_path)
     assert [item.path.name for item in found.skipped] == [
-        "binary.json", "cut.json", "deep.json", "list.json", "samples_orphan_2020-01-01T00-00-00.1.jsonl",
-    ]  # fmt: skip
+        "binary.json",
+        "cut.json",
+        "deep.json",
+        "list.json",
+        "samples_orphan_2020-01-01T00-00-00.1.jsonl",
+    ]
     assert all(item.reason for item in found.skipped)
     assert all(str(item.path) in caplog.text for item in found.skipped)
     assert len(found.runs) == 1
@@ -250,13 +306,21 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(tmp_path: Path, caplog: 
     [
         (lambda text: text[:-40], "line 4 is not JSON"),
         (lambda text: text[: text.rindex('{"doc_id": 3')], "holds 3 documents, results_2026"),
-        (lambda text: text.replace('"filtered_resps"', '"other"'), "line 1: field 'filtered_resps' is missing"),
+        (
+            lambda text: text.replace('"filtered_resps"', '"other"'),
+            "line 1: field 'filtered_resps' is missing",
+        ),
         (lambda text: text.replace('\\"bound\\"', '\\"limit\\"'), "bound"),
-        (lambda text: text.replace('{\\"eosbench\\": 1', '{\\"else\\": 1'), "not an eosbench length record"),
+        (
+            lambda text: text.replace('{\\"eosbench\\": 1', '{\\"else\\": 1'),
+            "not an eosbench length record",
+        ),
         (lambda text: "[]\n" + text, "line 1 cannot be used"),
     ],
 )
-def test_a_broken_samples_file_is_skipped_and_the_run_stays(hand: Path, damage: Any, reason: str) -> None:
+def test_a_broken_samples_file_is_skipped_and_the_run_stays(
+    hand: Path, damage: Any, reason: str
+) -> None:
     (path,) = hand.glob("samples_eos*.jsonl")
     path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
     runs = read_runs(hand)
@@ -268,9 +332,13 @@ def test_a_broken_samples_file_is_skipped_and_the_run_stays(hand: Path, damage: 
 
 
 def test_nothing_to_read_says_what_was_looked_for_and_what_to_type(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match=r"looked for results_<date>\.json .*lm_eval --model varlen_dlm"):
+    with pytest.raises(
+        ResultsError, match=r"looked for results_<date>\.json .*lm_eval --model varlen_dlm"
+    ):
         read_results(tmp_path)
-    with pytest.raises(ResultsError, match=r"no results folder .*missing.*lm_eval --model varlen_dlm"):
+    with pytest.raises(
+        ResultsError, match=r"no results folder .*missing.*lm_eval --model varlen_dlm"
+    ):
         read_runs(tmp_path / "missing")
 
 
@@ -283,18 +351,27 @@ def test_no_samples_is_an_empty_table_with_its_columns(tmp_path: Path) -> None:
 def test_many_runs_make_one_table(tmp_path: Path) -> None:
     frame = read_results(make_runs(tmp_path, size=4))
     assert frame.groupby("run").size().to_dict() == {
-        "average_regression": 20, "classification": 20, "concat_regression": 20, "distilbert": 20, "logit": 20, "tiny/gpt": 4,
-    }  # fmt: skip
+        "average_regression": 20,
+        "classification": 20,
+        "concat_regression": 20,
+        "distilbert": 20,
+        "logit": 20,
+        "tiny/gpt": 4,
+    }
 
 
 def read_or_end(*job: Any) -> Any:
-    """Reads in the process of the tests; in any other it does what a kernel that runs out of memory does."""
+    """Reads in the process of the tests; in any other it does what a kernel that runs out of memory
+    does.
+    """
     if multiprocessing.parent_process() is not None:
         os._exit(9)
     return READ(*job)
 
 
-def test_several_processes_read_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_read_what_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_run(tmp_path / "logit", "logit", size=4)
     make_baseline(tmp_path / "hf", size=4)
     (broken,) = tmp_path.rglob("samples_eos_upper_bound_u25*")

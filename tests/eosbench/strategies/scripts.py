@@ -16,25 +16,37 @@ PROMPT = (9, 9, 9)
 SURE = 0.95
 
 
-def saying(answer: Sequence[int], confidence: Callable[[int, int], float] = lambda at, length: SURE) -> ScriptedBackbone:
-    """After three tokens of prompt, this answer and then EOS; `confidence` is asked canvas position and canvas length."""
+def saying(
+    answer: Sequence[int], confidence: Callable[[int, int], float] = lambda at, length: SURE
+) -> ScriptedBackbone:
+    """After three tokens of prompt, this answer and then EOS; `confidence` is asked canvas position
+    and canvas length.
+    """
 
     def script(ids_T: torch.Tensor) -> torch.Tensor:
         length = len(ids_T) - len(PROMPT)
         said = [answer[at] if at < len(answer) else EOS for at in range(length)]
-        return table([*PROMPT, *said], [SURE] * len(PROMPT) + [confidence(at, length) for at in range(length)], V)
+        return table(
+            [*PROMPT, *said],
+            [SURE] * len(PROMPT) + [confidence(at, length) for at in range(length)],
+            V,
+        )
 
     return ScriptedBackbone(script, vocab_size=V)
 
 
 def counting() -> ScriptedBackbone:
-    """Reads its prompt (first token: where to begin, second: how many) and counts; confidences wander with the canvas."""
+    """Reads its prompt (first token: where to begin, second: how many) and counts; confidences
+    wander with the canvas.
+    """
 
     def script(ids_T: torch.Tensor) -> torch.Tensor:
         start = (ids_T == 9).nonzero()[-1].item() + 1
         length = len(ids_T) - start
         said = [int(ids_T[0]) + at if at < int(ids_T[1]) else EOS for at in range(length)]
-        sure = [0.97 - 0.93 * ((7 * at + 3 * length + int(ids_T[1])) % 11) / 11 for at in range(length)]
+        sure = [
+            0.97 - 0.93 * ((7 * at + 3 * length + int(ids_T[1])) % 11) / 11 for at in range(length)
+        ]
         return table([*ids_T[:start].tolist(), *said], [SURE] * start + sure, V)
 
     return ScriptedBackbone(script, vocab_size=V)
@@ -45,7 +57,9 @@ def job(prompt: Sequence[int] = PROMPT, seed: int = 0, **settings: int | float |
     return Job(tuple(prompt), config, config.gen_length, seed)
 
 
-def answers(strategy: Strategy, backbone: ScriptedBackbone, *jobs: Job, batch_size: int = 4) -> list[Answer]:
+def answers(
+    strategy: Strategy, backbone: ScriptedBackbone, *jobs: Job, batch_size: int = 4
+) -> list[Answer]:
     found: Mapping[int, Answer] = dict(strategy.generate(backbone, jobs, batch_size=batch_size))
     assert sorted(found) == list(range(len(jobs)))
     return [found[index] for index in range(len(jobs))]

@@ -1,4 +1,6 @@
-"""`blocks` on a scripted model: which windows it opens, what they hold, and what they cost, worked out by hand."""
+"""`blocks` on a scripted model: which windows it opens, what they hold, and what they cost, worked
+out by hand.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,12 @@ def test_blocks_follow_until_an_eos_stands() -> None:
 def test_blocks_end_at_a_stop_string() -> None:
     stopping = replace(job(gen_length=32, block_length=4), stops=lambda tokens: 15 in tokens)
     (answer,) = answers(load_strategy("blocks"), saying(range(10, 20)), stopping)
-    assert (answer.ended, answer.cost.window, answer.cost.forward_passes, answer.cost.truncated) == (True, 8, 8, 0)
+    assert (
+        answer.ended,
+        answer.cost.window,
+        answer.cost.forward_passes,
+        answer.cost.truncated,
+    ) == (True, 8, 8, 0)
 
 
 def test_an_answer_shorter_than_a_block_costs_a_block() -> None:
@@ -44,7 +51,11 @@ def test_the_last_block_ends_with_the_canvas() -> None:
 
 def test_without_a_block_length_it_is_the_whole_canvas() -> None:
     (answer,) = answers(load_strategy("blocks"), saying([10]), job(gen_length=6))
-    assert (answer.tokens, answer.cost.window, answer.cost.token_positions) == ([10], 6, 6 * (len(PROMPT) + 6))
+    assert (answer.tokens, answer.cost.window, answer.cost.token_positions) == (
+        [10],
+        6,
+        6 * (len(PROMPT) + 6),
+    )
 
 
 def test_pace_and_threshold_are_those_of_the_decode_settings() -> None:

@@ -15,29 +15,51 @@ from tests.fakes import EOS, MASK
 
 def test_published_settings_are_the_defaults() -> None:
     assert load_strategy("rho_eos").options == {
-        "initial_gen_length": 64, "max_gen_length": 2048, "expansion_factor": 8, "high_conf_threshold": 0.9,
-        "low_density_threshold": 0.4, "high_density_threshold": 0.6, "scheduler": "exp",
-    }  # fmt: skip
+        "initial_gen_length": 64,
+        "max_gen_length": 2048,
+        "expansion_factor": 8,
+        "high_conf_threshold": 0.9,
+        "low_density_threshold": 0.4,
+        "high_density_threshold": 0.6,
+        "scheduler": "exp",
+    }
 
 
 @pytest.mark.parametrize(
     ("scheduler", "expected"),
-    [("const", [8, 8, 8, 0, 0, -8, -8]), ("linear", [32, 16, 8, 0, 0, -8, -32]), ("exp", [64, 16, 8, 0, 0, -8, -64])],
+    [
+        ("const", [8, 8, 8, 0, 0, -8, -8]),
+        ("linear", [32, 16, 8, 0, 0, -8, -32]),
+        ("exp", [64, 16, 8, 0, 0, -8, -64]),
+    ],
 )
-def test_the_further_the_density_is_off_the_larger_the_change(scheduler: str, expected: list[int]) -> None:
+def test_the_further_the_density_is_off_the_larger_the_change(
+    scheduler: str, expected: list[int]
+) -> None:
     strategy = RhoEos(scheduler=scheduler)
     assert [strategy.change(density) for density in (0.0, 0.2, 0.3, 0.4, 0.6, 0.7, 1.0)] == expected
-    assert RhoEos(low_density_threshold=0.9, high_density_threshold=1.0, scheduler="linear").change(0.0) == 64  # 9 steps: 8 times
+    # 9 steps: 8 times.
+    assert (
+        RhoEos(low_density_threshold=0.9, high_density_threshold=1.0, scheduler="linear").change(
+            0.0
+        )
+        == 64
+    )
 
 
 def test_too_much_room_is_taken_away() -> None:
     backbone = saying([10, 11])
     strategy = load_strategy("rho_eos", {"initial_gen_length": 16, "expansion_factor": 2})
     (answer,) = answers(strategy, backbone, job(gen_length=64, block_length=16))
-    # all 16 are sure; 14 of 16 masks say EOS: 0.875 is in the third step above 0.6, so 4 * 2 positions go
+    # all 16 are sure; 14 of 16 masks say EOS: 0.875 is in the third step above 0.6, so 4 * 2
+    # positions go
     assert answer.canvas == [10, 11, *[EOS] * 6]
     assert (answer.tokens, answer.ended) == ([10, 11], True)
-    assert (answer.cost.window, answer.cost.forward_passes, answer.cost.token_positions) == (8, 1, 3 + 16)
+    assert (answer.cost.window, answer.cost.forward_passes, answer.cost.token_positions) == (
+        8,
+        1,
+        3 + 16,
+    )
 
 
 def test_what_is_taken_away_is_never_text_and_one_eos_stays() -> None:
@@ -65,7 +87,9 @@ def test_lacking_room_is_added() -> None:
 def test_masks_are_put_before_the_first_eos_and_filled() -> None:
     backbone = saying([10, 11, 12], lambda at, length: 0.5 if at == 1 else SURE)
     options = {"initial_gen_length": 4, "expansion_factor": 2, "scheduler": "const"}
-    (answer,) = answers(load_strategy("rho_eos", options), backbone, job(gen_length=8, block_length=4))
+    (answer,) = answers(
+        load_strategy("rho_eos", options), backbone, job(gen_length=8, block_length=4)
+    )
     assert canvases(backbone) == [
         [MASK] * 4,  # 1 of 4 says EOS: two masks before it
         [10, MASK, 12, MASK, MASK, EOS],  # 2 of 3: two less
@@ -77,33 +101,60 @@ def test_masks_are_put_before_the_first_eos_and_filled() -> None:
 
 
 def test_an_eos_that_stands_does_not_end_it_while_masks_may_come_before_it() -> None:
-    """The case above, asked to stop at the EOS: its text is the same, for the EOS of the second pass was not the last word."""
+    """The case above, asked to stop at the EOS: its text is the same, for the EOS of the second
+    pass was not the last word.
+    """
     options = {"initial_gen_length": 4, "expansion_factor": 2, "scheduler": "const"}
     found = []
     for stop in (False, True):
-        backbone = saying([10, 11, 12, 13], lambda at, length: SURE if length < 6 or at == 5 else 0.5)
-        (answer,) = answers(load_strategy("rho_eos", options), backbone, job(gen_length=8, block_length=4, stop_at_eos=stop))
+        backbone = saying(
+            [10, 11, 12, 13], lambda at, length: SURE if length < 6 or at == 5 else 0.5
+        )
+        (answer,) = answers(
+            load_strategy("rho_eos", options),
+            backbone,
+            job(gen_length=8, block_length=4, stop_at_eos=stop),
+        )
         found.append((answer.tokens, answer.ended))
     assert found[0] == found[1]
 
 
 def test_a_fitting_canvas_is_left_alone() -> None:
     backbone = saying([10, 11, 12, 13])
-    (answer,) = answers(load_strategy("rho_eos", {"initial_gen_length": 8}), backbone, job(gen_length=64, block_length=8))
-    assert (answer.tokens, answer.cost.window, answer.cost.forward_passes) == ([10, 11, 12, 13], 8, 1)
+    (answer,) = answers(
+        load_strategy("rho_eos", {"initial_gen_length": 8}),
+        backbone,
+        job(gen_length=64, block_length=8),
+    )
+    assert (answer.tokens, answer.cost.window, answer.cost.forward_passes) == (
+        [10, 11, 12, 13],
+        8,
+        1,
+    )
 
 
 def test_the_canvas_ends_at_its_limit_and_may_still_shrink() -> None:
-    (answer,) = answers(load_strategy("rho_eos"), saying(range(10, 40)), job(gen_length=12, block_length=4))
-    assert (answer.tokens, answer.ended, answer.cost.window, answer.cost.truncated) == (list(range(10, 22)), False, 12, 1)
+    (answer,) = answers(
+        load_strategy("rho_eos"), saying(range(10, 40)), job(gen_length=12, block_length=4)
+    )
+    assert (answer.tokens, answer.ended, answer.cost.window, answer.cost.truncated) == (
+        list(range(10, 22)),
+        False,
+        12,
+        1,
+    )
     (answer,) = answers(load_strategy("rho_eos"), saying([10]), job(gen_length=12, block_length=4))
     assert (answer.tokens, answer.cost.window, answer.cost.forward_passes) == ([10], 2, 1)
 
 
 def test_a_model_that_never_settles_comes_to_an_end() -> None:
-    """One token a pass, and lengths that go on changing: they stay after 64 passes, and then the masks run out."""
+    """One token a pass, and lengths that go on changing: they stay after 64 passes, and then the
+    masks run out.
+    """
     backbone = saying(range(10, 50), lambda at, length: 0.3)
-    swinging = load_strategy("rho_eos", {"initial_gen_length": 8, "expansion_factor": 1, "scheduler": "const"})
+    swinging = load_strategy(
+        "rho_eos", {"initial_gen_length": 8, "expansion_factor": 1, "scheduler": "const"}
+    )
     (answer,) = answers(swinging, backbone, job(gen_length=200, block_length=8))
     assert MASK not in answer.canvas
     assert answer.cost.forward_passes <= 64 + 200
@@ -113,7 +164,10 @@ def test_a_model_that_never_settles_comes_to_an_end() -> None:
     ("options", "message"),
     [
         ({"scheduler": "power"}, "scheduler='power': expected one of const, linear, exp"),
-        ({"low_density_threshold": 0.7}, "low_density_threshold=0.7 lies above high_density_threshold=0.6"),
+        (
+            {"low_density_threshold": 0.7},
+            "low_density_threshold=0.7 lies above high_density_threshold=0.6",
+        ),
         ({"max_gen_length": 0}, "max_gen_length=0: expected at least 1"),
     ],
 )

@@ -1,4 +1,5 @@
-"""The last block at chosen positions: the same hidden states there, and as many FLOPs less as the spec says.
+"""The last block at chosen positions: the same hidden states there, and as many FLOPs less as the
+spec says.
 
 Legend: B rows, T tokens, D width, M width of the feed-forward network.
 """
@@ -17,7 +18,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from eosbench.backbone import raw_rows, scoring_rows
 from model_adapters import load_backbone
 from tests.golden_files import load_golden
-from tests.model_adapters.families.test_families import DECODER, ENCODER, GPT2, IDS_BT, published, stock
+from tests.model_adapters.families.test_families import (
+    DECODER,
+    ENCODER,
+    GPT2,
+    IDS_BT,
+    published,
+    stock,
+)
 
 D, M, HEAD = 16, 24, 8
 QWEN3 = {**DECODER, "head_dim": HEAD}
@@ -41,7 +49,9 @@ def flops(backbone: Any, read_BT: torch.Tensor | None) -> int:
     return int(counter.get_total_flops())
 
 
-@pytest.mark.parametrize(("model_type", "settings", "weights"), FAMILIES, ids=[name for name, *_ in FAMILIES])
+@pytest.mark.parametrize(
+    ("model_type", "settings", "weights"), FAMILIES, ids=[name for name, *_ in FAMILIES]
+)
 def test_states_that_are_read_are_those_of_the_whole_pass(
     tmp_path: Path, model_type: str, settings: dict[str, Any], weights: int
 ) -> None:
@@ -51,8 +61,10 @@ def test_states_that_are_read_are_those_of_the_whole_pass(
         whole_BTD = backbone.hidden(IDS_BT, MASK_BT)
         some_BTD = backbone.hidden(IDS_BT, MASK_BT, read=READ_BT)
         torch.testing.assert_close(some_BTD[READ_BT], whole_BTD[READ_BT], atol=1e-5, rtol=0)
-        assert not torch.allclose(some_BTD[~READ_BT], whole_BTD[~READ_BT], atol=1e-3)  # something was left out
-        torch.testing.assert_close(backbone.hidden(IDS_BT, MASK_BT), whole_BTD, atol=0, rtol=0)  # and only then
+        # Something was left out.
+        assert not torch.allclose(some_BTD[~READ_BT], whole_BTD[~READ_BT], atol=1e-3)
+        # And only then.
+        torch.testing.assert_close(backbone.hidden(IDS_BT, MASK_BT), whole_BTD, atol=0, rtol=0)
     assert backbone.spec.last_parameters == weights
     unread = int((~READ_BT).sum())
     assert 0 < unread < READ_BT.numel()
@@ -77,11 +89,15 @@ def test_a_pass_that_fails_leaves_the_next_one_whole() -> None:
         torch.testing.assert_close(backbone.hidden(IDS_BT), whole_BTD, atol=0, rtol=0)
 
 
-@given(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=3), st.booleans())
+@given(
+    st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=3), st.booleans()
+)
 def test_rows_that_are_not_read_do_not_matter(where: list[list[bool]], shifted: bool) -> None:
     where_BT = torch.tensor(where)
     raw_BTD = torch.arange(where_BT.numel()).reshape(*where_BT.shape, 1).float()
     read_BT = raw_rows(where_BT, shifted)
     garbled_BTD = torch.where(read_BT[..., None], raw_BTD, -1.0)
-    assert scoring_rows(garbled_BTD, shifted)[where_BT].equal(scoring_rows(raw_BTD, shifted)[where_BT])
+    assert scoring_rows(garbled_BTD, shifted)[where_BT].equal(
+        scoring_rows(raw_BTD, shifted)[where_BT]
+    )
     assert int(read_BT.sum()) <= int(where_BT.sum())

@@ -1,4 +1,6 @@
-"""Every family against what its published implementation, or the same transformers model run by hand, computes."""
+"""Every family against what its published implementation, or the same transformers model run by
+hand, computes.
+"""
 
 from __future__ import annotations
 
@@ -21,26 +23,48 @@ from eosbench.errors import CheckpointError, ConfigurationError
 from eosbench.forward.block_cache import BlockPasses
 from model_adapters import load_backbone
 from model_adapters.backbones.placement import Devices
-from model_adapters.loading import FAMILIES, family_of
+from model_adapters.families import FAMILIES, family_of
 from tests.golden_files import GOLDEN, load_golden
 
 V, T = 48, 12
-SMALL = {"vocab_size": V, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
-DECODER = {**SMALL, "num_key_value_heads": 1, "max_position_embeddings": 64, "tie_word_embeddings": False}
+SMALL = {
+    "vocab_size": V,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
+DECODER = {
+    **SMALL,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 64,
+    "tie_word_embeddings": False,
+}
 GPT2 = {"vocab_size": V, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}
 ENCODER = {**SMALL, "max_position_embeddings": 64, "pad_token_id": 1}
 IDS_BT = torch.arange(2 * T).reshape(2, T) + 2
 
 
-def published(folder: Path, config: transformers.PreTrainedConfig, **says: Any) -> transformers.PreTrainedModel:
-    """A checkpoint of that config with random weights, as transformers writes it, and the model itself."""
+def published(
+    folder: Path, config: transformers.PreTrainedConfig, **says: Any
+) -> transformers.PreTrainedModel:
+    """A checkpoint of that config with random weights, as transformers writes it, and the model
+    itself.
+    """
     torch.manual_seed(0)
-    auto = transformers.AutoModelForMaskedLM if "bert" in config.model_type else transformers.AutoModelForCausalLM
+    auto = (
+        transformers.AutoModelForMaskedLM
+        if "bert" in config.model_type
+        else transformers.AutoModelForCausalLM
+    )
     model = auto.from_config(config).eval()
     for parameter in model.parameters():  # biases and norms too, so that one that is lost is seen
         torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)
-    edit(folder, **{"mask_token_id": 0, "eos_token_id": 1, "bos_token_id": 1, "pad_token_id": 1, **says})
+    edit(
+        folder,
+        **{"mask_token_id": 0, "eos_token_id": 1, "bos_token_id": 1, "pad_token_id": 1, **says},
+    )
     return model
 
 
@@ -51,7 +75,11 @@ def edit(folder: Path, **says: Any) -> None:
 
 def rename(folder: Path, new_name: Callable[[str], str | None], **more: torch.Tensor) -> None:
     tensors = load_file(folder / "model.safetensors")
-    renamed = {new: tensor.clone() for name, tensor in tensors.items() if (new := new_name(name)) is not None}
+    renamed = {
+        new: tensor.clone()
+        for name, tensor in tensors.items()
+        if (new := new_name(name)) is not None
+    }
     save_file(renamed | more, folder / "model.safetensors")
 
 
@@ -105,7 +133,9 @@ def test_padding_changes_nothing(name: str, attention: str) -> None:
 
 @pytest.mark.parametrize("name", ["dream-tiny", "diffugpt-tiny"])
 @pytest.mark.parametrize("cache", ["prefix", "dual"])
-def test_a_cached_pass_over_an_unchanged_canvas_computes_the_same_again(name: str, cache: str) -> None:
+def test_a_cached_pass_over_an_unchanged_canvas_computes_the_same_again(
+    name: str, cache: str
+) -> None:
     backbone = load_golden(name).backbone
     ids_BT = torch.arange(40).reshape(2, 20) + 5
     mask_BT = torch.ones_like(ids_BT)
@@ -118,7 +148,9 @@ def test_a_cached_pass_over_an_unchanged_canvas_computes_the_same_again(name: st
         again_ND, less_B = run(ids_BT, mask_BT, block_BT)
     close(again_ND, first_ND)
     close(first_ND, scoring_rows(backbone.hidden(ids_BT, mask_BT), True)[block_BT])
-    assert cost_B.tolist() == [20, 17] and less_B.tolist() == ([13, 13] if cache == "prefix" else [7, 7])
+    assert cost_B.tolist() == [20, 17] and less_B.tolist() == (
+        [13, 13] if cache == "prefix" else [7, 7]
+    )
 
 
 # Checkpoints that transformers writes.
@@ -128,14 +160,23 @@ def stock(model_type: str, **settings: Any) -> transformers.PreTrainedConfig:
     return transformers.AutoConfig.for_model(model_type, **settings)
 
 
-STOCK = [("qwen3", {**DECODER, "head_dim": 8}), ("qwen2", DECODER), ("llama", DECODER), ("gpt2", GPT2)]
+STOCK = [
+    ("qwen3", {**DECODER, "head_dim": 8}),
+    ("qwen2", DECODER),
+    ("llama", DECODER),
+    ("gpt2", GPT2),
+]
 
 
 @pytest.mark.parametrize("prefix", ["a2d-", ""])
 @pytest.mark.parametrize(("model_type", "settings"), STOCK, ids=[name for name, _ in STOCK])
-def test_masked_models_on_a_stock_architecture(tmp_path: Path, prefix: str, model_type: str, settings: dict[str, Any]) -> None:
+def test_masked_models_on_a_stock_architecture(
+    tmp_path: Path, prefix: str, model_type: str, settings: dict[str, Any]
+) -> None:
     model = published(tmp_path, stock(model_type, **settings))
-    architecture = f"A2D{model_type.title()}LMHeadModel" if prefix else model.config.architectures[0]
+    architecture = (
+        f"A2D{model_type.title()}LMHeadModel" if prefix else model.config.architectures[0]
+    )
     edit(tmp_path, model_type=prefix + model_type, architectures=[architecture])
     backbone = load_backbone(tmp_path)
     assert (backbone.spec.family, backbone.spec.logits_shifted) == ("a2d", False)
@@ -153,24 +194,33 @@ def test_a_shift_by_the_config_or_by_an_argument(tmp_path: Path, says: dict[str,
     close(backbone.logits(IDS_BT)[:, 1:], by_hand(model)[:, :-1])
     unshifted = load_backbone(tmp_path, logits_shifted=False)
     close(unshifted.logits(IDS_BT), by_hand(model))
-    assert unshifted.spec.fingerprint != backbone.spec.fingerprint  # what is fitted on one does not fit the other
+    # What is fitted on one does not fit the other.
+    assert unshifted.spec.fingerprint != backbone.spec.fingerprint
 
 
 def test_gpt2_as_it_was_first_published(tmp_path: Path) -> None:
     model = published(tmp_path, stock("gpt2", **GPT2))
-    rename(tmp_path, lambda name: name.removeprefix("transformer."), **{"h.0.attn.bias": torch.ones(1, 1, 4, 4)})
+    rename(
+        tmp_path,
+        lambda name: name.removeprefix("transformer."),
+        **{"h.0.attn.bias": torch.ones(1, 1, 4, 4)},
+    )
     close(load_backbone(tmp_path).logits(IDS_BT), by_hand(model))
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_diffullama_under_both_its_names(tmp_path: Path, wrapped: bool) -> None:
-    model = published(tmp_path, stock("llama", **DECODER), _name_or_path="diffusionfamily/diffullama")
+    model = published(
+        tmp_path, stock("llama", **DECODER), _name_or_path="diffusionfamily/diffullama"
+    )
     if wrapped:
         edit(tmp_path, _name_or_path="")
         rename(
             tmp_path,
             lambda name: (
-                "embed_tokens.weight" if name == "model.embed_tokens.weight" else name.replace("model.", "denoise_model.", 1)
+                "embed_tokens.weight"
+                if name == "model.embed_tokens.weight"
+                else name.replace("model.", "denoise_model.", 1)
             ),
         )
     backbone = load_backbone(tmp_path)
@@ -187,7 +237,11 @@ def test_masked_encoders(tmp_path: Path, model_type: str, pads: tuple[int, int])
     mask = torch.nn.functional.pad(torch.ones_like(IDS_BT), pads)
     close(backbone.logits(padded, mask)[:, pads[0] : pads[0] + T], by_hand(model))
     close(raw(backbone), by_hand(model))  # without a mask
-    assert (backbone.spec.family, backbone.spec.logits_shifted, backbone.spec.layers) == ("masked_encoder", False, 2)
+    assert (backbone.spec.family, backbone.spec.logits_shifted, backbone.spec.layers) == (
+        "masked_encoder",
+        False,
+        2,
+    )
     assert backbone.spec.max_length == (62 if model_type == "roberta" else 64)
     with pytest.raises(ConfigurationError, match="keeps no keys and values: leave out cache"):
         denoise(backbone, [[5]], DecodeConfig(gen_length=4, cache="dual"))
@@ -197,7 +251,9 @@ def test_berts_oldest_names_and_heads_of_other_tasks(tmp_path: Path) -> None:
     model = published(tmp_path, stock("bert", **ENCODER))
     rename(
         tmp_path,
-        lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"),
+        lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ),
         **{"bert.pooler.dense.weight": torch.ones(2), "cls.seq_relationship.bias": torch.ones(2)},
     )
     close(load_backbone(tmp_path).logits(IDS_BT), by_hand(model))
@@ -208,7 +264,9 @@ def test_a_length_is_denoised_by_every_family(tmp_path: Path) -> None:
         published(tmp_path / model_type, stock(model_type, **settings))
         backbone = load_backbone(tmp_path / model_type)
         alone = denoise(backbone, [[5, 6, 7]], DecodeConfig(gen_length=6)).sequences[0].tolist()
-        batch = denoise(backbone, [[5, 6, 7], [9]], DecodeConfig(gen_length=6)).sequences[0].tolist()
+        batch = (
+            denoise(backbone, [[5, 6, 7], [9]], DecodeConfig(gen_length=6)).sequences[0].tolist()
+        )
         assert alone == batch and 0 not in alone
 
 
@@ -223,7 +281,9 @@ def test_tied_weights(tmp_path: Path, stored: str) -> None:
     if stored == "apart":
         model.lm_head.weight = torch.nn.Parameter(embeddings.flip(0))
     more = {} if stored == "once" else {"lm_head.weight": model.lm_head.weight.detach().clone()}
-    rename(tmp_path, lambda name: None if stored == "head" and "embed_tokens" in name else name, **more)
+    rename(
+        tmp_path, lambda name: None if stored == "head" and "embed_tokens" in name else name, **more
+    )
     backbone: Any = load_backbone(tmp_path)
     close(backbone.logits(IDS_BT), by_hand(model))
     assert (backbone.output.weight is backbone.model.embed_tokens.weight) == (stored != "apart")
@@ -231,7 +291,10 @@ def test_tied_weights(tmp_path: Path, stored: str) -> None:
 
 def test_missing_and_unexpected_weights_are_named(tmp_path: Path) -> None:
     published(tmp_path, stock("qwen2", **DECODER))
-    rename(tmp_path, lambda name: name.replace("layers.1.self_attn.q_proj", "layers.7.self_attn.q_proj"))
+    rename(
+        tmp_path,
+        lambda name: name.replace("layers.1.self_attn.q_proj", "layers.7.self_attn.q_proj"),
+    )
     with pytest.raises(
         CheckpointError,
         match=r"missing model\.layers\.1\.self_attn\.q_proj\.bias, .*; unexpected model\.layers\.7\.self_attn\.q_proj\.bias, ",
@@ -239,7 +302,9 @@ def test_missing_and_unexpected_weights_are_named(tmp_path: Path) -> None:
         load_backbone(tmp_path)
 
 
-@pytest.mark.parametrize("device_map", ["auto", "sequential", {"model": "cpu", "lm_head": "cpu"}], ids=str)
+@pytest.mark.parametrize(
+    "device_map", ["auto", "sequential", {"model": "cpu", "lm_head": "cpu"}], ids=str
+)
 def test_a_device_map(tmp_path: Path, device_map: Any) -> None:
     model = published(tmp_path, stock("llama", **DECODER))
     backbone = load_backbone(tmp_path, device_map=device_map)
@@ -248,7 +313,14 @@ def test_a_device_map(tmp_path: Path, device_map: Any) -> None:
 
 
 def test_where_a_device_map_puts_a_weight() -> None:
-    devices = Devices({"model.embed_tokens": "cpu", "model.layers.1": "meta", "model.layers.10": "cpu", "lm_head": "meta"})
+    devices = Devices(
+        {
+            "model.embed_tokens": "cpu",
+            "model.layers.1": "meta",
+            "model.layers.10": "cpu",
+            "lm_head": "meta",
+        }
+    )
     assert devices.of("model.layers.1.mlp.up_proj.weight") == torch.device("meta")
     assert devices.of("model.layers.10.mlp.up_proj.weight") == torch.device("cpu")
     assert devices.of("lm_head.weight") == torch.device("meta")
@@ -261,7 +333,9 @@ def test_placements_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ConfigurationError, match="attn_implementation='flash_attention_9'"):
         load_backbone(tmp_path, attn_implementation="flash_attention_9")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigurationError, match="accelerate launch gives every process a model of its own"):
+    with pytest.raises(
+        ConfigurationError, match="accelerate launch gives every process a model of its own"
+    ):
         load_backbone(tmp_path, device_map="auto")
 
 
@@ -271,22 +345,48 @@ def test_placements_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"model_type": "sdar", "architectures": ["SDARForCausalLM"]}, r"SDAR or TraDo .*denoises blocks.*Supported: llada"),
-        ({"model_type": "trado", "architectures": ["TraDoForCausalLM"]}, r"SDAR or TraDo .*denoises blocks"),
-        ({"model_type": "llada2_moe", "architectures": ["LLaDA2MoeModelLM"]}, r"is LLaDA2 .*denoises blocks.*mixtures"),
-        ({"model_type": "llada", "architectures": ["LLaDAMoEModelLM"]}, r"is LLaDA-MoE .*mixtures.*trust_remote_code=True"),
-        ({"model_type": "Fast_dLLM_Qwen", "architectures": ["Fast_dLLM_QwenForCausalLM"]}, r"is Fast-dLLM v2 .*denoises blocks"),
-        ({"model_type": "a2d-qwen3", "architectures": ["A2DQwen3LMHeadModel"], "block_size": 32}, r"block_size=32"),
-        ({"model_type": "diffusion_gemma", "architectures": ["DiffusionGemmaForBlockDiffusion"]}, r"no mask token.*noise"),
+        (
+            {"model_type": "sdar", "architectures": ["SDARForCausalLM"]},
+            r"SDAR or TraDo .*denoises blocks.*Supported: llada",
+        ),
+        (
+            {"model_type": "trado", "architectures": ["TraDoForCausalLM"]},
+            r"SDAR or TraDo .*denoises blocks",
+        ),
+        (
+            {"model_type": "llada2_moe", "architectures": ["LLaDA2MoeModelLM"]},
+            r"is LLaDA2 .*denoises blocks.*mixtures",
+        ),
+        (
+            {"model_type": "llada", "architectures": ["LLaDAMoEModelLM"]},
+            r"is LLaDA-MoE .*mixtures.*trust_remote_code=True",
+        ),
+        (
+            {"model_type": "Fast_dLLM_Qwen", "architectures": ["Fast_dLLM_QwenForCausalLM"]},
+            r"is Fast-dLLM v2 .*denoises blocks",
+        ),
+        (
+            {"model_type": "a2d-qwen3", "architectures": ["A2DQwen3LMHeadModel"], "block_size": 32},
+            r"block_size=32",
+        ),
+        (
+            {"model_type": "diffusion_gemma", "architectures": ["DiffusionGemmaForBlockDiffusion"]},
+            r"no mask token.*noise",
+        ),
         (
             {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"]},
             r"is a mixture of experts .*qwen3_moe.*only dense",
         ),
-        ({"model_type": "mamba", "architectures": ["MambaForCausalLM"]}, r"no supported family: .*mamba.*trust_remote_code=True"),
+        (
+            {"model_type": "mamba", "architectures": ["MambaForCausalLM"]},
+            r"no supported family: .*mamba.*trust_remote_code=True",
+        ),
     ],
     ids=lambda value: value["model_type"] if isinstance(value, dict) else "",
 )
-def test_families_that_do_not_fit_say_why(tmp_path: Path, config: dict[str, Any], message: str) -> None:
+def test_families_that_do_not_fit_say_why(
+    tmp_path: Path, config: dict[str, Any], message: str
+) -> None:
     shutil.copytree(GOLDEN / "llada-tiny", tmp_path / "copy")
     (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=message):
@@ -307,7 +407,7 @@ def test_a_causal_model_has_no_mask_token(tmp_path: Path) -> None:
 
 
 def test_every_family_is_a_short_file() -> None:
-    folder = Path(__file__).resolve().parents[3] / "model_adapters"
+    folder = Path(__file__).resolve().parents[3] / "model_adapters" / "families"
     assert max(len((folder / f"{name}.py").read_text().splitlines()) for name in FAMILIES) <= 120
 
 
@@ -346,17 +446,27 @@ class TwinModel(PreTrainedModel):
 def test_an_unknown_family_by_its_own_code(
     tmp_path: Path, scale: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(
+        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
+    )
     folder = tmp_path / f"twin{scale}".replace(".", "_")
     folder.mkdir()
     (folder / "twin.py").write_text(OWN_CODE)
     config = {
-        "model_type": "twin", "architectures": ["TwinModel"], "mask_token_id": 0, "eos_token_id": 1, "scale": scale,
+        "model_type": "twin",
+        "architectures": ["TwinModel"],
+        "mask_token_id": 0,
+        "eos_token_id": 1,
+        "scale": scale,
         "auto_map": {"AutoConfig": "twin.TwinConfig", "AutoModelForMaskedLM": "twin.TwinModel"},
-    }  # fmt: skip
+    }
     (folder / "config.json").write_text(json.dumps(config))
     torch.manual_seed(0)
-    weights = {"embed.weight": torch.randn(V, 8), "head.weight": torch.randn(V, 8), "head.bias": torch.randn(V)}
+    weights = {
+        "embed.weight": torch.randn(V, 8),
+        "head.weight": torch.randn(V, 8),
+        "head.bias": torch.randn(V),
+    }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="trust_remote_code=True"):
         load_backbone(folder)
@@ -364,9 +474,13 @@ def test_an_unknown_family_by_its_own_code(
         backbone = load_backbone(folder, trust_remote_code=True)
     assert "no shift" in caplog.text and "full attention" in caplog.text
     embedded = weights["embed.weight"][IDS_BT]
-    want = ((embedded + embedded.mean(1, keepdim=True)) @ weights["head.weight"].T + weights["head.bias"]) * scale
+    want = (
+        (embedded + embedded.mean(1, keepdim=True)) @ weights["head.weight"].T
+        + weights["head.bias"]
+    ) * scale
     close(backbone.logits(IDS_BT, torch.ones_like(IDS_BT)), want)
-    assert (backbone.spec.width, backbone.spec.vocab_size) == (8 if scale == 1 else V, V)  # the head alone, or logits as they are
+    # The head alone, or logits as they are.
+    assert (backbone.spec.width, backbone.spec.vocab_size) == (8 if scale == 1 else V, V)
     padded = torch.nn.functional.pad(IDS_BT, (0, 2))
     close(backbone.logits(padded, (padded > 0).long())[:, :T], want)
     assert denoise(backbone, [[5]], DecodeConfig(gen_length=3)).sequences[0].shape == (3,)

@@ -26,7 +26,9 @@ def folder(tmp_path: Path) -> Path:
 
 def edit_config(folder: Path, **changes: Any) -> None:
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({name: v for name, v in (config | changes).items() if v != "absent"}))
+    (folder / "config.json").write_text(
+        json.dumps({name: v for name, v in (config | changes).items() if v != "absent"})
+    )
 
 
 def edit_weights(folder: Path, change: Any) -> None:
@@ -38,7 +40,9 @@ def edit_weights(folder: Path, change: Any) -> None:
 
 def test_logits_are_those_of_the_published_implementation(llada: Golden) -> None:
     ids_BT = llada.tensors["logits.input_ids"]
-    torch.testing.assert_close(llada.backbone.logits(ids_BT), llada.tensors["logits.logits"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        llada.backbone.logits(ids_BT), llada.tensors["logits.logits"], atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -76,13 +80,21 @@ def test_the_last_token_is_seen_by_the_first_one() -> None:
 def test_spec() -> None:
     spec = load_golden("llada-trained").backbone.spec
     assert (spec.family, spec.mask_id, spec.eos_ids, spec.pad_id) == ("llada", 0, {1}, 1)
-    assert (spec.max_length, spec.vocab_size, spec.width, spec.logits_shifted) == (512, 622, 192, False)
-    assert load_golden("llada-tiny").backbone.spec.vocab_size == 320  # embedding_size: as many as there are logits
+    assert (spec.max_length, spec.vocab_size, spec.width, spec.logits_shifted) == (
+        512,
+        622,
+        192,
+        False,
+    )
+    # Embedding_size: as many as there are logits.
+    assert load_golden("llada-tiny").backbone.spec.vocab_size == 320
 
 
 def test_tokenizer_is_the_folders_own_or_none() -> None:
     tokenizer = load_golden("llada-trained").backbone.tokenizer
-    assert tokenizer.decode(tokenizer("Count from 47 to 71.")["input_ids"]) == "Count from 47 to 71."
+    assert (
+        tokenizer.decode(tokenizer("Count from 47 to 71.")["input_ids"]) == "Count from 47 to 71."
+    )
     assert load_golden("llada-tiny").backbone.tokenizer is None
 
 
@@ -102,7 +114,9 @@ def test_config_and_tokenizer_may_name_different_end_tokens(tmp_path: Path) -> N
 def test_fingerprint_names_the_weights_not_the_loading(folder: Path) -> None:
     first = load_backbone(folder).spec.fingerprint
     assert (
-        load_backbone(folder, dtype="bfloat16").spec.fingerprint == first == load_golden("llada-tiny").backbone.spec.fingerprint
+        load_backbone(folder, dtype="bfloat16").spec.fingerprint
+        == first
+        == load_golden("llada-tiny").backbone.spec.fingerprint
     )
     assert len(first) == 16 and int(first, 16) >= 0
 
@@ -113,7 +127,10 @@ def test_fingerprint_names_the_weights_not_the_loading(folder: Path) -> None:
     assert load_backbone(folder).spec.fingerprint != first
 
 
-@pytest.mark.parametrize(("asked", "got"), [("float32", torch.float32), ("bfloat16", torch.bfloat16), ("auto", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("asked", "got"),
+    [("float32", torch.float32), ("bfloat16", torch.bfloat16), ("auto", torch.bfloat16)],
+)
 def test_dtype(asked: str, got: torch.dtype) -> None:
     backbone = load_backbone(GOLDEN / "llada-trained", dtype=asked)
     assert backbone.dtype is got
@@ -133,7 +150,10 @@ def test_shards_are_read_as_one(folder: Path) -> None:
     backbone = load_backbone(folder)
     assert backbone.spec.fingerprint == golden.backbone.spec.fingerprint
     torch.testing.assert_close(
-        backbone.logits(golden.tensors["logits.input_ids"]), golden.tensors["logits.logits"], atol=1e-4, rtol=0
+        backbone.logits(golden.tensors["logits.input_ids"]),
+        golden.tensors["logits.logits"],
+        atol=1e-4,
+        rtol=0,
     )
     (folder / "part-1.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"part-1\.safetensors"):
@@ -144,16 +164,28 @@ def test_shards_are_read_as_one(folder: Path) -> None:
 def test_what_is_exported_loads_with_the_same_logits(tmp_path: Path, tied: bool) -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-        max_position_embeddings=64, rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 5000.0},
-    )  # fmt: skip
+        vocab_size=40,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=64,
+        rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 5000.0},
+    )
     config.is_causal = False
     model = LlamaModel(config).eval()
     output = model.embed_tokens.weight if tied else torch.randn(40, 16)
     save_llada(tmp_path / "new", model, output, mask_id=0, eos_id=1, dtype=torch.float32)
     backbone = load_backbone(tmp_path / "new")
     ids_BT = torch.arange(20).reshape(2, 10)
-    want = model(input_ids=ids_BT, attention_mask=torch.ones(2, 1, 10, 10, dtype=torch.bool)).last_hidden_state @ output.T
+    want = (
+        model(
+            input_ids=ids_BT, attention_mask=torch.ones(2, 1, 10, 10, dtype=torch.bool)
+        ).last_hidden_state
+        @ output.T
+    )
     torch.testing.assert_close(backbone.logits(ids_BT), want, atol=1e-5, rtol=0)
     assert (backbone.spec.mask_id, backbone.spec.eos_ids, backbone.spec.pad_id) == (0, {1}, 1)
 
@@ -177,7 +209,9 @@ def test_what_is_exported_loads_with_the_same_logits(tmp_path: Path, tied: bool)
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_configs_that_do_not_fit_are_one_clear_error(folder: Path, changes: dict[str, Any], message: str) -> None:
+def test_configs_that_do_not_fit_are_one_clear_error(
+    folder: Path, changes: dict[str, Any], message: str
+) -> None:
     edit_config(folder, **changes)
     with pytest.raises(CheckpointError, match=message):
         load_backbone(folder)

@@ -17,13 +17,30 @@ def parsed(**given: Any) -> Arguments:
 
 def test_defaults_are_the_embedded_model() -> None:
     arguments = parsed()
-    assert (arguments.is_embedded, arguments.method, arguments.max_gen_toks) == (True, "classification", 256)
+    assert (arguments.is_embedded, arguments.method, arguments.max_gen_toks) == (
+        True,
+        "classification",
+        256,
+    )
     assert parsed(pretrained="some/model").method == "fixed"
 
 
 def test_strings_and_numbers_become_their_type() -> None:
-    arguments = parsed(steps="64", alpha="0.1", cfg_scale=1, trust_remote_code="True", telemetry="~/x.jsonl", mc_num=8.0, q="0.3")
-    assert (arguments.steps, arguments.alpha, arguments.cfg_scale, arguments.trust_remote_code) == (64, 0.1, 1.0, True)
+    arguments = parsed(
+        steps="64",
+        alpha="0.1",
+        cfg_scale=1,
+        trust_remote_code="True",
+        telemetry="~/x.jsonl",
+        mc_num=8.0,
+        q="0.3",
+    )
+    assert (arguments.steps, arguments.alpha, arguments.cfg_scale, arguments.trust_remote_code) == (
+        64,
+        0.1,
+        1.0,
+        True,
+    )
     assert arguments.telemetry == Path.home() / "x.jsonl"
     assert isinstance(arguments.cfg_scale, float)
     assert (arguments.mc_num, arguments.options) == (8, {"q": 0.3})
@@ -31,11 +48,24 @@ def test_strings_and_numbers_become_their_type() -> None:
 
 def test_what_loading_is_told() -> None:
     plain = parsed(pretrained="some/model").loading()
-    assert (plain["path_or_hub_id"], plain["device_map"], plain["logits_shifted"]) == ("some/model", None, None)
-    told = parsed(pretrained="m", parallelize=True, logits_shifted="False", attn_implementation="eager", revision="v1").loading()
+    assert (plain["path_or_hub_id"], plain["device_map"], plain["logits_shifted"]) == (
+        "some/model",
+        None,
+        None,
+    )
+    told = parsed(
+        pretrained="m",
+        parallelize=True,
+        logits_shifted="False",
+        attn_implementation="eager",
+        revision="v1",
+    ).loading()
     assert (told["device_map"], told["logits_shifted"]) == ("auto", False)
     assert (told["attn_implementation"], told["revision"]) == ("eager", "v1")
-    assert parsed(pretrained="m", device_map="balanced", parallelize="True").loading()["device_map"] == "balanced"
+    assert (
+        parsed(pretrained="m", device_map="balanced", parallelize="True").loading()["device_map"]
+        == "balanced"
+    )
     assert parsed().loading()["path_or_hub_id"].endswith("embedded/model")
 
 
@@ -70,8 +100,14 @@ def test_auto_batch_size(batch_size: str) -> None:
         ({"alpha": "x"}, r"alpha='x': expected a number"),
         ({"alpha": "nan"}, r"alpha=nan: expected above 0"),
         ({"shortfall": 0}, r"shortfall=0.0: expected a number of tokens above 0"),
-        ({"groups": "family"}, r"unknown groups 'family': expected one of prompt, prediction, or none"),
-        ({"groups": "prompt", "alpha": None}, r"groups=prompt keeps a promise in each group, and alpha=none promises nothing"),
+        (
+            {"groups": "family"},
+            r"unknown groups 'family': expected one of prompt, prediction, or none",
+        ),
+        (
+            {"groups": "prompt", "alpha": None},
+            r"groups=prompt keeps a promise in each group, and alpha=none promises nothing",
+        ),
         *(
             (
                 {**given, **promise},
@@ -114,10 +150,16 @@ def test_the_canvas_and_what_a_request_says() -> None:
     config = arguments.decode_config(256)
     assert (config.gen_length, config.block_length, config.steps) == (256, 32, 64)
     small = arguments.for_request(16, {"until": ["x"]}).decode_config(16, 0.5)
-    assert (small.gen_length, small.block_length, small.steps, small.temperature) == (16, 16, 16, 0.5)
+    assert (small.gen_length, small.block_length, small.steps, small.temperature) == (
+        16,
+        16,
+        16,
+        0.5,
+    )
     assert arguments.for_request(64, {"tokens_per_step": 4}).decode_config(64).steps == 16
     assert parsed(tokens_per_step=2).for_request(64, {"steps": "8"}).decode_config(64).steps == 8
-    assert parsed(tokens_per_step=100).decode_config(256).steps == 8  # a block takes a step at least
+    # A block takes a step at least.
+    assert parsed(tokens_per_step=100).decode_config(256).steps == 8
     assert parsed(block_length=0).decode_config(40).block_length == 40
     with pytest.raises(ConfigurationError, match="block_length='x'"):
         arguments.for_request(64, {"block_length": "x"})
@@ -125,7 +167,12 @@ def test_the_canvas_and_what_a_request_says() -> None:
 
 def test_settings_are_what_answers_depend_on() -> None:
     base = parsed(method="classification").settings()
-    assert parsed(method="classification", batch_size=3, device="cpu", telemetry="x", revision="main").settings() == base
+    assert (
+        parsed(
+            method="classification", batch_size=3, device="cpu", telemetry="x", revision="main"
+        ).settings()
+        == base
+    )
     for changed in (
         {"steps": 64},
         {"alpha": 0.1},

@@ -1,4 +1,6 @@
-"""Chat templates, system instructions and few-shot examples as turns, through lm-eval's own evaluation."""
+"""Chat templates, system instructions and few-shot examples as turns, through lm-eval's own
+evaluation.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
         sep_token="<sep>",
         chat_template=TEMPLATE,
     )
-    found.backend_tokenizer.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", BOS)])
+    found.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", BOS)]
+    )
     return found
 
 
@@ -83,7 +87,11 @@ def silent(ids_T: torch.Tensor) -> torch.Tensor:
             "<bos>[system]Be brief.|Spell.<sep>[user]Spell ab.<sep>[assistant]a-b<sep>[user]Spell cd.<sep>[assistant]c-d<sep>"
             "[user]Spell ef.<sep>[assistant]",
         ),
-        (True, False, "<bos>[system]Be brief.|Spell.<sep>[user]Spell ab. a-b|Spell cd. c-d|Spell ef.<sep>[assistant]"),
+        (
+            True,
+            False,
+            "<bos>[system]Be brief.|Spell.<sep>[user]Spell ab. a-b|Spell cd. c-d|Spell ef.<sep>[assistant]",
+        ),
         (False, False, "Be brief.|Spell.Spell ab. a-b|Spell cd. c-d|Spell ef."),
     ],
     ids=["turns", "one turn", "plain"],
@@ -124,11 +132,19 @@ def test_prompts(
 @pytest.mark.parametrize(
     ("turns", "message"),
     [
-        (["system", "user"], r"refuses the turns system, user \(no system turns here\): leave out --system_instruction"),
-        (["user", "user"], r"refuses the turns user, user \(.*undefined.*\): leave out --apply_chat_template"),
+        (
+            ["system", "user"],
+            r"refuses the turns system, user \(no system turns here\): leave out --system_instruction",
+        ),
+        (
+            ["user", "user"],
+            r"refuses the turns user, user \(.*undefined.*\): leave out --apply_chat_template",
+        ),
     ],
 )
-def test_a_template_that_refuses_turns(turns: list[str], message: str, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_template_that_refuses_turns(
+    turns: list[str], message: str, tokenizer: PreTrainedTokenizerFast
+) -> None:
     tokenizer.chat_template = (
         "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turns here') }}{% endif %}"
         "{% if messages | length == 2 %}{{ nothing.here }}{% endif %}{{ messages[0]['content'] }}"

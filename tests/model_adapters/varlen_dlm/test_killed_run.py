@@ -1,7 +1,9 @@
-"""A run killed with SIGKILL and started again goes on where it was, and two processes give what one gives.
+"""A run killed with SIGKILL and started again goes on where it was, and two processes give what one
+gives.
 
-Real processes and real lm-eval. Importing it all takes longer than the runs: a script does so once and forks a process per run.
-(One thread, or the forked processes would hang; and no list of installed packages in the results, which takes pip seconds.)
+Real processes and real lm-eval. Importing it all takes longer than the runs: a script does so once
+and forks a process per run. (One thread, or the forked processes would hang; and no list of
+installed packages in the results, which takes pip seconds.)
 """
 
 from __future__ import annotations
@@ -120,9 +122,16 @@ for line in sys.stdin:
     print(child, flush=True)
     print(os.waitpid(child, 0)[1], flush=True)
 """
-MODEL = {"pretrained": str(GOLDEN / "llada-trained"), "device": "cpu", "max_gen_toks": 64, "batch_size": 1, "mc_num": 8}
+MODEL = {
+    "pretrained": str(GOLDEN / "llada-trained"),
+    "device": "cpu",
+    "max_gen_toks": 64,
+    "batch_size": 1,
+    "mc_num": 8,
+}
 
-# Under --cpu accelerate starts one process, however many are asked for; --multi_gpu starts them, and --device cpu needs no GPU.
+# Under --cpu accelerate starts one process, however many are asked for; --multi_gpu starts them,
+# and --device cpu needs no GPU.
 TWO = [
     "-m",
     "accelerate.commands.launch",
@@ -148,7 +157,14 @@ def tasks(tmp_path: Path) -> Path:
 
 
 def plan(output: Path, tasks: str, cache: str | None = None, **given: Any) -> str:
-    return json.dumps({"output": str(output), "cache": cache, "tasks": tasks.split(","), "arguments": MODEL | given})
+    return json.dumps(
+        {
+            "output": str(output),
+            "cache": cache,
+            "tasks": tasks.split(","),
+            "arguments": MODEL | given,
+        }
+    )
 
 
 def start(tasks: Path, launcher: list[str], *arguments: str) -> subprocess.Popen[str]:
@@ -156,7 +172,13 @@ def start(tasks: Path, launcher: list[str], *arguments: str) -> subprocess.Popen
     script.write_text(RUN, encoding="utf-8")
     return subprocess.Popen(
         [*launcher, str(script), str(tasks), *arguments],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "EOSBENCH_PLUGIN": "0"},
+        env=os.environ
+        | {
+            "PYTHONPATH": str(REPOSITORY),
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "EOSBENCH_PLUGIN": "0",
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -176,7 +198,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_a_killed_run_computes_nothing_finished_again(tasks: Path, tmp_path: Path) -> None:
     telemetry, cache = tmp_path / "costs.jsonl", str(tmp_path / "cache")
-    never, after, undisturbed = (tmp_path / f"{name}.json" for name in ("never", "after", "undisturbed"))
+    never, after, undisturbed = (
+        tmp_path / f"{name}.json" for name in ("never", "after", "undisturbed")
+    )
     with start(tasks, [sys.executable]) as runs:
         assert runs.stdin is not None
         assert runs.stdout is not None
@@ -192,23 +216,30 @@ def test_a_killed_run_computes_nothing_finished_again(tasks: Path, tmp_path: Pat
         before = lines(telemetry)
         assert 3 <= len(before) < DOCUMENTS
         again = plan(after, "tiny_spelling", cache, telemetry=str(telemetry))
-        answered, _ = runs.communicate("\n".join([again, plan(undisturbed, "tiny_spelling")]) + "\n", timeout=120)
+        answered, _ = runs.communicate(
+            "\n".join([again, plan(undisturbed, "tiny_spelling")]) + "\n", timeout=120
+        )
         assert answered.split()[1::2] == ["0", "0"]
 
     computed = Counter(line["doc_id"] for line in lines(telemetry))
     assert set(computed) == set(range(DOCUMENTS))
     twice = [document for document, times in computed.items() if times > 1]
-    assert twice in ([], [before[-1]["doc_id"]])  # only one that was between its telemetry line and its commit
+    # Only one that was between its telemetry line and its commit.
+    assert twice in ([], [before[-1]["doc_id"]])
     assert not never.exists()
     assert facts(after)["samples"] == facts(undisturbed)["samples"]
     assert facts(after)["results"] == facts(undisturbed)["results"]
     assert len(facts(after)["samples"]["tiny_spelling"]) == DOCUMENTS
-    assert facts(after)["costs"]["tiny_spelling"]["requests"] == DOCUMENTS - len(before) + len(twice)
+    assert facts(after)["costs"]["tiny_spelling"]["requests"] == DOCUMENTS - len(before) + len(
+        twice
+    )
 
 
 @pytest.mark.slow
 def test_ten_kills_at_random_moments_change_nothing(tasks: Path, tmp_path: Path) -> None:
-    """Generation and likelihood in one run with --use_cache, killed ten times wherever it stands, then left alone."""
+    """Generation and likelihood in one run with --use_cache, killed ten times wherever it stands,
+    then left alone.
+    """
     names, cache, chance = "tiny_spelling,tiny_choice", str(tmp_path / "cache"), random.Random(0)
     after, undisturbed = tmp_path / "after.json", tmp_path / "undisturbed.json"
     killed = caches = 0
@@ -259,7 +290,9 @@ def test_two_processes_give_what_one_gives(tasks: Path, tmp_path: Path) -> None:
         found.append(facts(output))
     one, other = found
     assert (one["processes"], other["processes"]) == (1, 2)
-    assert other["results"] == {task: pytest.approx(values, nan_ok=True) for task, values in one["results"].items()}
+    assert other["results"] == {
+        task: pytest.approx(values, nan_ok=True) for task, values in one["results"].items()
+    }
     assert one["samples"] == other["samples"]
     for task, costs in one["costs"].items():
         for name, value in costs.items():
@@ -269,15 +302,38 @@ def test_two_processes_give_what_one_gives(tasks: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_accelerate_launch_lm_eval_writes_the_results_of_one_process(tasks: Path, tmp_path: Path) -> None:
+def test_accelerate_launch_lm_eval_writes_the_results_of_one_process(
+    tasks: Path, tmp_path: Path
+) -> None:
     """The real command, the real files: results, samples, and the costs of both processes together."""
-    given = MODEL | {"method": "logit", "variant": "top1", "telemetry": str(tmp_path / "costs.jsonl")}
-    arguments = ",".join(f"{name}={value}" for name, value in given.items() if name not in ("batch_size", "device"))
+    given = MODEL | {
+        "method": "logit",
+        "variant": "top1",
+        "telemetry": str(tmp_path / "costs.jsonl"),
+    }
+    arguments = ",".join(
+        f"{name}={value}" for name, value in given.items() if name not in ("batch_size", "device")
+    )
     found = []
     for number, launcher in enumerate(([], TWO), start=1):
         output = tmp_path / f"{number}"
-        command = [sys.executable, *launcher, "-m", "lm_eval", "--model", "varlen_dlm", "--model_args", arguments]
-        command += ["--tasks", "tiny_spelling,tiny_bounds,tiny_choice", "--include_path", str(tasks), "--log_samples"]
+        command = [
+            sys.executable,
+            *launcher,
+            "-m",
+            "lm_eval",
+            "--model",
+            "varlen_dlm",
+            "--model_args",
+            arguments,
+        ]
+        command += [
+            "--tasks",
+            "tiny_spelling,tiny_bounds,tiny_choice",
+            "--include_path",
+            str(tasks),
+            "--log_samples",
+        ]
         done = subprocess.run(
             [*command, "--output_path", str(output), "--batch_size", "1", "--device", "cpu"],
             cwd=REPOSITORY,
@@ -291,11 +347,15 @@ def test_accelerate_launch_lm_eval_writes_the_results_of_one_process(tasks: Path
         for path in output.rglob("samples_*.jsonl"):
             logged = [json.loads(line) for line in path.read_text().splitlines()]
             for sample in logged:
-                del sample["resps"]  # where lm-eval fills up shares of unequal length it logs the last answer once more
+                # Where lm-eval fills up shares of unequal length it logs the last answer once more.
+                del sample["resps"]
             samples[path.name.rpartition("_2")[0]] = sorted(json.dumps(sample) for sample in logged)
         data = json.loads(results.read_text())
         block = data["config"]["eosbench"]
-        block["costs"] = {task: {n: v for n, v in cost.items() if "seconds" not in n} for task, cost in block["costs"].items()}
+        block["costs"] = {
+            task: {n: v for n, v in cost.items() if "seconds" not in n}
+            for task, cost in block["costs"].items()
+        }
         kept = (
             "results",
             "group_subtasks",
@@ -307,14 +367,21 @@ def test_accelerate_launch_lm_eval_writes_the_results_of_one_process(tasks: Path
         )  # task_hashes follow the order of ranks
         found.append({"samples": samples, "eosbench": block, **{name: data[name] for name in kept}})
     one, other = found
-    for task, values in other["results"].items():  # means of two parts are summed up in another order
+    # Means of two parts are summed up in another order.
+    for task, values in other["results"].items():
         assert values == pytest.approx(one["results"][task], nan_ok=True), task
     for part in one.keys() - {"results", "eosbench"}:
         assert one[part] == other[part], part
     costs = one["eosbench"].pop("costs")
-    assert other["eosbench"].pop("costs") == {task: pytest.approx(cost) for task, cost in costs.items()}
+    assert other["eosbench"].pop("costs") == {
+        task: pytest.approx(cost) for task, cost in costs.items()
+    }
     assert one["eosbench"] == other["eosbench"]
-    assert set(one["samples"]) == {"samples_tiny_spelling", "samples_tiny_bounds", "samples_tiny_choice"}
+    assert set(one["samples"]) == {
+        "samples_tiny_spelling",
+        "samples_tiny_bounds",
+        "samples_tiny_choice",
+    }
     lines_of_both_runs = lines(tmp_path / "costs.jsonl")
     per_run = 2 * DOCUMENTS + 2 * DOCUMENTS  # a text, a bound and two choices a document
     assert len(lines_of_both_runs) == 2 * per_run

@@ -1,4 +1,6 @@
-"""`overflow` for every method that predicts a bound, on a scripted model, every pass and window worked out by hand."""
+"""`overflow` for every method that predicts a bound, on a scripted model, every pass and window
+worked out by hand.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,13 @@ class Says:
 
 def model(method: str, bound: int, overflow: str) -> VarLenDLM:
     backbone = backbone_of({QUESTION: REPLY})
-    given = {"method": method, "overflow": overflow, "max_gen_toks": CANVAS, "block_length": 0, "rounding": "none"}
+    given = {
+        "method": method,
+        "overflow": overflow,
+        "max_gen_toks": CANVAS,
+        "block_length": 0,
+        "rounding": "none",
+    }
     arguments = parse_arguments({"pretrained": "scripted", "device": "cpu"} | given)
     reader = LengthReader(backbone, {method: FittedPredictor(method, Says(method, bound))})  # type: ignore[arg-type]
     return VarLenDLM.sharing(arguments, backbone, reader)
@@ -51,17 +59,24 @@ def model(method: str, bound: int, overflow: str) -> VarLenDLM:
     ],
 )
 def test_retry(method: str, bound: int, windows: list[int]) -> None:
-    """A window without EOS is doubled, what was denoised stays, and every pass of every window is paid for."""
+    """A window without EOS is doubled, what was denoised stays, and every pass of every window is
+    paid for.
+    """
     dlm = model(method, bound, "retry")
     assert dlm.generate_until([asked(QUESTION)]) == [REPLY]
     prompt, passes, positions, before = len(dlm.tok_encode(QUESTION)), 0, 0, 0
-    for window in windows:  # a token a pass, from the left, up to the EOS; in a larger window the new tokens alone
+    # A token a pass, from the left, up to the EOS; in a larger window the new tokens alone.
+    for window in windows:
         new = min(window, len(REPLY) + 1) - before
         passes, positions, before = passes + new, positions + new * (prompt + window), window
     if dlm.reader.reads_dlm(method):  # step zero, over prompt and canvas
         passes, positions = passes + 1, positions + prompt + CANVAS
     (costs,) = dlm.get_model_info()["eosbench"]["costs"].values()
-    assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (windows[-1], len(windows) - 1, 0)
+    assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (
+        windows[-1],
+        len(windows) - 1,
+        0,
+    )
     assert (costs["forward_passes"], costs["token_positions"]) == (passes, positions)
     kept = [ids_BT[0, prompt:].tolist() for ids_BT, _ in dlm.backbone.passes]  # type: ignore[attr-defined]
     for smaller, larger in pairwise(windows):

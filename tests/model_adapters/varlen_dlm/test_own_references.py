@@ -1,4 +1,6 @@
-"""`reference=self`: bounds compared with what the model itself says, which every method reads and nobody is charged for."""
+"""`reference=self`: bounds compared with what the model itself says, which every method reads and
+nobody is charged for.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ import pytest
 from eosbench.errors import ConfigurationError
 from eosbench.records import LengthRecord
 from model_adapters.varlen_dlm.model import VarLenDLM
-from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, ids, model_of
+from tests.model_adapters.varlen_dlm.scripted_model import (
+    asked,
+    backbone_of,
+    benchmark,
+    ids,
+    model_of,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +28,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def records(model: VarLenDLM, *fractions: float) -> list[LengthRecord]:
     requests = [benchmark("q?", "what somebody else wrote", fraction) for fraction in fractions]
-    return [LengthRecord.from_json(answer) for answer in model.generate_until(requests, disable_tqdm=True)]
+    return [
+        LengthRecord.from_json(answer)
+        for answer in model.generate_until(requests, disable_tqdm=True)
+    ]
 
 
 def test_the_length_is_the_model_s_own() -> None:
@@ -29,7 +40,8 @@ def test_the_length_is_the_model_s_own() -> None:
     none, half = records(model, 0.0, 0.5)
     assert (none.length, half.length, none.bound) == (8, 8, 16)
     assert (none.revealed, len(half.revealed)) == ([], 4)
-    assert len(backbone.passes) == 9  # one generation for both fractions, a token a step up to the EOS
+    # One generation for both fractions, a token a step up to the EOS.
+    assert len(backbone.passes) == 9
 
 
 def test_what_is_revealed_is_the_model_s_own() -> None:
@@ -42,7 +54,9 @@ def test_what_is_revealed_is_the_model_s_own() -> None:
 def test_every_method_reads_one_generation() -> None:
     records(model_of(backbone_of({"q?": "abcde"}), method="fixed", reference="self"), 0.0)
     backbone = backbone_of({"q?": "abcde"})
-    (found,) = records(model_of(backbone, method="logit", variant="top1", rounding="none", reference="self"), 0.0)
+    (found,) = records(
+        model_of(backbone, method="logit", variant="top1", rounding="none", reference="self"), 0.0
+    )
     assert (found.length, found.bound, len(backbone.passes)) == (5, 5, 1)  # step zero alone
 
 
@@ -53,14 +67,22 @@ def test_nobody_is_charged_for_it() -> None:
 
 
 def test_an_answer_that_does_not_end_is_censored() -> None:
-    (found,) = records(model_of(backbone_of({"q?": "abcdefghijklmnopqrstuvwxyz"}), method="fixed", reference="self"), 0.0)
+    (found,) = records(
+        model_of(
+            backbone_of({"q?": "abcdefghijklmnopqrstuvwxyz"}), method="fixed", reference="self"
+        ),
+        0.0,
+    )
     assert (found.canvas, found.length) == (16, 17)
 
 
 def test_the_oracle_is_told_of_it_on_any_task() -> None:
-    model = model_of(backbone_of({"q?": "abcde"}), method="oracle", rounding="none", reference="self")
+    model = model_of(
+        backbone_of({"q?": "abcde"}), method="oracle", rounding="none", reference="self"
+    )
     assert [found.bound for found in records(model, 0.0)] == [5]
-    (text,) = model.generate_until([asked("q?", task="gsm8k")], disable_tqdm=True)  # which sends no reference
+    # Which sends no reference.
+    (text,) = model.generate_until([asked("q?", task="gsm8k")], disable_tqdm=True)
     assert (text, model.ledger.totals()["gsm8k"]["mean_window"]) == ("abcde", 5)
 
 
@@ -72,7 +94,12 @@ def test_other_runs_do_not_touch_the_cache(cache: Path) -> None:
 
 
 def test_settings_tell_the_runs_apart() -> None:
-    fingerprints = {model_of(backbone_of({}), method="fixed", reference=whose).fingerprint for whose in ("task", "self")}
+    fingerprints = {
+        model_of(backbone_of({}), method="fixed", reference=whose).fingerprint
+        for whose in ("task", "self")
+    }
     assert len(fingerprints) == 2
-    with pytest.raises(ConfigurationError, match="unknown reference 'mine': expected one of task, self"):
+    with pytest.raises(
+        ConfigurationError, match="unknown reference 'mine': expected one of task, self"
+    ):
         model_of(backbone_of({}), reference="mine")

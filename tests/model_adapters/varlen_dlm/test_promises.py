@@ -1,4 +1,6 @@
-"""Promises that cannot be kept end a run before its first prompt, in one message that says what it would take."""
+"""Promises that cannot be kept end a run before its first prompt, in one message that says what it
+would take.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,23 @@ def folder_with(calibration: Calibration | None, folder: Path, backbone: Any) ->
 def test_too_few_calibration_documents_are_told_at_the_start(tmp_path: Path) -> None:
     """A predictor as `eosbench fit --calibration_limit 10` leaves it, which warns of this then."""
     backbone = backbone_of({"q?": "abc"})
-    table = Calibration({0.0: np.zeros(10), 0.5: np.zeros(10)}, length_N=np.ones(10), prompt_length_N=np.ones(10))
+    table = Calibration(
+        {0.0: np.zeros(10), 0.5: np.zeros(10)}, length_N=np.ones(10), prompt_length_N=np.ones(10)
+    )
     given = {"method": "logit", "predictor": folder_with(table, tmp_path / "ten", backbone)}
-    with pytest.raises(CalibrationError, match=r"^10 calibration documents are too few for alpha=0\.05: it takes at least 19;"):
+    with pytest.raises(
+        CalibrationError,
+        match=r"^10 calibration documents are too few for alpha=0\.05: it takes at least 19;",
+    ):
         model_of(backbone, **given)
-    with pytest.raises(CalibrationError, match=r"10 .* a mean shortfall of 1 tokens on a canvas of 16: it takes at least 15"):
+    with pytest.raises(
+        CalibrationError,
+        match=r"10 .* a mean shortfall of 1 tokens on a canvas of 16: it takes at least 15",
+    ):
         model_of(backbone, **given, shortfall=1)
-    with pytest.raises(CalibrationError, match="no edges between groups of prompt lengths: fit it again"):
+    with pytest.raises(
+        CalibrationError, match="no edges between groups of prompt lengths: fit it again"
+    ):
         model_of(backbone, **given, alpha=0.2, groups="prompt")
     assert backbone.passes == []
     assert model_of(backbone, **given, alpha=0.1) and model_of(backbone, **given, alpha="none")
@@ -43,8 +55,14 @@ def test_too_few_calibration_documents_are_told_at_the_start(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("promise", "message"),
     [
-        ({"alpha": 0.0005}, r"^1000 calibration documents are too few for alpha=0\.0005: it takes at least 1999;"),
-        ({"shortfall": 0.2}, r"^1000 calibration documents .* 0\.2 tokens on a canvas of 256: it takes at least 1279;"),
+        (
+            {"alpha": 0.0005},
+            r"^1000 calibration documents are too few for alpha=0\.0005: it takes at least 1999;",
+        ),
+        (
+            {"shortfall": 0.2},
+            r"^1000 calibration documents .* 0\.2 tokens on a canvas of 256: it takes at least 1279;",
+        ),
     ],
 )
 def test_the_packaged_predictors_tell_it_too(promise: dict[str, Any], message: str) -> None:
@@ -53,12 +71,19 @@ def test_the_packaged_predictors_tell_it_too(promise: dict[str, Any], message: s
 
 
 @pytest.mark.parametrize("promise", [{"shortfall": 2}, {"groups": "prompt"}])
-def test_a_predictor_without_calibration_scores_keeps_no_promise(promise: dict[str, Any], tmp_path: Path) -> None:
+def test_a_predictor_without_calibration_scores_keeps_no_promise(
+    promise: dict[str, Any], tmp_path: Path
+) -> None:
     backbone = backbone_of({"q?": "abc"})
     predictor = folder_with(None, tmp_path / "bare", backbone)
-    with pytest.raises(ConfigurationError, match=r"'logit' has no calibration scores here to keep .*leave that out"):
+    with pytest.raises(
+        ConfigurationError, match=r"'logit' has no calibration scores here to keep .*leave that out"
+    ):
         model_of(backbone, method="logit", predictor=predictor, **promise)
-    with pytest.raises(ConfigurationError, match=r"'classification' has no calibration scores here .*without a rule of your own"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"'classification' has no calibration scores here .*without a rule of your own",
+    ):
         VarLenDLM(device="cpu", tau=0.3, **promise)
 
 
@@ -69,13 +94,23 @@ def test_an_alpha_without_a_meaning_is_said(caplog: pytest.LogCaptureFixture) ->
         model_of(backbone, alpha="none")
         assert not caplog.messages
         model_of(backbone, alpha=0.1)
-    assert caplog.messages == ["method fixed has no calibration scores here: alpha=0.1 has no meaning"]
+    assert caplog.messages == [
+        "method fixed has no calibration scores here: alpha=0.1 has no meaning"
+    ]
 
 
 def test_a_sweep_tells_promises_to_those_methods_that_can_keep_them(tmp_path: Path) -> None:
     asked = {"tasks": ["eos_upper_bound_u00"], "limit": 1, "batch_size": 1}
-    results = sweep(["mean", "fixed", "logit"], output_path=tmp_path, model_args="shortfall=4,groups=prompt", taus=[0.3], **asked)
-    said = {label: outcome["config"]["eosbench"]["calibration"] for label, outcome in results.items()}
+    results = sweep(
+        ["mean", "fixed", "logit"],
+        output_path=tmp_path,
+        model_args="shortfall=4,groups=prompt",
+        taus=[0.3],
+        **asked,
+    )
+    said = {
+        label: outcome["config"]["eosbench"]["calibration"] for label, outcome in results.items()
+    }
     kept = {"kind": "risk_control", "shortfall": 4.0, "groups": "prompt", "samples": 1000}
     assert said == {"mean": kept, "fixed": None, "logit": kept, "logit tau=0.3": None}
     with pytest.raises(CalibrationError, match="it takes at least 1999"):  # before fixed has run

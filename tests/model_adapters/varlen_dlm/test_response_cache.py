@@ -1,4 +1,6 @@
-"""lm-eval's response cache (`--use_cache`): what is in it when a run dies, and whose answers it may serve."""
+"""lm-eval's response cache (`--use_cache`): what is in it when a run dies, and whose answers it may
+serve.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from eosbench.predictors import load_predictor
 from eosbench.predictors.folder import save_folder
 from model_adapters.varlen_dlm.response_cache import KEY
 from tests.fakes import Script
-from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, knows, model_of, pair
+from tests.model_adapters.varlen_dlm.scripted_model import (
+    asked,
+    backbone_of,
+    benchmark,
+    knows,
+    model_of,
+    pair,
+)
 
 REPLIES = {f"q{n}?": f"reply {n}" for n in range(5)}
 QUESTIONS = [asked(question, n) for n, question in enumerate(REPLIES)]
@@ -30,7 +39,9 @@ def dies_at(question: str) -> Script:
     answer = knows(REPLIES)
 
     def script(ids_T: torch.Tensor) -> torch.Tensor:
-        if question in bytes(max(0, index - 4) for index in ids_T.tolist()).decode(errors="replace"):
+        if question in bytes(max(0, index - 4) for index in ids_T.tolist()).decode(
+            errors="replace"
+        ):
             raise Killed
         return answer(ids_T)
 
@@ -75,15 +86,26 @@ def test_likelihoods_and_records_are_kept_too(path: Path) -> None:
     runs = []
     for expected in (11, 0):
         model = cached(path, script=by_number)
-        calls = {"generate_until": records, "loglikelihood": pairs, "loglikelihood_rolling": rolling}
-        runs.append([list(map(tuple_of, getattr(model, call)(requests))) for call, requests in calls.items()])
+        calls = {
+            "generate_until": records,
+            "loglikelihood": pairs,
+            "loglikelihood_rolling": rolling,
+        }
+        runs.append(
+            [
+                list(map(tuple_of, getattr(model, call)(requests)))
+                for call, requests in calls.items()
+            ]
+        )
         assert spent(model) == expected
         close(model)
     assert runs[0] == runs[1]
 
 
 def by_number(ids_T: torch.Tensor) -> torch.Tensor:
-    return torch.sin(torch.arange(len(ids_T))[:, None] + torch.arange(260)[None] * 1.7 + ids_T.sum())
+    return torch.sin(
+        torch.arange(len(ids_T))[:, None] + torch.arange(260)[None] * 1.7 + ids_T.sum()
+    )
 
 
 def tuple_of(answer: Any) -> Any:
@@ -127,7 +149,9 @@ def test_equal_prompts_with_other_references_keep_answers_of_their_own(path: Pat
 
 
 def test_what_a_killed_oracle_has_finished_is_there(path: Path) -> None:
-    requests = [referring(question, reply, n) for n, (question, reply) in enumerate(REPLIES.items())]
+    requests = [
+        referring(question, reply, n) for n, (question, reply) in enumerate(REPLIES.items())
+    ]
     given = {"method": "oracle", "batch_size": 1}
     first = cached(path, script=dies_at("q3?"), **given)
     with pytest.raises(Killed):
@@ -213,7 +237,9 @@ def test_a_cache_that_another_model_filled_is_refused(path: Path) -> None:
     with SqliteDict(str(path)) as foreign:
         foreign["0" * 64] = "its answer"
         foreign.commit()
-    with pytest.raises(CacheError, match=r"was made under another model, this run has [0-9a-f]{16}"):
+    with pytest.raises(
+        CacheError, match=r"was made under another model, this run has [0-9a-f]{16}"
+    ):
         cached(path)
     with SqliteDict(str(path), flag="r") as foreign:
         assert list(foreign) == ["0" * 64]  # untouched

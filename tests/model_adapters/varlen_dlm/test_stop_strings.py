@@ -1,4 +1,6 @@
-"""A stop string is settled once no continuation can move the end of the text; rows that end there have the full run's text."""
+"""A stop string is settled once no continuation can move the end of the text; rows that end there
+have the full run's text.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ first = itemgetter(0)
         ("yes\n\nno more", ["\n\n"], True),
         ("yes\n\nno m", ["\n\n"], False),  # "no" is where the longest stop string may end
         ("yes no and more", ["\n\n"], False),
-        ("a b, and so on", ["b", "a b and so on and so forth"], False),  # the longer one begins before and may still come
+        # The longer one begins before and may still come.
+        ("a b, and so on", ["b", "a b and so on and so forth"], False),
         ("a b, ...........", ["b"], False),  # nothing that ends a run of bytes
     ],
 )
@@ -37,11 +40,23 @@ def test_a_stop_string_counts_once_enough_follows(text: str, until: list[str], f
 
 
 def byte_fallback() -> Any:
-    """Single bytes decode together, as in LLaMA's tokenizer: one that is no character makes its whole run unreadable."""
-    pieces = [(f"<0x{byte:02X}>", 0.0) for byte in (0x0A, 0xC3, 0xA9, 0x80)] + [("▁a", 0.0), ("b", 0.0), ("▁", 0.0), ("Q", 0.0)]
+    """Single bytes decode together, as in LLaMA's tokenizer: one that is no character makes its
+    whole run unreadable.
+    """
+    pieces = [(f"<0x{byte:02X}>", 0.0) for byte in (0x0A, 0xC3, 0xA9, 0x80)] + [
+        ("▁a", 0.0),
+        ("b", 0.0),
+        ("▁", 0.0),
+        ("Q", 0.0),
+    ]
     tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), *pieces], unk_id=0, byte_fallback=True))
     tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
     )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
@@ -49,13 +64,17 @@ def byte_fallback() -> Any:
 def tidy() -> Any:
     """Words whose decoder joins punctuation to what precedes it, as BERT's does."""
     words = ["[UNK]", "do", "n't", ".", ",", "'", "s", "##ing", "1", "?"]
-    tokenizer = Tokenizer(models.WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(
+        models.WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]")
+    )
     tokenizer.decoder = decoders.WordPiece(cleanup=True)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=True)
 
 
 def special() -> Any:
-    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, "yes": 1, "no": 2, "<end>": 3}, unk_token="<unk>"))
+    tokenizer = Tokenizer(
+        models.WordLevel({"<unk>": 0, "yes": 1, "no": 2, "<end>": 3}, unk_token="<unk>")
+    )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=["<end>"])
 
 
@@ -79,7 +98,9 @@ def test_no_continuation_moves_a_settled_stop(tokenizer: Any, until: list[str]) 
         if fixes_stop(tokenizer, stops, tokens[:at]):
             settled += 1
             assert holds_stop(tokenizer, stops, tokens)
-            assert text_before_stop(tokenizer, tokens[:at], stops) == text_before_stop(tokenizer, tokens, stops)
+            assert text_before_stop(tokenizer, tokens[:at], stops) == text_before_stop(
+                tokenizer, tokens, stops
+            )
     assert settled > 100
 
 
@@ -93,10 +114,17 @@ def test_no_block_is_entered_behind_a_stop_string(overflow: str) -> None:
     replies = {"a?": "yes.\nQ: and then some more text", "b?": "no"}
     request, passes = [asked("a?", 0, until=["\nQ"]), asked("b?", 1, until=["\nQ"])], {}
     for stop in (False, True):
-        model = model_of(backbone_of(replies), max_gen_toks=48, block_length=8, overflow=overflow, stop_at_eos=stop)
+        model = model_of(
+            backbone_of(replies),
+            max_gen_toks=48,
+            block_length=8,
+            overflow=overflow,
+            stop_at_eos=stop,
+        )
         assert model.generate_until(request, True) == ["yes.", "no"]
         passes[stop] = model.ledger.totals()["task"]
-    # "yes.\nQ: and then" is settled at the end of the second block; "no" ends with its EOS, in the third pass.
+    # "yes.\nQ: and then" is settled at the end of the second block; "no" ends with its EOS, in the
+    # third pass.
     assert (passes[False]["forward_passes"], passes[True]["forward_passes"]) == (2 * 48, 16 + 3)
     assert passes[True]["truncated"] == passes[True]["retries"] == 0
 
@@ -105,21 +133,33 @@ def test_the_text_is_that_of_the_full_run() -> None:
     """Stop strings taken from the model's own answers, where the first quarter of the text ends."""
     golden = load_golden("llada-trained")
     tokenizer = golden.backbone.tokenizer
-    prompts = [tuple(golden.tensors[f"generate.{case}.prompt"][0].tolist()) for case in range(0, 18, 3)]
+    prompts = [
+        tuple(golden.tensors[f"generate.{case}.prompt"][0].tolist()) for case in range(0, 18, 3)
+    ]
     settings = DecodeConfig(gen_length=64, block_length=8)
     whole = [
-        answer.tokens for _, answer in sorted(generate(golden.backbone, [Job(one, settings, 64) for one in prompts]), key=first)
+        answer.tokens
+        for _, answer in sorted(
+            generate(golden.backbone, [Job(one, settings, 64) for one in prompts]), key=first
+        )
     ]
     spoken = [tokenizer.decode(tokens, skip_special_tokens=True) for tokens in whole]
     untils = [[text[len(text) // 4 :][:2]] for text in spoken]
     passes = {}
     for rule in (None, fixes_stop):
         jobs = [
-            Job(prompt, replace(settings, stop_at_eos=True), 64, fixes_stop=rule and partial(rule, tokenizer, until))
+            Job(
+                prompt,
+                replace(settings, stop_at_eos=True),
+                64,
+                fixes_stop=rule and partial(rule, tokenizer, until),
+            )
             for prompt, until in zip(prompts, untils, strict=True)
         ]
         answers = [answer for _, answer in sorted(generate(golden.backbone, jobs), key=first)]
         passes[rule] = sum(answer.cost.forward_passes for answer in answers)
         for answer, full, until in zip(answers, whole, untils, strict=True):
-            assert text_before_stop(tokenizer, answer.tokens, until) == text_before_stop(tokenizer, full, until)
+            assert text_before_stop(tokenizer, answer.tokens, until) == text_before_stop(
+                tokenizer, full, until
+            )
     assert passes[fixes_stop] < passes[None]

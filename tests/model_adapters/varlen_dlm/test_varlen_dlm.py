@@ -1,4 +1,6 @@
-"""What lm-eval gets from `varlen_dlm`: texts, likelihoods and records, on backbones written by hand and on golden checkpoints."""
+"""What lm-eval gets from `varlen_dlm`: texts, likelihoods and records, on backbones written by hand
+and on golden checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,22 @@ from model_adapters import load_backbone
 from model_adapters.varlen_dlm.model import VarLenDLM
 from tests.fakes import BOS, EOS, FIRST_BYTE, SEP, ByteTokenizer
 from tests.golden_files import GOLDEN, load_golden
-from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, ids, model_of, pair
+from tests.model_adapters.varlen_dlm.scripted_model import (
+    asked,
+    backbone_of,
+    benchmark,
+    ids,
+    model_of,
+    pair,
+)
 
 V = ByteTokenizer.vocab_size
-TRAINED = {"pretrained": str(GOLDEN / "llada-trained"), "device": "cpu", "max_gen_toks": 64, "block_length": 16}
+TRAINED = {
+    "pretrained": str(GOLDEN / "llada-trained"),
+    "device": "cpu",
+    "max_gen_toks": 64,
+    "block_length": 16,
+}
 
 
 def texts(model: VarLenDLM, *requests: Instance) -> list[str]:
@@ -40,7 +54,11 @@ def texts(model: VarLenDLM, *requests: Instance) -> list[str]:
 
 def test_an_answer_ends_at_eos_then_at_a_stop_string() -> None:
     after_eos = [*ids("42"), EOS, *ids("Q:!")]
-    model = model_of(backbone_of({"eos?": after_eos, "stop?": "4. Q: no", "both?": [*ids("4 Q: a"), EOS, *ids("secret")]}))
+    model = model_of(
+        backbone_of(
+            {"eos?": after_eos, "stop?": "4. Q: no", "both?": [*ids("4 Q: a"), EOS, *ids("secret")]}
+        )
+    )
     assert texts(
         model,
         asked("eos?", until=["Q:"]),
@@ -64,7 +82,9 @@ def test_lladas_end_of_turn_is_an_end_token(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     shutil.copytree(GOLDEN / "llada-trained", folder)
     tokenizer = folder / "tokenizer.json"
-    tokenizer.write_text(tokenizer.read_text(encoding="utf-8").replace("<sep>", "<|eot_id|>"), encoding="utf-8")
+    tokenizer.write_text(
+        tokenizer.read_text(encoding="utf-8").replace("<sep>", "<|eot_id|>"), encoding="utf-8"
+    )
     assert load_backbone(folder).spec.eos_ids == {EOS, SEP}
 
 
@@ -77,15 +97,24 @@ def test_a_stop_string_that_is_a_special_token(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("name", ["max_gen_toks", "max_new_tokens"])
 def test_each_request_has_its_own_canvas(name: str) -> None:
     backbone = backbone_of({"q?": "abcdefghij"})
-    answers = texts(model_of(backbone), asked("q?", **{name: 3}), asked("q?", 1, **{name: 7}), asked("q?", 2))
+    answers = texts(
+        model_of(backbone), asked("q?", **{name: 3}), asked("q?", 1, **{name: 7}), asked("q?", 2)
+    )
     assert answers == ["abc", "abcdefg", "abcdefghij"]
-    assert {length - 3 for _, mask in backbone.passes for length in mask.sum(dim=1).tolist()} == {3, 7, 16}
+    assert {length - 3 for _, mask in backbone.passes for length in mask.sum(dim=1).tolist()} == {
+        3,
+        7,
+        16,
+    }
 
 
 def test_each_request_decodes_as_it_says() -> None:
     backbone = backbone_of({"q?": "abcdefgh"})
     model = model_of(backbone, max_gen_toks=8, tokens_per_step=1)
-    assert texts(model, asked("q?", steps=2), asked("q?", 1, tokens_per_step=2), asked("q?", 2)) == ["abcdefgh"] * 3
+    assert (
+        texts(model, asked("q?", steps=2), asked("q?", 1, tokens_per_step=2), asked("q?", 2))
+        == ["abcdefgh"] * 3
+    )
     assert model.ledger.totals()["task"]["forward_passes"] == 2 + 4 + 8
 
 
@@ -151,7 +180,9 @@ def test_copies_that_fill_up_a_process_share_are_not_computed() -> None:
 # A real model.
 
 
-@pytest.mark.parametrize(("batch_size", "cases"), [(1, (5, 11, 14)), (7, (3, 5, 7, 11, 12, 14, 16))])
+@pytest.mark.parametrize(
+    ("batch_size", "cases"), [(1, (5, 11, 14)), (7, (3, 5, 7, 11, 12, 14, 16))]
+)
 def test_golden_answers_at_any_batch_size(batch_size: int, cases: tuple[int, ...]) -> None:
     golden = load_golden("llada-trained")
     tokenizer = golden.backbone.tokenizer
@@ -188,12 +219,16 @@ def test_golden_likelihoods(tmp_path: Path) -> None:
     requests = []
     for case in range(len(cases)):
         words = [
-            " ".join(f"t{index}" for index in golden.tensors[f"loglikelihood.{case}.{part}"].tolist())
+            " ".join(
+                f"t{index}" for index in golden.tensors[f"loglikelihood.{case}.{part}"].tolist()
+            )
             for part in ("prompt", "target")
         ]
         requests.append(pair(words[0], " " + words[1], case))
     scored = model.loglikelihood(requests, disable_tqdm=True)
-    assert [value for value, _ in scored] == pytest.approx([case["exact"] for case in cases], abs=1e-4)
+    assert [value for value, _ in scored] == pytest.approx(
+        [case["exact"] for case in cases], abs=1e-4
+    )
     totals = model.ledger.totals()["task"]
     assert totals["requests"] == len(cases) == 5
     assert totals["forward_passes"] >= 1 + 3 + 7 + 31 + 127
@@ -210,20 +245,32 @@ def by_position(ids_T: torch.Tensor) -> torch.Tensor:
 def crowded(ids_T: torch.Tensor) -> torch.Tensor:
     """The more tokens are known, the surer every position is of the letters."""
     logits_TV = torch.zeros(len(ids_T), V)
-    logits_TV[:, FIRST_BYTE + ord("a") : FIRST_BYTE + ord("a") + 10] = 0.3 * float((ids_T != 0).sum())
+    logits_TV[:, FIRST_BYTE + ord("a") : FIRST_BYTE + ord("a") + 10] = 0.3 * float(
+        (ids_T != 0).sum()
+    )
     return logits_TV
 
 
 def test_likelihoods_by_hand() -> None:
     backbone = backbone_of(by_position)
     model = model_of(backbone)
-    requests = [pair("", "ab", 0), pair("aa", "bc", 1), pair("aa ", "c", 2), pair("  ", "c", 3), pair("aa", "", 4)]
+    requests = [
+        pair("", "ab", 0),
+        pair("aa", "bc", 1),
+        pair("aa ", "c", 2),
+        pair("  ", "c", 3),
+        pair("aa", "", 4),
+    ]
     values = [value for value, _ in model.loglikelihood(requests, disable_tqdm=True)]
     other = (1 - 0.3) / (V - 10)  # a space at position 3
-    assert values[0] == pytest.approx(math.log(0.01 * 0.02), abs=1e-5)  # after the prefix token, at positions 1 and 2
+    # After the prefix token, at positions 1 and 2.
+    assert values[0] == pytest.approx(math.log(0.01 * 0.02), abs=1e-5)
     assert values[1] == pytest.approx(math.log(0.03 * 0.04), abs=1e-5)  # after <bos>, a, a
-    assert values[2] == pytest.approx(math.log(other * 0.04), abs=1e-5)  # the trailing space belongs to the continuation
-    assert values[3] == pytest.approx(math.log((1 - 0.1) / (V - 10) * (1 - 0.2) / (V - 10) * 0.03), abs=1e-5)
+    # The trailing space belongs to the continuation.
+    assert values[2] == pytest.approx(math.log(other * 0.04), abs=1e-5)
+    assert values[3] == pytest.approx(
+        math.log((1 - 0.1) / (V - 10) * (1 - 0.2) / (V - 10) * 0.03), abs=1e-5
+    )
     assert values[4] == 0.0
     assert model.prefix_token_id == BOS
     assert all(tokens[0, 0] in (BOS, ids("a")[0]) for tokens, _ in backbone.passes)
@@ -235,8 +282,8 @@ def test_greedy_and_what_likelihoods_cost() -> None:
     scored = model.loglikelihood([pair("q?", "yes", 0), pair("q?", "no", 1)], disable_tqdm=True)
     assert [greedy for _, greedy in scored] == [True, False]
     totals = model.ledger.totals()["task"]
-    # "yes": 7 sets of its 3 tokens and 2 greedy passes over <bos>q?yes, whose first choice stands in the set of all;
-    # "no": 3 sets over <bos>q?no, and a miss at once
+    # "yes": 7 sets of its 3 tokens and 2 greedy passes over <bos>q?yes, whose first choice stands
+    # in the set of all; "no": 3 sets over <bos>q?no, and a miss at once
     assert totals["forward_passes"] == len(backbone.passes) == 7 + 2 + 3
     assert totals["token_positions"] == 9 * 6 + 3 * 5
     assert 0 < totals["model_seconds"] < totals["seconds"]
@@ -246,24 +293,32 @@ def test_greedy_and_what_likelihoods_cost() -> None:
 def test_equal_pairs_are_computed_once_however_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model_adapters.varlen_dlm.scores.AT_ONCE", 1)
     backbone = backbone_of(by_position)
-    scored = model_of(backbone).loglikelihood([pair("a", "b", 0), pair("aa", "c", 1), pair("a", "b", 2)], disable_tqdm=True)
+    scored = model_of(backbone).loglikelihood(
+        [pair("a", "b", 0), pair("aa", "c", 1), pair("a", "b", 2)], disable_tqdm=True
+    )
     assert len(backbone.passes) == 2
     assert scored[0] == scored[2] != scored[1]
 
 
 def test_windows_of_several_texts_share_passes() -> None:
     backbone = backbone_of(by_position)
-    requests = [Instance("loglikelihood_rolling", {}, (text,), 0, ("task", n, 1)) for n, text in enumerate(("ab", "cd"))]
+    requests = [
+        Instance("loglikelihood_rolling", {}, (text,), 0, ("task", n, 1))
+        for n, text in enumerate(("ab", "cd"))
+    ]
     values = model_of(backbone).loglikelihood_rolling(requests, disable_tqdm=True)
     assert values == pytest.approx([math.log(0.01 * 0.02)] * 2, abs=1e-5)
-    assert [len(rows) for rows, _ in backbone.passes] == [5]  # of 3 sets each, the one of all tokens is the same copy
+    # Of 3 sets each, the one of all tokens is the same copy.
+    assert [len(rows) for rows, _ in backbone.passes] == [5]
 
 
 def test_long_contexts_are_cut_from_the_left(caplog: pytest.LogCaptureFixture) -> None:
     backbone = backbone_of(by_position, max_length=6)
     model = model_of(backbone, max_gen_toks=2)
     with caplog.at_level(logging.WARNING):
-        scored = model.loglikelihood([pair("jjabcd", "ef", 0), pair("ab", "c", 1)], disable_tqdm=True)
+        scored = model.loglikelihood(
+            [pair("jjabcd", "ef", 0), pair("ab", "c", 1)], disable_tqdm=True
+        )
     assert scored[0][0] == pytest.approx(math.log(0.04 * 0.05), abs=1e-5)
     assert "1 of 2 contexts" in caplog.text
     assert backbone.passes[0][0][0, :4].tolist() == ids("abcd")
@@ -280,10 +335,16 @@ def test_rolling_windows_by_hand() -> None:
     ]
     long, short, empty = model.loglikelihood_rolling(requests, disable_tqdm=True)
     # [BOS] abcd and d | efgh at positions 1 to 4, then fgh | ij at 3 and 4
-    assert long == pytest.approx(2 * math.log(0.01 * 0.02 * 0.03 * 0.04) + math.log(0.03 * 0.04), abs=1e-4)
+    assert long == pytest.approx(
+        2 * math.log(0.01 * 0.02 * 0.03 * 0.04) + math.log(0.03 * 0.04), abs=1e-4
+    )
     assert short == pytest.approx(math.log(0.01 * 0.02), abs=1e-5)
     assert empty == 0.0
-    starts = {tuple(tokens[row, :3].tolist()) for tokens, _ in backbone.passes for row in range(len(tokens))}
+    starts = {
+        tuple(tokens[row, :3].tolist())
+        for tokens, _ in backbone.passes
+        for row in range(len(tokens))
+    }
     assert tuple(ids("fgh")) in starts
     totals = model.ledger.totals()["task"]
     assert (totals["requests"], totals["forward_passes"]) == (3, 15 + 15 + 3 + 3)
@@ -291,7 +352,9 @@ def test_rolling_windows_by_hand() -> None:
 
 def test_likelihoods_of_ids() -> None:
     model = model_of(backbone_of(by_position))
-    assert model._loglikelihood_tokens([(("", ""), ids("a"), ids("b"))])[0][0] == pytest.approx(math.log(0.01), abs=1e-5)
+    assert model._loglikelihood_tokens([(("", ""), ids("a"), ids("b"))])[0][0] == pytest.approx(
+        math.log(0.01), abs=1e-5
+    )
 
 
 # Prompts.
@@ -335,7 +398,12 @@ def test_a_record_by_hand() -> None:
     backbone = backbone_of({"q?": "abcde"})
     model = model_of(backbone, method="logit", variant="top1", rounding="pow2")
     found = record(model, benchmark("q?", "abcde"))
-    assert (found.method, found.fraction, found.canvas, found.prompt_length) == ("logit", 0.0, 16, 3)
+    assert (found.method, found.fraction, found.canvas, found.prompt_length) == (
+        "logit",
+        0.0,
+        16,
+        3,
+    )
     assert (found.length, found.prediction, found.bound, found.clamped) == (5, 5.0, 8, False)
     assert (found.eos_rank, found.revealed) == (1, [])
     assert found.eos_prob == pytest.approx(0.9 - 0.001 * (2 + 5), abs=0.01)
@@ -346,14 +414,18 @@ def test_a_record_by_hand() -> None:
 
 def test_revealed_tokens_stand_in_the_canvas() -> None:
     backbone = backbone_of({"q?": "abcdefgh"})
-    found = record(model_of(backbone, method="logit", variant="top1"), benchmark("q?", "abcdefgh", 0.5))
+    found = record(
+        model_of(backbone, method="logit", variant="top1"), benchmark("q?", "abcdefgh", 0.5)
+    )
     canvas = backbone.passes[0][0][0, 3:].tolist()
     assert len(found.revealed) == 4
     assert [at for at, token in enumerate(canvas) if token] == found.revealed
     assert [canvas[at] for at in found.revealed] == [ids("abcdefgh")[at] for at in found.revealed]
 
 
-@pytest.mark.parametrize("options", [{"method": "logit", "variant": "top1"}, {"method": "logit"}, {"method": "fixed"}])
+@pytest.mark.parametrize(
+    "options", [{"method": "logit", "variant": "top1"}, {"method": "logit"}, {"method": "fixed"}]
+)
 def test_a_predictor_never_sees_the_reference(options: dict[str, str]) -> None:
     answers = []
     for reference in ("abcde", "zz", "a much longer text than any canvas here holds"):
@@ -361,7 +433,9 @@ def test_a_predictor_never_sees_the_reference(options: dict[str, str]) -> None:
         found = record(model_of(backbone, **options), benchmark("q?", reference))
         assert found.length == len(reference)
         seen = [ids_BT[0].tolist() for ids_BT, _ in backbone.passes]
-        answers.append((found.prediction, found.calibrated, found.bound, found.eos_probability, seen))
+        answers.append(
+            (found.prediction, found.calibrated, found.bound, found.eos_probability, seen)
+        )
     assert answers[0] == answers[1] == answers[2]
 
 
@@ -369,18 +443,28 @@ def test_a_predictor_never_sees_the_reference(options: dict[str, str]) -> None:
 def test_what_a_predictor_is_shown(fraction: float, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Prompt] = []
     predict = Fixed.predict
-    monkeypatch.setattr(Fixed, "predict", lambda self, batch: shown.extend(batch.prompts) or predict(self, batch))
+    monkeypatch.setattr(
+        Fixed, "predict", lambda self, batch: shown.extend(batch.prompts) or predict(self, batch)
+    )
     record(model_of(backbone_of({"q?": "abcd"})), benchmark("q?", "abcd", fraction))
     (prompt,) = shown
-    assert (prompt.ids, prompt.text, prompt.fraction, prompt.reference_length) == ((BOS, *ids("q?")), "q?", fraction, None)
-    assert [token for token in prompt.canvas if token] == [token for token in ids("abcd") if token in prompt.canvas]
+    assert (prompt.ids, prompt.text, prompt.fraction, prompt.reference_length) == (
+        (BOS, *ids("q?")),
+        "q?",
+        fraction,
+        None,
+    )
+    assert [token for token in prompt.canvas if token] == [
+        token for token in ids("abcd") if token in prompt.canvas
+    ]
     assert sum(token != 0 for token in prompt.canvas) == int(fraction * 4)
 
 
 def test_the_oracle_is_told() -> None:
     model = model_of(backbone_of({"q?": "abcde"}), method="oracle", rounding="none")
     assert record(model, benchmark("q?", "abc")).bound == 3
-    assert texts(model, asked("q?", reference="abcd")) == ["abcd"]  # a window of the reference's length
+    # A window of the reference's length.
+    assert texts(model, asked("q?", reference="abcd")) == ["abcd"]
 
 
 def test_a_canvas_of_the_request() -> None:
@@ -394,8 +478,19 @@ def test_a_canvas_of_the_request() -> None:
 
 def test_model_info_and_costs_by_hand() -> None:
     backbone = backbone_of({"q?": "abcde"})
-    model = model_of(backbone, method="logit", variant="top1", rounding="none", overflow="retry", alpha=0.1, stop_at_eos=False)
-    assert texts(model, asked("q?", 0, task="gen"), asked("q?", 1, task="gen", max_gen_toks=4)) == ["abcde", "abcd"]
+    model = model_of(
+        backbone,
+        method="logit",
+        variant="top1",
+        rounding="none",
+        overflow="retry",
+        alpha=0.1,
+        stop_at_eos=False,
+    )
+    assert texts(model, asked("q?", 0, task="gen"), asked("q?", 1, task="gen", max_gen_toks=4)) == [
+        "abcde",
+        "abcd",
+    ]
     record(model, benchmark("q?", "abcde"))
     info = model.get_model_info()["eosbench"]
     assert json.loads(json.dumps(info)) == info
@@ -408,20 +503,34 @@ def test_model_info_and_costs_by_hand() -> None:
         "eos_ids": [1],
         "pad_id": 1,
     }
-    assert (info["schema"], info["method"], info["rounding"], info["overflow"]) == (1, "logit", "none", "retry")
+    assert (info["schema"], info["method"], info["rounding"], info["overflow"]) == (
+        1,
+        "logit",
+        "none",
+        "retry",
+    )
     assert info["canvas"] == 16
     assert info["method_options"]["variant"] == "top1"
-    assert (info["predictor"], info["calibration"], info["fingerprint"]) == (None, None, model.fingerprint)
+    assert (info["predictor"], info["calibration"], info["fingerprint"]) == (
+        None,
+        None,
+        model.fingerprint,
+    )
     assert info["decoding"]["steps"] is None
     generated, predicted = info["costs"]["gen"], info["costs"]["task"]
-    # The prompt has 3 tokens. First request: step zero says 5, the window of 5 holds no EOS, so 10 with one token kept at each of
-    # 5 more passes. Second one: step zero over a canvas of 4, a window of 4, which is all the canvas.
+    # The prompt has 3 tokens. First request: step zero says 5, the window of 5 holds no EOS, so 10
+    # with one token kept at each of 5 more passes. Second one: step zero over a canvas of 4, a
+    # window of 4, which is all the canvas.
     assert generated["requests"] == 2
     assert generated["mean_window"] == (10 + 4) / 2
     assert generated["forward_passes"] == (1 + 5 + 5) + (1 + 4)
     assert generated["token_positions"] == (19 + 5 * 8 + 5 * 13) + (7 + 4 * 7)
     assert (generated["retries"], generated["truncated"]) == (1, 1)
-    assert (predicted["mean_window"], predicted["forward_passes"], predicted["token_positions"]) == (5, 1, 19)
+    assert (
+        predicted["mean_window"],
+        predicted["forward_passes"],
+        predicted["token_positions"],
+    ) == (5, 1, 19)
 
 
 def test_a_calibration_is_reported() -> None:
@@ -429,11 +538,17 @@ def test_a_calibration_is_reported() -> None:
     model = model_of(backbone, method="logit", variant="top1", rounding="none", alpha=0.1)
     object.__setattr__(model.method, "calibration", Calibration({0.0: [2.0] * 20}, scale="linear"))  # type: ignore[dict-item]
     assert record(model, benchmark("q?", "abcde")).bound == 7
-    assert model.get_model_info()["eosbench"]["calibration"] == {"kind": "split_conformal", "alpha": 0.1, "samples": 20}
+    assert model.get_model_info()["eosbench"]["calibration"] == {
+        "kind": "split_conformal",
+        "alpha": 0.1,
+        "samples": 20,
+    }
 
 
 def test_a_mean_shortfall_within_groups_is_reported(tmp_path: Path) -> None:
-    """50 of the table's documents have prompts of 3 tokens, as "q?" has: of them only the margin is taken."""
+    """50 of the table's documents have prompts of 3 tokens, as "q?" has: of them only the margin is
+    taken.
+    """
     backbone = backbone_of({"q?": "abcde"})
     scores_N, prompts_N = np.repeat([4.0, 9.0], 50), np.repeat([3.0, 30.0], 50)
     table = Calibration({0.0: scores_N}, "linear", np.full(100, 9.0), prompts_N, {"prompt": [10.0]})
@@ -448,27 +563,52 @@ def test_a_mean_shortfall_within_groups_is_reported(tmp_path: Path) -> None:
 
 
 def test_what_a_folder_says_of_its_fit_is_reported() -> None:
-    """What repeats of one fit share, and the seed in which they differ; folders of before name no settings, some nothing."""
+    """What repeats of one fit share, and the seed in which they differ; folders of before name no
+    settings, some nothing.
+    """
     model = model_of(backbone_of({"q?": "abcde"}), method="logit", variant="top1")
     assert model.get_model_info()["eosbench"]["predictor_fit"] is None
-    data = {"source": "x", "train": {"documents": 9, "digest": "aa"}, "calibration": {"digest": "bb"}, "censored": 0}
-    info = {"fit": {"seed": 2, "training": {"epochs": 5}, "scores": {}}, "data": data, "calibration": {"scale": "log"}}
+    data = {
+        "source": "x",
+        "train": {"documents": 9, "digest": "aa"},
+        "calibration": {"digest": "bb"},
+        "censored": 0,
+    }
+    info = {
+        "fit": {"seed": 2, "training": {"epochs": 5}, "scores": {}},
+        "data": data,
+        "calibration": {"scale": "log"},
+    }
     object.__setattr__(model.method, "info", info)
     said = {"seed": 2, "train": "aa", "calibration": "bb", "scale": "log"}
     assert model.get_model_info()["eosbench"]["predictor_fit"] == said
-    object.__setattr__(model.method, "info", {**info, "fit": {"seed": 2, "settings": {"epochs": 60}}})
+    object.__setattr__(
+        model.method, "info", {**info, "fit": {"seed": 2, "settings": {"epochs": 60}}}
+    )
     assert model.get_model_info()["eosbench"]["predictor_fit"] == {**said, "epochs": 60}
     object.__setattr__(model.method, "info", {"fit": {"seed": 1}, "calibration": None})
     assert model.get_model_info()["eosbench"]["predictor_fit"] == {"seed": 1, "scale": None}
 
 
 def test_telemetry_has_a_line_per_request(tmp_path: Path) -> None:
-    model = model_of(backbone_of({"q?": "abcde"}), telemetry=str(tmp_path / "costs.jsonl"), method="logit", variant="top1")
+    model = model_of(
+        backbone_of({"q?": "abcde"}),
+        telemetry=str(tmp_path / "costs.jsonl"),
+        method="logit",
+        variant="top1",
+    )
     texts(model, asked("q?", 5), benchmark("q?", "abcde", document=6))
     model.loglikelihood([pair("q?", "abcde", 7)], disable_tqdm=True)
     lines = [json.loads(line) for line in (tmp_path / "costs.jsonl").read_text().splitlines()]
-    found = [(line["kind"], line["doc_id"], line["window"], line.get("bound"), line.get("prediction")) for line in lines]
-    assert found == [("predict", 6, 8, 8, 5.0), ("generate", 5, 8, 8, 5.0), ("loglikelihood", 7, 0, None, None)]
+    found = [
+        (line["kind"], line["doc_id"], line["window"], line.get("bound"), line.get("prediction"))
+        for line in lines
+    ]
+    assert found == [
+        ("predict", 6, 8, 8, 5.0),
+        ("generate", 5, 8, 8, 5.0),
+        ("loglikelihood", 7, 0, None, None),
+    ]
 
 
 def test_telemetry_says_how_uncertain_a_likelihood_is(tmp_path: Path) -> None:

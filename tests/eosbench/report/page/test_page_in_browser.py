@@ -1,4 +1,6 @@
-"""The page in a real browser, as a reader uses it: with a mouse, with a keyboard, on a phone, in the dark, under attack."""
+"""The page in a real browser, as a reader uses it: with a mouse, with a keyboard, on a phone, in
+the dark, under attack.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.made_runs import make_run, make_runs
 from eosbench.report import write_report
 from tests import browser
-from tests.fixtures.make_runs import make_run, make_runs
 
-pytestmark = pytest.mark.skipif(browser.find() is None, reason="no Chromium here: apt-get install chromium to run these tests")
+pytestmark = pytest.mark.skipif(
+    browser.find() is None, reason="no Chromium here: apt-get install chromium to run these tests"
+)
 
 DOCUMENTS = 40
 FIRST = "document.querySelector('table[data-filtered]')"
@@ -29,7 +33,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     make_runs(folder / "runs", size=DOCUMENTS)
     make_run(folder / "hostile", HOSTILE, size=3, predictor=HOSTILE, prompts=HOSTILE)
     (folder / "hostile" / "<img src=x onerror=alert(1)>.json").write_text("{", encoding="utf-8")
-    return {name: write_report(folder / name, folder / f"{name}-report").page for name in ("runs", "hostile")}
+    return {
+        name: write_report(folder / name, folder / f"{name}-report").page
+        for name in ("runs", "hostile")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +59,14 @@ def page(chromium: browser.Browser, pages: dict[str, Path]) -> browser.Browser:
 def test_a_filter_changes_the_rows(page: browser.Browser) -> None:
     names = f"{SHOWN}.map(row => row.dataset.run + ' ' + row.dataset.fraction)"
     assert [name for name in page.run(names) if name != "tiny/gpt "] == [
-        f"{name} 0.0" for name in ("logit", "concat_regression", "average_regression", "classification", "distilbert")
+        f"{name} 0.0"
+        for name in (
+            "logit",
+            "concat_regression",
+            "average_regression",
+            "classification",
+            "distilbert",
+        )
     ]
     page.run("document.querySelector('input[name=fraction][value=\"0.5\"]').click()")
     assert {name.split()[-1] for name in page.run(names) if name != "tiny/gpt "} == {"0.5"}
@@ -61,10 +75,14 @@ def test_a_filter_changes_the_rows(page: browser.Browser) -> None:
     page.run("document.querySelector('input[name=run][value=logit]').click()")
     assert len(page.run(names)) == 4 * 4 + 1
     page.run("document.querySelector('[data-none]').click()")
-    assert page.run(names) == [] and page.run(f"{FIRST}.closest('.scroll').nextElementSibling.checkVisibility()")
+    assert page.run(names) == [] and page.run(
+        f"{FIRST}.closest('.scroll').nextElementSibling.checkVisibility()"
+    )
 
 
-def test_the_filters_reach_the_table_across_seeds(chromium: browser.Browser, tmp_path: Path) -> None:
+def test_the_filters_reach_the_table_across_seeds(
+    chromium: browser.Browser, tmp_path: Path
+) -> None:
     for seed in (0, 1):
         make_run(tmp_path / "runs" / f"{seed}", "logit", size=6, fractions=(0.0, 0.5), seed=seed)
     make_run(tmp_path / "runs" / "mean", "mean", size=6, fractions=(0.0, 0.5))
@@ -82,7 +100,9 @@ def test_the_filters_reach_the_table_across_seeds(chromium: browser.Browser, tmp
 
 
 def test_a_sort_sorts_and_undefined_goes_last(page: browser.Browser) -> None:
-    place = page.run(f"[...{FIRST}.tHead.rows[0].cells].findIndex(cell => cell.textContent.startsWith('overshoot'))")
+    place = page.run(
+        f"[...{FIRST}.tHead.rows[0].cells].findIndex(cell => cell.textContent.startsWith('overshoot'))"
+    )
     click = f"{FIRST}.tHead.rows[0].cells[{place}].querySelector('button').click()"
     values = f"{SHOWN}.map(row => row.cells[{place}].dataset.key)"
     before = page.run(values)
@@ -116,10 +136,15 @@ def test_a_sample_opens_with_its_marks(page: browser.Browser) -> None:
 def test_samples_can_be_searched(page: browser.Browser) -> None:
     count = "document.querySelectorAll('[data-document] option').length"
     assert page.run(count) == DOCUMENTS
-    page.run("const find = document.querySelector('[data-find]'); find.value = 'STORY'; find.dispatchEvent(new Event('input'))")
+    page.run(
+        "const find = document.querySelector('[data-find]'); find.value = 'STORY'; find.dispatchEvent(new Event('input'))"
+    )
     assert 0 < page.run(count) < DOCUMENTS
     page.run("find.value = 'no such words'; find.dispatchEvent(new Event('input'))")
-    assert page.run(count) == 0 and page.run("document.querySelector('[data-prompt]').textContent") == ""
+    assert (
+        page.run(count) == 0
+        and page.run("document.querySelector('[data-prompt]').textContent") == ""
+    )
 
 
 def test_samples_that_some_method_cuts_off_show_a_cross(page: browser.Browser) -> None:
@@ -127,7 +152,9 @@ def test_samples_that_some_method_cuts_off_show_a_cross(page: browser.Browser) -
     documents = page.run("document.querySelectorAll('[data-document] option').length")
     assert 0 < documents < DOCUMENTS
     for _ in range(documents):
-        assert "✕" in page.run("[...document.querySelectorAll('.canvas .mark')].map(mark => mark.textContent)")
+        assert "✕" in page.run(
+            "[...document.querySelectorAll('.canvas .mark')].map(mark => mark.textContent)"
+        )
         page.run("document.querySelector('[data-step=\"1\"]').click()")
 
 
@@ -135,7 +162,11 @@ def test_everything_is_reached_and_worked_by_keyboard(page: browser.Browser) -> 
     reached: list[str] = []
     for _ in range(60):
         page.press("Tab", 9)
-        reached.append(page.run("document.activeElement.textContent.trim().slice(0, 40) || document.activeElement.name"))
+        reached.append(
+            page.run(
+                "document.activeElement.textContent.trim().slice(0, 40) || document.activeElement.name"
+            )
+        )
         if "overshoot" in reached[-1] and len(reached[-1]) < 20:
             break
     assert reached[0] == "Comparison" and "fraction" in reached and reached[-1] == "overshoot"
@@ -174,7 +205,13 @@ def test_nothing_hostile_runs(chromium: browser.Browser, pages: dict[str, Path])
     assert chromium.run("window.hit") is None
     assert chromium.run("document.querySelector('[data-prompt]').textContent") == HOSTILE
     assert chromium.run("document.scripts.length") == 2
-    assert chromium.run("[...document.images].every(image => image.src.startsWith('data:') && image.naturalWidth > 0)")
-    chromium.run("document.body.insertAdjacentHTML('beforeend', '<img src=\"https://example.org/x.png\">')")
-    chromium.run("const more = document.createElement('script'); more.textContent = 'window.hit = 1'; document.body.append(more)")
+    assert chromium.run(
+        "[...document.images].every(image => image.src.startsWith('data:') && image.naturalWidth > 0)"
+    )
+    chromium.run(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=\"https://example.org/x.png\">')"
+    )
+    chromium.run(
+        "const more = document.createElement('script'); more.textContent = 'window.hit = 1'; document.body.append(more)"
+    )
     assert chromium.run("window.hit") is None, "the security policy lets a script in"

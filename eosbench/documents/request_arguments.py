@@ -1,4 +1,6 @@
-"""Arguments of requests that only `varlen_dlm` can answer: any other model is told so before it generates a token."""
+"""Arguments of requests that only `varlen_dlm` can answer: any other model is told so before it
+generates a token.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ ONLY_HERE = (
 class BoundArguments(dict[str, Any]):
     """Generation arguments of an EOS upper-bound request.
 
-    lm-eval's own models copy the arguments before they read them, to take out what they know and hand on the rest; varlen_dlm
-    reads them as they are. That copy is where a model for which they make no sense can be told.
+    lm-eval's own models copy the arguments before they read them, to take out what they know and
+    hand on the rest; varlen_dlm reads them as they are. That copy is where a model for which they
+    make no sense can be told.
 
     Example:
         >>> import json
@@ -25,4 +28,6 @@ class BoundArguments(dict[str, Any]):
     """
 
     def __deepcopy__(self, memo: object) -> NoReturn:
-        raise ConfigurationError(f"this model cannot answer an eos_upper_bound request: {ONLY_HERE}")
+        raise ConfigurationError(
+            f"this model cannot answer an eos_upper_bound request: {ONLY_HERE}"
+        )
