@@ -19,7 +19,7 @@ from eosbench.documents.instruct import (
 )
 from eosbench.documents.public import DATA_SETS, DataSet, public_documents, published_rows
 from eosbench.documents.request_arguments import ONLY_HERE, BoundArguments
-from eosbench.documents.reveal import FRACTIONS, partly_masked_canvas
+from eosbench.documents.reveal import FRACTIONS, partly_masked_canvas, revealed_positions
 from eosbench.documents.wordlists import NAMES, NOUNS
 
 __all__ = [
@@ -44,4 +44,5 @@ __all__ = [
     "partly_masked_canvas",
     "public_documents",
     "published_rows",
+    "revealed_positions",
 ]
