@@ -26,7 +26,7 @@ from eosbench.metrics.bound import (
     shortfall,
     squared_error,
 )
-from eosbench.metrics.metric import Metric
+from eosbench.metrics.metric import Floats, Metric
 from eosbench.metrics.paper_table import paper_columns
 from eosbench.metrics.position import average_precision, calibration_curve, pinball_loss
 from eosbench.metrics.rounding import (
@@ -53,6 +53,7 @@ __all__ = [
     "RESAMPLES",
     "ROUNDING_TOLERANCE",
     "SIGNIFICANT",
+    "Floats",
     "Metric",
     "Term",
     "accuracy",

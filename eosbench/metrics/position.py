@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eosbench.errors import ConfigurationError
+from eosbench.metrics.metric import Floats
 
-Floats = NDArray[np.float64]
 Curves = Sequence[Sequence[float] | NDArray[np.floating]]
 
 __all__ = ["average_precision", "calibration_curve", "pinball_loss"]

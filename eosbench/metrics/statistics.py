@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from eosbench.metrics.metric import Floats
 
 RESAMPLES = 1000
 LEVEL = 0.95

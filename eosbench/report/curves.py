@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from eosbench.metrics import Floats
 
 FACTORS_S: Floats = np.geomspace(1 / 32, 32, 81)
 ALPHA = 3.0  # of the penalty on lost quality, as in AUP (arXiv 2601.07568)
