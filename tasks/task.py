@@ -11,13 +11,13 @@ beside the arguments.
 
 from __future__ import annotations
 
-import hashlib
 from copy import deepcopy
 from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 
+from eosbench.digest import short_digest
 from eosbench.documents import ONLY_HERE, BoundArguments
 from eosbench.errors import ConfigurationError, report_errors_plainly
 from eosbench.metrics import Term, per_document
@@ -57,9 +57,7 @@ class ReferenceTask(ConfigurableTask):
         # What seeds the revealed positions: the document alone, not its prompt format.
         if "eos_upper_bound" in arguments:
             document = f"{self.doc_to_text(doc)}\n{reference}"
-            arguments["eos_upper_bound"]["document"] = hashlib.sha256(
-                document.encode()
-            ).hexdigest()[:16]
+            arguments["eos_upper_bound"]["document"] = short_digest(document)
             arguments = BoundArguments(arguments, reference=reference)
         request = Instance(
             request_type="generate_until", doc=doc, arguments=(ctx, arguments), idx=0, **kwargs

@@ -21,7 +21,7 @@ OWN_PACKAGES = ("eosbench", "model_adapters", "tasks", "benchmarks", "tests")
 
 # From the bottom up, a line a height. Rooms of one height do not know each other.
 ROOMS = (
-    ("eosbench", "eosbench.errors", "eosbench.backbone", "eosbench.embedded"),
+    ("eosbench", "eosbench.errors", "eosbench.backbone", "eosbench.digest", "eosbench.embedded"),
     ("eosbench.records",),
     ("eosbench.documents",),
     ("eosbench.metrics", "eosbench.forward"),
@@ -147,6 +147,7 @@ def test_light_modules_never_load_torch() -> None:
     light = {
         f"eosbench.{name}"
         for name in (
+            "digest",
             "errors",
             "records",
             "metrics",

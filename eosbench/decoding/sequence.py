@@ -10,7 +10,6 @@ Legend: P tokens of the prompt, C of the canvas, n masked positions of the block
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,6 +17,7 @@ import torch
 from eosbench.backbone import BackboneSpec
 from eosbench.decoding.config import DecodeConfig, require
 from eosbench.decoding.sampler import SCHEDULES
+from eosbench.digest import torch_seed_from
 
 Ids = Sequence[int] | torch.Tensor
 
@@ -103,8 +103,7 @@ class Row:
         """The random numbers of the coming pass: the same however often, and in whatever batch, it
         is tried.
         """
-        digest = hashlib.sha256(f"{self.seed}/{self.passes}".encode()).digest()
-        return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+        return torch.Generator(device).manual_seed(torch_seed_from(f"{self.seed}/{self.passes}"))
 
     def fill(self, columns_n: torch.Tensor, tokens_n: torch.Tensor) -> None:
         """Ends a pass: these tokens stay in these columns. Goes on to the next block, or is done."""
@@ -179,4 +178,4 @@ def _check(
 
 
 def _seed(prompt: torch.Tensor) -> int:
-    return int.from_bytes(hashlib.sha256(prompt.numpy().tobytes()).digest()[:7], "big")
+    return torch_seed_from(prompt.numpy().tobytes())

@@ -17,7 +17,13 @@ from eosbench.documents.instruct import (
     instruct_documents,
     instruct_stream,
 )
-from eosbench.documents.public import DATA_SETS, DataSet, public_documents, published_rows
+from eosbench.documents.public import (
+    DATA_SETS,
+    DataSet,
+    for_calibration,
+    public_documents,
+    published_rows,
+)
 from eosbench.documents.request_arguments import ONLY_HERE, BoundArguments
 from eosbench.documents.reveal import FRACTIONS, partly_masked_canvas, revealed_positions
 from eosbench.documents.wordlists import NAMES, NOUNS
@@ -38,6 +44,7 @@ __all__ = [
     "decode_prompt",
     "encode_prompt",
     "encode_response",
+    "for_calibration",
     "has_chat_template",
     "instruct_documents",
     "instruct_stream",

@@ -18,13 +18,13 @@ VERSION.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import count, islice
 
+from eosbench.digest import seed_from, short_digest
 from eosbench.documents import wordlists as words
 from eosbench.errors import ConfigurationError
 
@@ -242,10 +242,7 @@ _MOST_DRAWS = 10_000  # for one document: past it a family has run out of new pr
 def _belongs(split: str, prompt: str) -> bool:
     if split not in _HASH_SHARES:
         return True
-    return (
-        int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big") % 100
-        in _HASH_SHARES[split]
-    )
+    return seed_from(prompt) % 100 in _HASH_SHARES[split]
 
 
 def instruct_stream(split: str, seed: int = 0) -> Iterator[Instruction]:
@@ -306,4 +303,4 @@ def digest(split: str, size: int | None = None) -> str:
     lines = "\n".join(
         json.dumps(asdict(document), sort_keys=True) for document in instruct_documents(split, size)
     )
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+    return short_digest(lines)

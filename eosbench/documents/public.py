@@ -18,13 +18,13 @@ Rows come from the hub, or from the Hugging Face cache where there is no network
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from eosbench.digest import seed_from
 from eosbench.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ def for_calibration(prompt: str, share: float = CALIBRATION_SHARE) -> bool:
     """Whether a row with this prompt is one of the `share` that calibrates: decided by the prompt's
     hash, so that equal prompts
     land on one side."""
-    return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big") < share * 2**64
+    return seed_from(prompt) < share * 2**64
 
 
 def published_rows(data: DataSet, split: str, prefix: str = "") -> tuple[Document, ...]:

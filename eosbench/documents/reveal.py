@@ -9,11 +9,11 @@ larger one too. EOS positions are never revealed.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from eosbench.digest import seed_from
 from eosbench.errors import ConfigurationError
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75)
@@ -45,10 +45,8 @@ def revealed_positions(
     count = int(fraction * length)
     if mode == "prefix":
         return list(range(count))
-    seed = int.from_bytes(hashlib.sha256(document.encode()).digest()[:8], "big")
-    return sorted(
-        int(position) for position in np.random.default_rng(seed).permutation(length)[:count]
-    )
+    drawn = np.random.default_rng(seed_from(document)).permutation(length)[:count]
+    return sorted(drawn.tolist())
 
 
 def partly_masked_canvas(

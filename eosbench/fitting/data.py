@@ -16,7 +16,6 @@ A column may be a template over columns instead of a name: `Question: {question}
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import logging
 import re
@@ -28,6 +27,7 @@ from string import Formatter
 from typing import Any
 
 from eosbench.backbone import Backbone
+from eosbench.digest import digest_of_parts
 from eosbench.documents import (
     DATA_SETS,
     SPLIT_SIZES,
@@ -35,6 +35,7 @@ from eosbench.documents import (
     decode_prompt,
     encode_prompt,
     encode_response,
+    for_calibration,
     has_chat_template,
     instruct_stream,
     public_documents,
@@ -127,8 +128,7 @@ def split_calibration(
         )
     parts: tuple[list[Example], list[Example]] = ([], [])
     for example in examples:
-        number = int.from_bytes(hashlib.sha256(example.prompt_text.encode()).digest()[:8], "big")
-        parts[number < share * 2**64].append(example)
+        parts[for_calibration(example.prompt_text, share)].append(example)
     return parts
 
 
@@ -182,10 +182,9 @@ def _cut(example: Example, backbone: Backbone, room: int) -> Example:
 
 def data_digest(examples: Sequence[Example]) -> str:
     """SHA-256 over the documents' ids: what a predictor's folder names as its data."""
-    digest = hashlib.sha256()
-    for example in examples:
-        digest.update(json.dumps([example.prompt_ids, example.response_ids]).encode())
-    return digest.hexdigest()[:16]
+    return digest_of_parts(
+        json.dumps([example.prompt_ids, example.response_ids]) for example in examples
+    )
 
 
 def _template(column: str) -> str:

@@ -15,7 +15,6 @@ processes on one machine fill one store, each its own rows.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -28,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
+from eosbench.digest import digest_of_json, digest_of_parts
 from eosbench.errors import ConfigurationError
 from eosbench.fitting.data import Example
 from eosbench.predictors import Features, Kept
@@ -66,10 +66,7 @@ class FeatureStore:
             "samples": len(samples),
             "digest": _digest(samples),
         }
-        self.folder = (
-            root.expanduser()
-            / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-        )
+        self.folder = root.expanduser() / digest_of_json(facts)
         self._facts = {**facts, "backbone_name": backbone.spec.name}
         self._arrays: dict[str, NDArray[Any]] = {}
         self._done: dict[str, NDArray[np.bool_]] = {}
@@ -146,15 +143,13 @@ def bytes_per_sample(kept: Mapping[str, Kept]) -> int:
 
 
 def _digest(samples: Sequence[Sample]) -> str:
-    digest = hashlib.sha256()
-    for sample in samples:
-        example = sample.example
-        digest.update(
-            json.dumps(
-                [example.prompt_text, example.prompt_ids, example.response_ids, sample.fraction]
-            ).encode()
-        )
-    return digest.hexdigest()
+    return digest_of_parts(map(_facts_of, samples), digits=64)
+
+
+def _facts_of(sample: Sample) -> str:
+    example = sample.example
+    facts = [example.prompt_text, example.prompt_ids, example.response_ids, sample.fraction]
+    return json.dumps(facts)
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -14,7 +14,6 @@ Legend: B rows, T columns, N masked positions, V vocabulary.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -24,6 +23,7 @@ import torch
 
 from eosbench.backbone import Backbone, states_of
 from eosbench.decoding import choose_tokens, precise
+from eosbench.digest import seed_from
 from eosbench.errors import ConfigurationError
 from eosbench.forward import BatchSize, left_pad, logits_in_pieces, without_prompt
 from eosbench.likelihood.estimator import estimate
@@ -293,6 +293,4 @@ def _key(backbone: Backbone, prompt: Ids, target: Ids) -> _Key:
 
 
 def _generator(key: _Key, seed: int) -> np.random.Generator:
-    return np.random.default_rng(
-        int.from_bytes(hashlib.sha256(repr((key, seed)).encode()).digest()[:8], "big")
-    )
+    return np.random.default_rng(seed_from(repr((key, seed))))

@@ -9,13 +9,13 @@ Legend: B batch, C canvas, K sampled positions, D width.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch.nn import functional
 
+from eosbench.digest import torch_seed_from
 from eosbench.errors import ConfigurationError
 from eosbench.predictors.heads import device_of, mlp
 from eosbench.predictors.protocol import Features, Fitting, Kept, Reads, check_share
@@ -100,8 +100,8 @@ class Classification:
         hidden_BKD = hidden_BCD.new_zeros(len(batch.prompts), self.positions, hidden_BCD.shape[2])
         index_BK = torch.full((len(batch.prompts), self.positions), -1)
         for row, prompt in enumerate(batch.prompts):
-            drawn = hashlib.sha256(repr((prompt.ids, prompt.canvas)).encode()).digest()
-            rng = torch.Generator().manual_seed(int.from_bytes(drawn[:7], "big"))
+            seed = torch_seed_from(repr((prompt.ids, prompt.canvas)))
+            rng = torch.Generator().manual_seed(seed)
             index_K = masked_BC[row].nonzero().squeeze(1)
             index_K = (
                 index_K[torch.randperm(len(index_K), generator=rng)[: self.positions]].sort().values

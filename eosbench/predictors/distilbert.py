@@ -10,7 +10,6 @@ Legend: B batch, T tokens, D width, K buckets.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import DistilBertConfig, DistilBertModel
 
+from eosbench.digest import short_digest
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.metrics import bucket
 from eosbench.predictors.heads import LogLengthLoss, device_of, lengths, masked_mean
@@ -117,7 +117,7 @@ class DistilBert:
         self.log_length_loss = LogLengthLoss("smooth_l1", quantile=0.5)
         self.level = self.log_length_loss.level
         self.files = {TOKENIZER: self.tokenizer.to_str()}
-        self.array = f"text_{hashlib.sha256(self.files[TOKENIZER].encode()).hexdigest()[:8]}"
+        self.array = f"text_{short_digest(self.files[TOKENIZER], digits=8)}"
         self.kept = {self.array: Kept((model.config.max_position_embeddings,), torch.int32)}
         shape = {name: getattr(model.config, name) for name in SHAPE}
         self.options: dict[str, Any] = {"head": head, "encoder": encoder, "encoder_config": shape}

@@ -9,7 +9,6 @@ reads only text: lengths are counted in its tokens.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from eosbench import embedded
 from eosbench.bounds import Calibration
+from eosbench.digest import digest_of_json
 from eosbench.documents import encode_response
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.predictors import build, method_class
@@ -163,7 +163,7 @@ def tokenizer_digest(tokenizer: Any) -> str | None:
     """A short hash of how a tokenizer cuts a text; None where there is no tokenizer."""
     if tokenizer is None:
         return None
-    return hashlib.sha256(json.dumps(encode_response(tokenizer, PROBE)).encode()).hexdigest()[:16]
+    return digest_of_json(encode_response(tokenizer, PROBE))
 
 
 def _public_name(name: str) -> str:

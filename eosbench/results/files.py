@@ -9,13 +9,14 @@ belong together is said in runs.py.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass, field, replace
 from math import nan
 from pathlib import Path
 from typing import Any
+
+from eosbench.digest import digest_of_json
 
 SCHEMA = 1  # of the config block; a file with a higher one was written by a newer eosbench
 # Names a file of regression.py, which may lie among the results and is no run.
@@ -173,8 +174,8 @@ def with_asked(run: Run, asked: dict[str, Any]) -> Run:
     """
     if not asked:
         return run
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
-    return replace(run, fingerprint=f"{run.fingerprint}-{digest[:8]}", asked={**run.asked, **asked})
+    digest = digest_of_json(asked, digits=8)
+    return replace(run, fingerprint=f"{run.fingerprint}-{digest}", asked={**run.asked, **asked})
 
 
 def _asked(data: dict[str, Any]) -> dict[str, Any]:

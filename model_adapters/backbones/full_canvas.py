@@ -9,7 +9,6 @@ Legend: B batch, T tokens of this pass, K tokens kept from an earlier pass, V vo
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from transformers import Cache, PreTrainedModel
 
 from eosbench.backbone import BackboneSpec, scoring_rows
+from eosbench.digest import short_digest
 from eosbench.errors import ConfigurationError
 from eosbench.forward import positions
 from model_adapters.backbones.last_block import LastBlock
@@ -123,6 +123,4 @@ def see_everything(model: PreTrainedModel) -> None:
 
 def fingerprint(settings: dict[str, Any], weights: str) -> str:
     """16 hex digits over what the model is built from and the digest of its weights."""
-    return hashlib.sha256((json.dumps(settings, sort_keys=True) + weights).encode()).hexdigest()[
-        :16
-    ]
+    return short_digest(json.dumps(settings, sort_keys=True) + weights)

@@ -4,11 +4,10 @@ baselines are compared by.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 from eosbench.backbone import BackboneSpec
+from eosbench.digest import digest_of_json, digest_of_parts
 from model_adapters.varlen_dlm.arguments import Arguments
 
 
@@ -16,12 +15,10 @@ def predictor_digest(folder: Path | None) -> str | None:
     """SHA-256 over a predictor folder's config and weights, None for a method without one."""
     if folder is None:
         return None
-    digest = hashlib.sha256()
-    for path in sorted(
+    paths = sorted(
         path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")
-    ):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    )
+    return digest_of_parts(path.name.encode() + path.read_bytes() for path in paths)
 
 
 def settings_fingerprint(spec: BackboneSpec, arguments: Arguments, predictor: str | None) -> str:
@@ -36,4 +33,4 @@ def settings_fingerprint(spec: BackboneSpec, arguments: Arguments, predictor: st
         "options": arguments.options,
         **arguments.settings(),
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return digest_of_json(facts)

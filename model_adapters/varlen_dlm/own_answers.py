@@ -15,7 +15,6 @@ Legend: C canvas, L reference length.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -27,6 +26,7 @@ from tqdm import tqdm
 
 from eosbench.backbone import Backbone
 from eosbench.decoding import Answer, DecodeConfig, Job, generate
+from eosbench.digest import digest_of_json, short_digest
 
 Asked = tuple[tuple[int, ...], DecodeConfig]  # a prompt's ids, and how its whole canvas is denoised
 
@@ -109,7 +109,7 @@ class _File:
     def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
         self.facts = facts
         self.lead_in = ""  # what the next line needs before it
-        self.path = folder / f"{_hash(json.dumps(facts, sort_keys=True))}.jsonl"
+        self.path = folder / f"{digest_of_json(facts)}.jsonl"
 
     @functools.cached_property
     def answers(self) -> dict[str, tuple[tuple[int, ...], bool]]:
@@ -142,8 +142,4 @@ class _File:
 
 
 def _key(ids: Sequence[int]) -> str:
-    return _hash(json.dumps(list(ids)))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_digest(json.dumps(list(ids)))

@@ -7,7 +7,6 @@ that names task and document.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections import Counter
@@ -19,6 +18,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from eosbench.decoding import DecodeConfig, Job
+from eosbench.digest import torch_seed_from
 from eosbench.errors import ConfigurationError
 from model_adapters.varlen_dlm.arguments import DECODING, Arguments
 from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop
@@ -172,7 +172,7 @@ def _read(
         canvas=canvas,
         until=_until(kwargs.get("until"), where),
         settings=settings,
-        seed=int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"),
+        seed=torch_seed_from(name),
         benchmark=kwargs.get("eos_upper_bound"),
         reference=kwargs.get("reference", getattr(instance, "reference", None)),
         cut=max(0, len(ids) - room),
