@@ -5,5 +5,5 @@
     python -m benchmarks --output bench.md      # the table as Markdown too
 
 What is compared with is a plain loop in reference.py, written as published evaluation scripts are.
-Each file here is one benchmark; __main__.py lists them. docs/benchmarks.md holds a measured table.
+Each file here is one benchmark; __main__.py lists them. docs/speed.md holds a measured table.
 """
