@@ -62,7 +62,8 @@ class LengthRecord:
 
     Positions and lengths count from the start of the response. `eos_rank` and `eos_prob` are
     read at canvas index L of step zero and are None for methods that do not read the DLM or when
-    L >= C.
+    L >= C. `eos_false` is the share of the masked canvas indices before L whose most likely token
+    at step zero is an end; None for such methods, when L > C, or when none is masked there.
     """
 
     method: str
@@ -77,6 +78,7 @@ class LengthRecord:
     revealed: list[int] = field(default_factory=list)
     eos_rank: int | None = None
     eos_prob: float | None = None
+    eos_false: float | None = None
     eos_probability: list[float] | None = None
 
     def to_json(self) -> str:

@@ -11,6 +11,7 @@ installed name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,10 +33,14 @@ Args:
     prompt_lengths (list of int, optional): the prompts' tokens P, for compute_ratio; needs canvas.
     revealed (list of list of int, optional): canvas positions that were not masked, for accuracy and average_precision.
     eos_probability (list of list of float, optional): per canvas position the probability that the text has ended there.
+    eos_ranks (list of list of int, optional): per canvas position the rank of the likeliest
+        end-of-sequence token, 1 = first.
+    eos_prob (list of float, optional): the probability of such a token at canvas position L.
     alpha (float, optional): the share of texts that a bound may miss, for pinball_loss at the quantile 1 - alpha.
 Returns:
     a dict of floats: coverage, overshoot, shortfall, rmse, exact, bucket_accuracy, below, above, tokens_below, tokens_above,
-    saved (NaN without canvas); with canvas accuracy and censored; with what else is given compute_ratio, average_precision and
+    saved (NaN without canvas); with canvas accuracy and censored; with what else is given
+    compute_ratio, average_precision, eos_top1, eos_mrr and eos_false (of eos_ranks), eos_prob and
     pinball_loss. NaN is "not defined here": no text is in the denominator.
 Examples:
     >>> import evaluate
@@ -67,6 +72,8 @@ class EosBound(evaluate.Metric):  # type: ignore[misc]
         prompt_lengths: Sequence[int] | None = None,
         revealed: Sequence[Sequence[int]] | None = None,
         eos_probability: Sequence[Sequence[float]] | None = None,
+        eos_ranks: Sequence[Sequence[int]] | None = None,
+        eos_prob: Sequence[float] | None = None,
         alpha: float | None = None,
     ) -> dict[str, Any]:
         bound_N, length_N = predictions, references
@@ -88,6 +95,28 @@ class EosBound(evaluate.Metric):  # type: ignore[misc]
             )
         if eos_probability is not None:
             found["average_precision"] = average_precision(eos_probability, length_N, revealed)
+        if eos_ranks is not None:
+            found |= _of_ranks(eos_ranks, length_N, revealed)
+        if eos_prob is not None:
+            found["eos_prob"] = metrics.eos_prob(eos_prob)
         if alpha is not None:
             found["pinball_loss"] = pinball_loss(bound_N, length_N, canvas, alpha=alpha)
         return found | paper_columns(found)
+
+
+def _of_ranks(
+    ranks_NC: Sequence[Sequence[int]],
+    length_N: Sequence[int],
+    revealed: Sequence[Sequence[int]] | None,
+) -> dict[str, float]:
+    """Whether an end is the most likely token at the end, and before it."""
+    at_end_N, false_N = [], []
+    shown = revealed if revealed is not None else [()] * len(length_N)
+    for rank_C, length, positions in zip(ranks_NC, length_N, shown, strict=True):
+        at_end_N.append(rank_C[length] if length < len(rank_C) else math.nan)
+        false_N.append(metrics.false_ends(rank_C, length, positions))
+    return {
+        "eos_top1": metrics.eos_top1(at_end_N),
+        "eos_mrr": metrics.eos_mrr(at_end_N),
+        "eos_false": metrics.eos_false(false_N),
+    }

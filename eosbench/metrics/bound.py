@@ -26,10 +26,12 @@ __all__ = [
     "compute_ratio",
     "coverage",
     "each_document",
+    "eos_false",
     "eos_mrr",
     "eos_prob",
     "eos_top1",
     "exact",
+    "false_ends",
     "overshoot",
     "per_document",
     "rmse",
@@ -224,6 +226,41 @@ def eos_mrr(eos_rank_N: ArrayLike) -> Terms:
 
 
 @Metric
+def eos_false(eos_false_N: ArrayLike) -> Terms:
+    """Mean share of masked canvas indices before L whose most likely token is an end; denominator:
+    documents with a share (not NaN).
+
+    It is what the three metrics above do not see: a model that says EOS everywhere has them all
+    perfect. `false_ends` gives one document's share.
+
+    >>> eos_false([0.5, 0.0, float("nan")])
+    0.25
+    """
+    share_N = floats(eos_false_N)
+    return share_N, ~np.isnan(share_N)
+
+
+def false_ends(eos_rank_C: ArrayLike, length: int, revealed: Sequence[int] = ()) -> float:
+    """Share of the masked canvas indices before L at which an end has rank 1; NaN where no index
+    before L is masked, or L > C.
+
+    Args: eos_rank_C: rank of the likeliest end at each of the C canvas indices. length: L.
+        revealed: canvas indices that are not masked.
+
+    >>> false_ends([1, 3, 1, 2], length=3)
+    0.6666666666666666
+    >>> false_ends([1, 3, 1, 2], length=3, revealed=[0])
+    0.5
+    """
+    first_C = floats(eos_rank_C) == 1
+    masked_C = np.arange(first_C.size) < length
+    masked_C[np.asarray(revealed, dtype=np.int64)] = False
+    if length > first_C.size or not masked_C.any():
+        return float("nan")
+    return float(first_C[masked_C].mean())
+
+
+@Metric
 def compute_ratio(
     bound_N: ArrayLike, prompt_N: ArrayLike, canvas_N: ArrayLike, length_N: ArrayLike | None = None
 ) -> Terms:
@@ -260,10 +297,11 @@ def per_document(record: LengthRecord) -> dict[str, float]:
 
 def each_document(records: Sequence[LengthRecord]) -> dict[str, Floats]:
     """`per_document` of many records at once: metric -> one number per document [N]."""
-    bound_N, length_N, canvas_N, prompt_N, rank_N, prob_N = (
+    names = ("bound", "length", "canvas", "prompt_length", "eos_rank", "eos_prob", "eos_false")
+    bound_N, length_N, canvas_N, prompt_N, rank_N, prob_N, false_N = (
         # None becomes NaN.
         np.array([getattr(record, name) for record in records], dtype=np.float64)
-        for name in ("bound", "length", "canvas", "prompt_length", "eos_rank", "eos_prob")
+        for name in names
     )
     return {
         "coverage": coverage.each(bound_N, length_N, canvas_N),
@@ -279,6 +317,7 @@ def each_document(records: Sequence[LengthRecord]) -> dict[str, Floats]:
         "eos_top1": eos_top1.each(rank_N),
         "eos_prob": eos_prob.each(prob_N),
         "eos_mrr": eos_mrr.each(rank_N),
+        "eos_false": eos_false.each(false_N),
         "compute_ratio": compute_ratio.each(bound_N, prompt_N, canvas_N, length_N),
         "censored": (length_N > canvas_N).astype(np.float64),
     }

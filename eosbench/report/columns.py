@@ -129,6 +129,13 @@ BOUND_COLUMNS = (
         "Mean reciprocal rank of the end-of-sequence token at the true end.",
         digits=3,
     ),
+    Column(
+        "eos_false",
+        "EOS false %",
+        "Share of the masked positions before the true end at which the most likely token is an "
+        "end: what the three metrics before it do not see. Lower is better.",
+        percent=True,
+    ),
 )
 SECONDS = Column(
     "seconds",

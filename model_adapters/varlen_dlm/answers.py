@@ -10,6 +10,7 @@ Legend: C canvas, L reference length.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from eosbench.backbone import Backbone
@@ -18,6 +19,7 @@ from eosbench.decoding import generate
 from eosbench.documents import decode_prompt, encode_response, partly_masked_canvas
 from eosbench.errors import ConfigurationError
 from eosbench.forward import Cost, Ledger, estimated_flops
+from eosbench.metrics import false_ends
 from eosbench.predictors import LengthReader, Reading
 from eosbench.records import LengthBound, LengthPrediction, LengthRecord, Prompt
 from model_adapters.varlen_dlm.arguments import Arguments
@@ -177,11 +179,17 @@ class Answers:
         ):
             canvas, prediction = len(prompt.canvas), reading.predictions[self.rule]
             bound = self._bound(prediction, requests[index], prompt.fraction)
-            reads = self.reader.reads_dlm(self.rule) and length < canvas
+            reads_dlm = self.reader.reads_dlm(self.rule)
+            reads = reads_dlm and length < canvas
             rank_C, probability_C, curve_C = (
                 reading.eos_rank_C,
                 reading.eos_probability_C,
                 prediction.eos_probability,
+            )
+            false = (
+                false_ends(rank_C, length, positions)
+                if reads_dlm and rank_C is not None
+                else math.nan
             )
             record = LengthRecord(
                 method=self.arguments.method,
@@ -198,6 +206,7 @@ class Answers:
                 eos_prob=float(probability_C[length])
                 if reads and probability_C is not None
                 else None,
+                eos_false=None if math.isnan(false) else false,
                 eos_probability=None if curve_C is None else [round(float(p), 4) for p in curve_C],
             )
             yield index, record, self._step_zero_cost(prompt, reading, bound.bound)

@@ -103,6 +103,17 @@ def test_what_is_computed_depends_on_what_is_given(eos_bound: Any) -> None:
     assert full["average_precision"] == pytest.approx(1.0)  # the 0.9 at position 0 is not masked
 
 
+def test_a_model_that_says_eos_everywhere(eos_bound: Any) -> None:
+    """Perfect at the end, and wrong at every position before it."""
+    lists = {"predictions": [3, 2], "references": [3, 2], "canvas": 4}
+    found = eos_bound.compute(**lists, eos_ranks=[[1] * 4] * 2, eos_prob=[1.0, 1.0])
+    assert (found["eos_top1"], found["eos_mrr"], found["eos_prob"]) == (1.0, 1.0, 1.0)
+    assert found["eos_false"] == 1.0
+    some = eos_bound.compute(**lists, eos_ranks=[[1, 2, 2, 1], [1, 2, 4, 4]], revealed=[[0], [1]])
+    assert (some["eos_top1"], some["eos_mrr"]) == (0.5, 0.625)
+    assert some["eos_false"] == 0.5  # neither of {1, 2}, and the one of {0}
+
+
 def test_batches_add_up(eos_bound: Any) -> None:
     table = columns()
     for bound, length in zip(table["bound"], table["length"], strict=True):
@@ -118,6 +129,8 @@ def test_the_card_names_every_value(eos_bound: Any) -> None:
         canvas=8,
         prompt_lengths=[4],
         eos_probability=[[0.5] * 8],
+        eos_ranks=[[2] * 8],
+        eos_prob=[0.25],
         alpha=0.1,
     )
     assert all(f"`{name}`" in card for name in found)

@@ -39,6 +39,7 @@ METRICS = {
     "eos_top1",
     "eos_prob",
     "eos_mrr",
+    "eos_false",
     "compute_ratio",
     "censored",
 }

@@ -119,6 +119,18 @@ def test_eos_metrics() -> None:
     assert math.isnan(metrics.eos_top1([NAN]))
 
 
+def test_false_ends_are_counted_before_the_end_where_masked() -> None:
+    ranks = [1, 2, 1, 1, 1]
+    assert metrics.false_ends(ranks, 3) == pytest.approx(2 / 3)
+    assert metrics.false_ends(ranks, 3, [0]) == 0.5
+    assert metrics.false_ends(ranks, 5) == pytest.approx(4 / 5)  # L = C: not censored
+    assert math.isnan(metrics.false_ends(ranks, 6))
+    assert math.isnan(metrics.false_ends(ranks, 0))
+    assert math.isnan(metrics.false_ends(ranks, 2, [0, 1]))
+    assert metrics.eos_false([0.5, 0.0, NAN]) == 0.25
+    assert math.isnan(metrics.eos_false([NAN]))
+
+
 def test_an_empty_reference_shares_the_bucket_of_one_token() -> None:
     assert metrics.bucket_accuracy([1], [0]) == 1.0
     assert metrics.coverage([1], [0]) == 1.0
@@ -168,8 +180,11 @@ def test_the_mean_over_single_documents_is_the_metric(
 
 def test_per_document_reads_ranks_and_revealed_positions() -> None:
     row = metrics.per_document(
-        record(length=5, bound=8, canvas=16, revealed=[0, 2], eos_rank=2, eos_prob=0.25)
+        record(
+            length=5, bound=8, canvas=16, revealed=[0, 2], eos_rank=2, eos_prob=0.25, eos_false=0.5
+        )
     )
+    assert row["eos_false"] == 0.5
     assert (row["eos_top1"], row["eos_mrr"], row["eos_prob"]) == (0.0, 0.5, 0.25)
     assert row["accuracy"] == pytest.approx(11 / 14)
     assert math.isnan(metrics.per_document(record())["eos_prob"])

@@ -407,9 +407,18 @@ def test_a_record_by_hand() -> None:
     assert (found.length, found.prediction, found.bound, found.clamped) == (5, 5.0, 8, False)
     assert (found.eos_rank, found.revealed) == (1, [])
     assert found.eos_prob == pytest.approx(0.9 - 0.001 * (2 + 5), abs=0.01)
+    assert found.eos_false == 0.0
     assert len(found.eos_probability or []) == 16
     assert len(backbone.passes) == 1
     assert backbone.passes[0][0][0].tolist() == [BOS, *ids("q?"), *[0] * 16]
+
+
+def test_ends_before_the_end_are_counted() -> None:
+    """The model would answer "ab" and end; the reference has five tokens."""
+    found = record(model_of(backbone_of({"q?": "ab"}), method="logit"), benchmark("q?", "abcde"))
+    assert (found.eos_rank, found.eos_false) == (1, 3 / 5)
+    silent = record(model_of(backbone_of({"q?": "ab"}), method="fixed"), benchmark("q?", "abcde"))
+    assert (silent.eos_rank, silent.eos_false) == (None, None)
 
 
 def test_revealed_tokens_stand_in_the_canvas() -> None:
