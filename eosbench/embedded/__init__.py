@@ -1,9 +1,8 @@
-"""The embedded model: a small LLaDA-format checkpoint trained on the embedded benchmark, with a
-fitted predictor per method.
+"""The embedded model and its fitted predictors, one per method.
 
-It is what `varlen_dlm` runs when nothing else is named, so that every command works anywhere.
-Made by `make embedded-model` (eosbench/fitting/embedded.py); its numbers are in
-docs/embedded-model.md.
+The model is a small checkpoint in LLaDA's format, trained on the embedded benchmark. `varlen_dlm`
+runs it when no other is named, so that every command works anywhere. `make embedded-model` makes
+all of it (eosbench/recipe/make.py); docs/embedded-model.md has the numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +17,6 @@ MODEL = Path(__file__).parent / "model"
 
 
 def predictor_folder(method: str) -> Path | None:
-    """The embedded predictor of a method, None where the method has none (`fixed`, `oracle`)."""
+    """The folder of a method's embedded predictor; None where it has none (`fixed`, `oracle`)."""
     folder = Path(__file__).parent / "predictors" / method
     return folder if folder.is_dir() else None

@@ -41,7 +41,7 @@ VOCABULARY = 896
 TRAIN_DOCUMENTS = 4_000  # for the predictors
 # The tightest of its variants once calibrated, see docs/methods.md.
 OPTIONS = {"logit": {"variant": "threshold", "tau": 0.9}}
-LOG = Path("docs/embedded-training.jsonl")
+LOG = Path("build/embedded-training.jsonl")
 # Where the blocks start; in the repository, not in a wheel.
 TEACHER = Path("tests/golden/llada-trained")
 CHAT_TEMPLATE = (
