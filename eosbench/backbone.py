@@ -61,7 +61,7 @@ class Backbone(Protocol):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         *,
-        read: torch.Tensor | None = None,
+        needed: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """[B, T] ids -> [B, T, D]: last hidden state after the final norm, raw rows.
 
@@ -107,7 +107,7 @@ def states_of(
     """
     shifted = backbone.spec.logits_shifted
     hidden_BTD = backbone.hidden(
-        input_ids, attention_mask, read=raw_rows(where_BT, shifted), **kept
+        input_ids, attention_mask, needed=raw_rows(where_BT, shifted), **kept
     )
     return scoring_rows(hidden_BTD, shifted)[where_BT]
 
@@ -122,7 +122,7 @@ def raw_rows(where_BT: torch.Tensor, logits_shifted: bool) -> torch.Tensor:
     """
     if not logits_shifted:
         return where_BT
-    read_BT = where_BT.roll(-1, dims=1)
-    read_BT[:, -1] = False
-    read_BT[:, 0] |= where_BT[:, 0]
-    return read_BT
+    needed_BT = where_BT.roll(-1, dims=1)
+    needed_BT[:, -1] = False
+    needed_BT[:, 0] |= where_BT[:, 0]
+    return needed_BT

@@ -126,7 +126,7 @@ class ScriptedBackbone:
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         *,
-        read: torch.Tensor | None = None,
+        needed: torch.Tensor | None = None,
     ) -> torch.Tensor:
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         self.passes.append((input_ids.clone(), mask_BT.clone()))
@@ -161,11 +161,11 @@ class SmallMemory(ScriptedBackbone):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         *,
-        read: torch.Tensor | None = None,
+        needed: torch.Tensor | None = None,
     ) -> torch.Tensor:
         if len(input_ids) > self.most:
             raise self.error
-        return super().hidden(input_ids, attention_mask, read=read)
+        return super().hidden(input_ids, attention_mask, needed=needed)
 
 
 def table(tokens: Sequence[int], confidences: Sequence[float], vocab_size: int) -> torch.Tensor:

@@ -64,7 +64,7 @@ def estimated_flops(
 
     Args: spec: of the backbone that ran them. token_positions: over all passes together.
         forward_passes: how many. scored_positions: those that went through the output layer.
-        read_positions: those whose hidden state was asked for (`read` of `Backbone.hidden`); None:
+        read_positions: those whose hidden state was asked for (`needed` of `Backbone.hidden`); None:
         all.
     """
     if not forward_passes:

@@ -217,7 +217,7 @@ def _pass(backbone: Backbone, rows: Sequence[_Underway]) -> list[Seen]:
         )
     read_RT = raw_rows(is_canvas_RT, spec.logits_shifted)
     hidden_RTD = scoring_rows(
-        backbone.hidden(ids_RT.to(device), mask_RT.to(device), read=read_RT), spec.logits_shifted
+        backbone.hidden(ids_RT.to(device), mask_RT.to(device), needed=read_RT), spec.logits_shifted
     )
     hidden = hidden_RTD.chunk(2) if settings.cfg_scale else (hidden_RTD,)
 

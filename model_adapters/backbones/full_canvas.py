@@ -58,7 +58,7 @@ class FullCanvasBackbone:
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         *,
-        read: torch.Tensor | None = None,
+        needed: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         past: Cache | None = None,
     ) -> torch.Tensor:
@@ -82,7 +82,7 @@ class FullCanvasBackbone:
             position_ids = positions(mask)[:, -input_ids.shape[1] :]
         if position_ids is None and self.first_position:
             position_ids = torch.arange(input_ids.shape[1])[None].expand_as(input_ids)
-        with self.last_block.at(read):
+        with self.last_block.at(needed):
             output = self.model(
                 input_ids=input_ids.to(self.device),
                 attention_mask=mask,

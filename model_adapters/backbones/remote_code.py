@@ -49,7 +49,7 @@ class RemoteCodeBackbone:
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         *,
-        read: torch.Tensor | None = None,
+        needed: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """[B, T] ids -> [B, T, D]: the input of the output layer, or the logits where there is none
         (D = V); all of them.

@@ -38,14 +38,14 @@ FAMILIES = [  # weights behind the last block's attention, by hand
     ("roberta", ENCODER, D * D + 2 * D * M),
     ("modernbert", ENCODER, D * D + 3 * D * M),
 ]
-READ_BT = (IDS_BT * 7 % 5 < 2).clone()
+NEEDED_BT = (IDS_BT * 7 % 5 < 2).clone()
 MASK_BT = torch.ones_like(IDS_BT)
 MASK_BT[0, :3] = 0
 
 
-def flops(backbone: Any, read_BT: torch.Tensor | None) -> int:
+def flops(backbone: Any, needed_BT: torch.Tensor | None) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        backbone.hidden(IDS_BT, read=read_BT)
+        backbone.hidden(IDS_BT, needed=needed_BT)
     return int(counter.get_total_flops())
 
 
@@ -59,16 +59,16 @@ def test_states_that_are_read_are_those_of_the_whole_pass(
     backbone = load_backbone(tmp_path, attn_implementation="eager")
     with torch.no_grad():
         whole_BTD = backbone.hidden(IDS_BT, MASK_BT)
-        some_BTD = backbone.hidden(IDS_BT, MASK_BT, read=READ_BT)
-        torch.testing.assert_close(some_BTD[READ_BT], whole_BTD[READ_BT], atol=1e-5, rtol=0)
+        some_BTD = backbone.hidden(IDS_BT, MASK_BT, needed=NEEDED_BT)
+        torch.testing.assert_close(some_BTD[NEEDED_BT], whole_BTD[NEEDED_BT], atol=1e-5, rtol=0)
         # Something was left out.
-        assert not torch.allclose(some_BTD[~READ_BT], whole_BTD[~READ_BT], atol=1e-3)
+        assert not torch.allclose(some_BTD[~NEEDED_BT], whole_BTD[~NEEDED_BT], atol=1e-3)
         # And only then.
         torch.testing.assert_close(backbone.hidden(IDS_BT, MASK_BT), whole_BTD, atol=0, rtol=0)
     assert backbone.spec.last_parameters == weights
-    unread = int((~READ_BT).sum())
-    assert 0 < unread < READ_BT.numel()
-    assert flops(backbone, None) - flops(backbone, READ_BT) == 2 * weights * unread
+    unread = int((~NEEDED_BT).sum())
+    assert 0 < unread < NEEDED_BT.numel()
+    assert flops(backbone, None) - flops(backbone, NEEDED_BT) == 2 * weights * unread
 
 
 @pytest.mark.parametrize("name", ["llada-tiny", "llada-tiny-gqa", "dream-tiny", "diffugpt-tiny"])
@@ -76,8 +76,8 @@ def test_published_checkpoints(name: str) -> None:
     backbone = load_golden(name).backbone
     with torch.no_grad():
         whole_BTD = backbone.hidden(IDS_BT, MASK_BT)
-        some_BTD = backbone.hidden(IDS_BT, MASK_BT, read=READ_BT)
-    torch.testing.assert_close(some_BTD[READ_BT], whole_BTD[READ_BT], atol=1e-5, rtol=0)
+        some_BTD = backbone.hidden(IDS_BT, MASK_BT, needed=NEEDED_BT)
+    torch.testing.assert_close(some_BTD[NEEDED_BT], whole_BTD[NEEDED_BT], atol=1e-5, rtol=0)
 
 
 def test_a_pass_that_fails_leaves_the_next_one_whole() -> None:
@@ -85,7 +85,7 @@ def test_a_pass_that_fails_leaves_the_next_one_whole() -> None:
     with torch.no_grad():
         whole_BTD = backbone.hidden(IDS_BT)
         with pytest.raises(IndexError):
-            backbone.hidden(IDS_BT + 10_000, read=READ_BT)
+            backbone.hidden(IDS_BT + 10_000, needed=NEEDED_BT)
         torch.testing.assert_close(backbone.hidden(IDS_BT), whole_BTD, atol=0, rtol=0)
 
 
@@ -95,9 +95,9 @@ def test_a_pass_that_fails_leaves_the_next_one_whole() -> None:
 def test_rows_that_are_not_read_do_not_matter(where: list[list[bool]], shifted: bool) -> None:
     where_BT = torch.tensor(where)
     raw_BTD = torch.arange(where_BT.numel()).reshape(*where_BT.shape, 1).float()
-    read_BT = raw_rows(where_BT, shifted)
-    garbled_BTD = torch.where(read_BT[..., None], raw_BTD, -1.0)
+    needed_BT = raw_rows(where_BT, shifted)
+    garbled_BTD = torch.where(needed_BT[..., None], raw_BTD, -1.0)
     assert scoring_rows(garbled_BTD, shifted)[where_BT].equal(
         scoring_rows(raw_BTD, shifted)[where_BT]
     )
-    assert int(read_BT.sum()) <= int(where_BT.sum())
+    assert int(needed_BT.sum()) <= int(where_BT.sum())
