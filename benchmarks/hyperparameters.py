@@ -23,7 +23,7 @@ from rich.console import Console
 
 from eosbench import embedded
 from eosbench.fitting import FitJob, FitReport, fit_all, load_examples
-from eosbench.predictors import METHODS, method_class
+from eosbench.predictors import METHODS
 from model_adapters import load_backbone
 
 VARIED: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -85,7 +85,7 @@ def main(
             FitJob(name, Path(folder) / f"{name}-{number}-{seed}", options, seed)
             for name in methods
             for number, options in enumerate(choices(name))
-            for seed in range(seeds if method_class(name).fitting == "weights" else 1)
+            for seed in range(seeds if METHODS[name].fitting == "weights" else 1)
         ]
         reports = fit_all(
             jobs,
@@ -128,7 +128,7 @@ def choices(method: str) -> list[dict[str, Any]]:
         {name: value}
         for name, values in VARIED.get(method, {}).items()
         for value in values
-        if value != method_class(method).__init__.__kwdefaults__[name]
+        if value != METHODS[method].options()[name].default
     ]
     return [*([{}] if alone else []), *alone, *TOGETHER.get(method, ())]
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from eosbench import embedded
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.predictors import THE_FIVE, method_class
+from eosbench.predictors import THE_FIVE, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ BOUND_TASKS = ("eos_upper_bound",)
 CARRY_REFERENCE = ("eos_upper_bound", "varlen_instruct")
 
 
-def chosen_methods(names: str, known: Sequence[str] = ALL_METHODS) -> list[str]:
+def chosen_methods(names: str, known: Iterable[str] = tuple(ALL_METHODS)) -> list[str]:
     """`all` of the known ones, `five`, or a comma-separated list.
 
     Raises:
@@ -207,7 +207,7 @@ def _variants(
     >>> _variants("fixed", [0.1, 0.2], [], [0.5])
     [{}]
     """
-    calibrated = method not in STRATEGIES and method_class(method).fitting != "none"
+    calibrated = row_of(method, ALL_METHODS).fitting != "none"
     variants: list[dict[str, str | float]] = (
         [{"alpha": alpha} for alpha in alphas] if calibrated and alphas else [{}]
     )
@@ -308,7 +308,7 @@ def _arguments(
         return {name: value for name, value in given.items() if name not in OF_BOUNDS} | {
             "method": method
         }
-    fitting, own_rule = method_class(method).fitting, bool({"tau", "q"} & set(variant))
+    fitting, own_rule = row_of(method).fitting, bool({"tau", "q"} & set(variant))
     unpromised = {name: value for name, value in given.items() if name not in OTHER_PROMISES}
     # A rule of its own, not the folder's.
     if fitting == "none" or (fitting == "calibration" and own_rule):

@@ -125,7 +125,7 @@ def fit(
     """
     from eosbench import embedded
     from eosbench.fitting import FitJob, apart, fit_all, load_examples, split_calibration
-    from eosbench.predictors import METHODS, method_class, push
+    from eosbench.predictors import METHODS, push
     from eosbench.sweep import chosen_methods
     from model_adapters import load_backbone
     from model_adapters.varlen_dlm import Processes
@@ -133,7 +133,7 @@ def fit(
     methods = [
         name
         for name in chosen_methods(method, list(METHODS))
-        if method != "all" or method_class(name).fitting != "none"
+        if method != "all" or METHODS[name].fitting != "none"
     ]
     seeds = _seeds(seed)
     jobs = [

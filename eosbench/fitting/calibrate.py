@@ -41,7 +41,7 @@ def predicted_lengths(
     """
     samples = every_fraction(examples, fractions)
     own = {name: np.full(len(samples), np.nan) for name in predictors}
-    needs = needs_of([fitted.predictor for fitted in predictors.values()])
+    needs = needs_of(predictors.values())
     found = batches(
         backbone,
         samples,

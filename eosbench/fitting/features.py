@@ -9,7 +9,8 @@ data set, and a fit that is killed goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import cast
 
 import torch
 from rich.progress import Progress
@@ -20,7 +21,7 @@ from eosbench.fitting.data import Example
 from eosbench.fitting.store import FeatureStore, Sample
 from eosbench.fitting.workers import ALONE, Workers
 from eosbench.forward import Need, StepZero, run_step_zero, text_only
-from eosbench.predictors import Kept, LearnedPredictor, Predictor
+from eosbench.predictors import FittedPredictor, Kept, LearnedPredictor
 from eosbench.records import Prompt
 
 FRACTION_SEED = 0
@@ -50,9 +51,9 @@ def every_fraction(examples: Sequence[Example], fractions: Sequence[float]) -> l
     return [Sample(example, fraction) for fraction in fractions for example in examples]
 
 
-def needs_of(predictors: Collection[Predictor]) -> frozenset[Need]:
+def needs_of(predictors: Collection[FittedPredictor]) -> frozenset[Need]:
     """What step zero must hold for all of them; nothing where none reads the DLM."""
-    return frozenset(need for predictor in predictors for need in predictor.needs)
+    return frozenset(need for predictor in predictors for need in predictor.row.needs)
 
 
 def batches(
@@ -98,7 +99,7 @@ def batches(
 def extract(
     backbone: Backbone,
     store: FeatureStore,
-    learners: Collection[LearnedPredictor],
+    learners: Collection[FittedPredictor],
     *,
     canvas: int,
     batch_size: int,
@@ -109,17 +110,17 @@ def extract(
     """
     kept: dict[str, Kept] = {}
     # Learners that keep arrays of one name keep the same numbers.
-    writers: list[LearnedPredictor] = []
+    writers: list[FittedPredictor] = []
     for learner in learners:
-        if not set(learner.kept) <= set(kept):
+        if not set(_kept(learner)) <= set(kept):
             writers.append(learner)
-            kept |= learner.kept
+            kept |= _kept(learner)
     if workers.rank == 0:
         store.open(kept)
     workers.wait()
     store.open(kept, create=False)
-    writers = [learner for learner in writers if store.missing(learner.kept)]
-    rows = store.missing({name for learner in writers for name in learner.kept})
+    writers = [learner for learner in writers if store.missing(_kept(learner))]
+    rows = store.missing({name for learner in writers for name in _kept(learner)})
     workers.wait()  # before anyone writes, everyone has read what is missing
     if rows:
         found = batches(
@@ -134,5 +135,9 @@ def extract(
         )
         for indices, batch in found:
             for learner in writers:
-                store.write(indices, learner.features(batch))
+                store.write(indices, cast(LearnedPredictor, learner.predictor).features(batch))
     workers.wait()
+
+
+def _kept(learner: FittedPredictor) -> Mapping[str, Kept]:
+    return cast(LearnedPredictor, learner.predictor).kept

@@ -41,7 +41,7 @@ from eosbench.predictors import (
     LengthsPredictor,
     Predictor,
     build,
-    method_class,
+    row_of,
     save_folder,
 )
 
@@ -129,14 +129,24 @@ def fit_all(
     _check_calibration(len(kept_calibration))
     predictors = {str(job.output): _start(job, kept_train, backbone, canvas) for job in jobs}
     learners = {
-        key: cast(LearnedPredictor, one)
-        for key, one in predictors.items()
-        if one.fitting == "weights"
+        str(job.output): cast(LearnedPredictor, predictors[str(job.output)])
+        for job in jobs
+        if METHODS[job.method].fitting == "weights"
+    }
+    unfinished = {
+        str(job.output): FittedPredictor(job.method, predictors[str(job.output)]) for job in jobs
     }
     trainings: dict[str, Training] = {}
     if learners:
         with _features(
-            store, backbone, kept_train, canvas, fractions, learners, backbone_batch_size, workers
+            store,
+            backbone,
+            kept_train,
+            canvas,
+            fractions,
+            {key: unfinished[key] for key in learners},
+            backbone_batch_size,
+            workers,
         ) as features:
             for job in jobs:
                 key = str(job.output)
@@ -152,9 +162,6 @@ def fit_all(
                         label=f"training {key}",
                     )
         _share_weights(learners, backbone, workers)
-    unfinished = {
-        str(job.output): FittedPredictor(job.method, predictors[str(job.output)]) for job in jobs
-    }
     predicted = predicted_lengths(
         backbone,
         unfinished,
@@ -238,7 +245,7 @@ def _check_jobs(jobs: Sequence[FitJob]) -> None:
             raise ConfigurationError(
                 f"{job.output} is a file: expected the name of a folder for the predictor"
             )
-        if method_class(job.method).fitting == "none":
+        if row_of(job.method).fitting == "none":
             raise ConfigurationError(
                 f"method {job.method!r} has nothing to fit: use it without a predictor folder"
             )
@@ -260,13 +267,13 @@ def _check_calibration(documents: int) -> None:
 
 def _start(job: FitJob, train: Sequence[Example], backbone: Backbone, canvas: int) -> Predictor:
     """The predictor before training; weights are drawn from the seed."""
-    kind = method_class(job.method)
-    if kind.fitting == "lengths":
+    row = row_of(job.method)
+    if row.fitting == "lengths":
         if job.options or not train:
             raise ConfigurationError(
                 f"method {job.method!r} takes no options and at least one training document"
             )
-        lengths_kind = cast("type[LengthsPredictor]", kind)
+        lengths_kind = cast("type[LengthsPredictor]", row.load())
         return lengths_kind.from_lengths(np.array([example.length for example in train]))
     with torch.random.fork_rng():
         torch.manual_seed(job.seed)
@@ -280,7 +287,7 @@ def _features(
     examples: Sequence[Example],
     canvas: int,
     fractions: Sequence[float],
-    learners: Mapping[str, LearnedPredictor],
+    learners: Mapping[str, FittedPredictor],
     batch_size: int,
     workers: Workers,
 ) -> Iterator[FeatureStore]:
@@ -289,14 +296,10 @@ def _features(
     """
     wanted = list(learners.values())
     if root is not None:
-        standard = [
-            name
-            for name in METHODS
-            if method_class(name).fitting == "weights" and method_class(name).reads == "dlm"
-        ]
+        standard = [name for name, row in METHODS.items() if row.fitting == "weights" and row.needs]
         with torch.random.fork_rng():
             wanted += [
-                cast(LearnedPredictor, build(name, backbone=backbone, canvas=canvas))
+                FittedPredictor(name, build(name, backbone=backbone, canvas=canvas))
                 for name in standard
             ]
     with TemporaryDirectory(prefix="eosbench-features-") as temporary:
@@ -306,7 +309,7 @@ def _features(
         )
         extract(backbone, features, wanted, canvas=canvas, batch_size=batch_size, workers=workers)
         for learner in learners.values():
-            learner.module.to(backbone.device)
+            cast(LearnedPredictor, learner.predictor).module.to(backbone.device)
         yield features
         workers.wait()
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.errors import PredictorError
+from eosbench.predictors.methods import FACTS, METHODS, THE_FIVE, Method, row_of
 from eosbench.predictors.protocol import (
     Features,
     FittedPredictor,
@@ -31,21 +32,6 @@ if TYPE_CHECKING:
     from eosbench.predictors.heads import device_of
     from eosbench.predictors.hub import local_folder, push
     from eosbench.predictors.reader import LengthReader, Reading
-
-METHODS: dict[str, str] = {
-    "logit": "eosbench.predictors.logit:Logit",
-    "concat_regression": "eosbench.predictors.concat_regression:ConcatRegression",
-    "average_regression": "eosbench.predictors.average_regression:AverageRegression",
-    "classification": "eosbench.predictors.classification:Classification",
-    "distilbert": "eosbench.predictors.distilbert:DistilBert",
-    "smartcrop": "eosbench.predictors.smartcrop:SmartCrop",
-    "fixed": "eosbench.predictors.fixed:Fixed",
-    "mean": "eosbench.predictors.mean:Mean",
-    "max": "eosbench.predictors.max:Max",
-    "random": "eosbench.predictors.random:Random",
-    "oracle": "eosbench.predictors.oracle:Oracle",
-}
-THE_FIVE = ("logit", "concat_regression", "average_regression", "classification", "distilbert")
 
 # What needs torch or the hub is imported when it is asked for.
 _LAZY = {
@@ -66,6 +52,7 @@ __all__ = [
     "LearnedPredictor",
     "LengthReader",
     "LengthsPredictor",
+    "Method",
     "Predictor",
     "Reading",
     "build",
@@ -73,9 +60,9 @@ __all__ = [
     "device_of",
     "load_predictor",
     "local_folder",
-    "method_class",
     "push",
     "refuse_promises",
+    "row_of",
     "save_folder",
 ]
 
@@ -84,18 +71,6 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
-
-
-def method_class(method: str) -> Any:
-    """The class of a method.
-
-    Raises:
-        ConfigurationError: no such method.
-    """
-    if method not in METHODS:
-        raise ConfigurationError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
-    module, name = METHODS[method].split(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def load_predictor(
@@ -119,7 +94,7 @@ def load_predictor(
         folder's. PredictorError: the folder is needed and not given, missing, broken, or fitted for
         something else.
     """
-    kind = method_class(method)
+    row = row_of(method)
     where = str(backbone.device) if device is None else device
     if folder is not None:
         from eosbench.predictors.folder import load_folder
@@ -127,7 +102,7 @@ def load_predictor(
         return load_folder(
             Path(folder), method, backbone=backbone, canvas=canvas, device=where, options=options
         )
-    if kind.fitting in ("weights", "lengths"):
+    if row.fitting in ("weights", "lengths"):
         raise PredictorError(
             f"method {method!r} needs a fitted predictor: pass its folder (predictor=FOLDER), which is made by "
             f"eosbench fit --method {method} --pretrained {backbone.spec.name or '...'} --data ... --output FOLDER"
@@ -148,16 +123,10 @@ def build(
     Raises:
         ConfigurationError: unknown method, or an option it does not have.
     """
-    kind = method_class(method)
-    facts = {"backbone": backbone, "canvas": canvas, "width": backbone.spec.width, "files": files}
-    parameters = inspect.signature(kind).parameters
-    known = [name for name in parameters if name not in facts]
-    unknown = sorted(set(options or {}) - set(known))
-    if unknown:
-        raise ConfigurationError(
-            f"method {method!r} has no option {', '.join(unknown)}: expected {', '.join(known) or 'none'}"
-        )
-    predictor: Predictor = kind(
-        **{name: fact for name, fact in facts.items() if name in parameters}, **(options or {})
-    )
+    row = row_of(method)
+    row.check_options(method, options or {})
+    kind = row.load()
+    facts = {"backbone": backbone, "canvas": canvas, "files": files, "width": backbone.spec.width}
+    wanted = [name for name in FACTS if name in inspect.signature(kind).parameters]
+    predictor: Predictor = kind(**{name: facts[name] for name in wanted}, **(options or {}))
     return predictor

@@ -6,17 +6,17 @@ Prompt and canvas are pooled apart, padding never. Legend: B batch, D width.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from eosbench.errors import ConfigurationError
 from eosbench.predictors.heads import LogLengthHead, LogLengthLoss, device_of, lengths, masked_mean
-from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
+from eosbench.predictors.protocol import Features, Kept
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
 
 
 POOLING = ("both", "canvas", "prompt")
@@ -36,9 +36,6 @@ class AverageRegression:
         ConfigurationError: unknown pooling or loss, or a quantile outside (0, 1).
     """
 
-    reads: ClassVar[Reads] = "dlm"
-    needs: ClassVar[frozenset[Need]] = frozenset({"hidden"})
-    fitting: ClassVar[Fitting] = "weights"
     learning_rate = 2e-3
 
     def __init__(

@@ -18,11 +18,11 @@ from torch.nn import functional
 from eosbench.digest import torch_seed_from
 from eosbench.errors import ConfigurationError
 from eosbench.predictors.heads import device_of, mlp
-from eosbench.predictors.protocol import Features, Fitting, Kept, Reads, check_share
+from eosbench.predictors.protocol import Features, Kept, check_share
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
 
 
 class Classification:
@@ -39,9 +39,6 @@ class Classification:
         ConfigurationError: tau outside [0, 1], no positions, or a weight that is not above 0.
     """
 
-    reads: ClassVar[Reads] = "dlm"
-    needs: ClassVar[frozenset[Need]] = frozenset({"hidden"})
-    fitting: ClassVar[Fitting] = "weights"
     free: ClassVar[frozenset[str]] = frozenset({"tau"})
     learning_rate = 2e-3
     level = 0.5

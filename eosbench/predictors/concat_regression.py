@@ -8,18 +8,18 @@ batch, G grid, D width.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.predictors.heads import LogLengthHead, LogLengthLoss, device_of, lengths
-from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
+from eosbench.predictors.protocol import Features, Kept
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
 
 
 def grid_positions(canvas: int, grid: int) -> list[int]:
@@ -60,9 +60,6 @@ class ConcatRegression:
         ConfigurationError: a grid of no positions, unknown loss, or a quantile outside (0, 1).
     """
 
-    reads: ClassVar[Reads] = "dlm"
-    needs: ClassVar[frozenset[Need]] = frozenset({"hidden"})
-    fitting: ClassVar[Fitting] = "weights"
     learning_rate = 2e-3
 
     def __init__(

@@ -11,7 +11,7 @@ Legend: B batch, T tokens, D width, K buckets.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
@@ -23,12 +23,12 @@ from eosbench.digest import short_digest
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.metrics import bucket
 from eosbench.predictors.heads import LogLengthLoss, device_of, lengths, masked_mean
-from eosbench.predictors.protocol import Features, Fitting, Kept, Reads
+from eosbench.predictors.protocol import Features, Kept
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
     from eosbench.backbone import Backbone
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
 
 HEADS = ("classes", "regression")
 SCRATCH = {"n_layers": 2, "dim": 64, "n_heads": 4, "hidden_dim": 256}
@@ -73,10 +73,6 @@ class DistilBert:
         ConfigurationError: unknown head, or no fast tokenizer to start from.
         PredictorError: the pretrained encoder cannot be had, or the folder lacks the tokenizer.
     """
-
-    reads: ClassVar[Reads] = "text"
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    fitting: ClassVar[Fitting] = "weights"
 
     def __init__(
         self,

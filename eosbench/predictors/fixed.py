@@ -4,21 +4,16 @@ against.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from eosbench.predictors.protocol import Fitting, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
 
 
 class Fixed:
     """Predicts C, the length of the canvas it is shown."""
-
-    reads: ClassVar[Reads] = "nothing"
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    fitting: ClassVar[Fitting] = "none"
 
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}

@@ -28,8 +28,9 @@ from eosbench.bounds import Calibration
 from eosbench.digest import digest_of_json
 from eosbench.documents import encode_response
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.predictors import build, method_class
+from eosbench.predictors import build
 from eosbench.predictors.card import model_card
+from eosbench.predictors.methods import row_of
 from eosbench.predictors.protocol import FittedPredictor, Predictor
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def load_folder(
     changed = {
         name: value for name, value in asked.items() if name not in fitted or fitted[name] != value
     }
-    for name in changed.keys() - getattr(method_class(method), "free", frozenset()):
+    for name in changed.keys() - getattr(row_of(method).load(), "free", frozenset()):
         raise ConfigurationError(
             f"predictor '{folder}' was fitted with {name}={fitted.get(name)!r}, asked for is {changed[name]!r}: "
             "leave the option out, or fit again with it"

@@ -8,16 +8,16 @@ the length is the whole canvas.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from eosbench.errors import ConfigurationError
-from eosbench.predictors.protocol import Fitting, Reads, check_share
+from eosbench.predictors.protocol import check_share
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
 
 VARIANTS = ("quantile", "threshold", "top1")
 
@@ -34,10 +34,6 @@ class Logit:
     Raises:
         ConfigurationError: unknown variant, q or tau outside [0, 1].
     """
-
-    reads: ClassVar[Reads] = "dlm"
-    needs: ClassVar[frozenset[Need]] = frozenset({"eos"})
-    fitting: ClassVar[Fitting] = "calibration"
 
     def __init__(self, *, variant: str = "quantile", q: float = 0.5, tau: float = 0.5) -> None:
         if variant not in VARIANTS:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eosbench.predictors.protocol import Fitting, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
 
 
 class Mean:
     """Predicts `length`, taken from the training answers by `from_lengths`."""
-
-    reads: ClassVar[Reads] = "nothing"
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    fitting: ClassVar[Fitting] = "lengths"
 
     def __init__(self, *, length: float) -> None:
         self.length = float(length)

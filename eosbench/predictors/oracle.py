@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from eosbench.errors import PredictorError
-from eosbench.predictors.protocol import Fitting, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
 
 
 class Oracle:
     """Predicts L; works on tasks whose requests carry a reference."""
-
-    reads: ClassVar[Reads] = "nothing"
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    fitting: ClassVar[Fitting] = "none"
 
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from eosbench.bounds import Calibration
 from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.predictors.methods import Method, row_of
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
@@ -23,21 +24,17 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
 
-Reads = Literal["dlm", "text", "nothing"]
-Fitting = Literal["weights", "lengths", "calibration", "none"]
 Features = Mapping[str, "torch.Tensor"]  # name -> [B, ...]: what training keeps of B documents
 
 __all__ = [
     "Features",
     "FittedPredictor",
-    "Fitting",
     "Kept",
     "LearnedPredictor",
     "LengthsPredictor",
     "Predictor",
-    "Reads",
     "check_share",
 ]
 
@@ -45,16 +42,10 @@ __all__ = [
 class Predictor(Protocol):
     """One method.
 
-    Attributes: reads: what the method looks at: the DLM's step zero, the prompt's text, or nothing.
-        needs: what it takes from step zero; empty unless it reads the DLM. fitting: what `eosbench
-        fit` does for it: train weights, take a number from the answers' lengths, only calibrate, or
-            nothing.
+    Attributes:
         options: the keywords that build it again.
     """
 
-    reads: ClassVar[Reads]
-    needs: ClassVar[frozenset[Need]]
-    fitting: ClassVar[Fitting]
     options: dict[str, Any]
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]: ...
@@ -120,12 +111,9 @@ class FittedPredictor:
     info: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def reads(self) -> Reads:
-        return self.predictor.reads
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        return self.predictor.needs
+    def row(self) -> Method:
+        """The row of its method."""
+        return row_of(self.method)
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         """One prediction a prompt, in order.

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from random import Random as Generator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eosbench.errors import ConfigurationError
-from eosbench.predictors.protocol import Fitting, Reads
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
     from eosbench.records import Prompt
 
 
@@ -27,10 +26,6 @@ class Random:
     """Predicts a whole number from 1 to `longest`, taken from the training answers by
     `from_lengths`.
     """
-
-    reads: ClassVar[Reads] = "text"
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    fitting: ClassVar[Fitting] = "lengths"
 
     def __init__(self, *, longest: int) -> None:
         if longest < 1:

@@ -58,7 +58,7 @@ class LengthReader:
         self._kept: dict[Key, Reading] | None = {} if keep else None
 
     def reads_dlm(self, method: str) -> bool:
-        return self.predictors[method].reads == "dlm"
+        return bool(self.predictors[method].row.needs)
 
     def read(
         self, method: str, prompts: Sequence[Prompt], batch_size: int, *, with_eos: bool = False
@@ -80,14 +80,12 @@ class LengthReader:
                 start += len(batch)
 
     def _read(self, method: str, batch: Sequence[Prompt], with_eos: bool) -> list[Reading]:
-        if self.predictors[method].reads == "nothing":
+        if not self.predictors[method].row.reads:
             return self._predict({method: self.predictors[method]}, batch, with_eos=False)
         if self._kept is None:
             return self._predict({method: self.predictors[method]}, batch, with_eos)
         new = [prompt for prompt in batch if _key(prompt) not in self._kept]
-        shared = {
-            name: fitted for name, fitted in self.predictors.items() if fitted.reads != "nothing"
-        }
+        shared = {name: fitted for name, fitted in self.predictors.items() if fitted.row.reads}
         if new:
             self._kept.update(
                 zip(map(_key, new), self._predict(shared, new, with_eos=True), strict=True)
@@ -99,8 +97,8 @@ class LengthReader:
     ) -> list[Reading]:
         """One step zero, if any of the methods reads it, and every method's predictions from it."""
         started, in_model = time.perf_counter(), self.backbone.seconds
-        needs: set[Need] = {need for one in fitted.values() for need in one.needs}
-        reads_dlm = any(one.reads == "dlm" for one in fitted.values())
+        needs: set[Need] = {need for one in fitted.values() for need in one.row.needs}
+        reads_dlm = bool(needs)
         if reads_dlm:
             step = run_step_zero(self.backbone, prompts, needs | ({"eos"} if with_eos else set()))
         else:
@@ -113,7 +111,7 @@ class LengthReader:
             started = time.perf_counter()
             for reading, prediction in zip(readings, one.predict(step), strict=True):
                 reading.predictions[method] = prediction
-            seconds = time.perf_counter() - started + (pass_seconds if one.reads == "dlm" else 0.0)
+            seconds = time.perf_counter() - started + (pass_seconds if one.row.needs else 0.0)
             for reading in readings:
                 reading.seconds[method] = seconds / len(prompts)
         if not (reads_dlm and with_eos):

@@ -14,15 +14,15 @@ the last of them. Where it never exceeds tau, the length is the whole canvas.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from eosbench.predictors.protocol import Fitting, Reads, check_share
+from eosbench.predictors.protocol import check_share
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
-    from eosbench.forward import Need, StepZero
+    from eosbench.forward import StepZero
 
 
 class SmartCrop:
@@ -34,10 +34,6 @@ class SmartCrop:
     Raises:
         ConfigurationError: tau outside [0, 1].
     """
-
-    reads: ClassVar[Reads] = "dlm"
-    needs: ClassVar[frozenset[Need]] = frozenset({"eos"})
-    fitting: ClassVar[Fitting] = "calibration"
 
     def __init__(self, *, tau: float = 0.99) -> None:
         self.tau = check_share("tau", tau)

@@ -30,7 +30,7 @@ from transformers import PreTrainedTokenizerFast
 from eosbench import embedded
 from eosbench.documents import INSTRUCT_VERSION, instruct_stream
 from eosbench.fitting import FitJob, fit_all, load_examples
-from eosbench.predictors import METHODS, method_class
+from eosbench.predictors import METHODS
 from eosbench.recipe.pretrain import PretrainConfig, pretrain
 from model_adapters import load_backbone, save_llada
 
@@ -168,7 +168,7 @@ def main() -> None:
             device=device,
         )
     if arguments.part != "model":
-        fitted = [method for method in METHODS if method_class(method).fitting != "none"]
+        fitted = [method for method, row in METHODS.items() if row.fitting != "none"]
         make_predictors(embedded.MODEL.parent / "predictors", fitted, device)
 
 

@@ -10,22 +10,35 @@ table can be listed without torch.
 from __future__ import annotations
 
 import importlib
-import inspect
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from eosbench.errors import ConfigurationError
-from eosbench.predictors import METHODS
+from eosbench.predictors import METHODS, Method
 
 if TYPE_CHECKING:
     from eosbench.strategies.protocol import Strategy
 
-STRATEGIES: dict[str, str] = {
-    "blocks": "eosbench.strategies.blocks:Blocks",
-    "daedal": "eosbench.strategies.daedal:Daedal",
-    "rho_eos": "eosbench.strategies.rho_eos:RhoEos",
+STRATEGIES: dict[str, Method] = {
+    "blocks": Method(
+        target="eosbench.strategies.blocks:Blocks",
+        summary="Block after block until an EOS stands.",
+        order=70,
+    ),
+    "daedal": Method(
+        target="eosbench.strategies.daedal:Daedal",
+        summary="DAEDAL: a canvas that grows before and while it is denoised.",
+        order=80,
+    ),
+    "rho_eos": Method(
+        target="eosbench.strategies.rho_eos:RhoEos",
+        summary="rho-EOS: a canvas that grows and shrinks with the density of EOS among its masks.",
+        order=90,
+    ),
 }
-ALL_METHODS = (*METHODS, *STRATEGIES)  # everything that `method=` may say
+# Everything that `method=` may say: a view of both tables, the predictors first.
+ALL_METHODS: Mapping[str, Method] = ChainMap(STRATEGIES, METHODS)
 
 __all__ = ["ALL_METHODS", "STRATEGIES", "Strategy", "load_strategy"]
 
@@ -47,13 +60,7 @@ def load_strategy(method: str, options: Mapping[str, Any] | None = None) -> Stra
         raise ConfigurationError(
             f"unknown strategy {method!r}: expected one of {', '.join(STRATEGIES)}"
         )
-    module, name = STRATEGIES[method].split(":")
-    kind = getattr(importlib.import_module(module), name)
-    known = list(inspect.signature(kind).parameters)
-    unknown = sorted(set(options or {}) - set(known))
-    if unknown:
-        raise ConfigurationError(
-            f"method {method!r} has no option {', '.join(unknown)}: expected {', '.join(known) or 'none'}"
-        )
-    strategy: Strategy = kind(**(options or {}))
+    row = STRATEGIES[method]
+    row.check_options(method, options or {})
+    strategy: Strategy = row.load()(**(options or {}))
     return strategy

@@ -163,7 +163,7 @@ class Answers:
         if not self.reader.reads_dlm(self.rule):
             return Cost(window, seconds=seconds)
         positions = len(prompt.ids) + len(prompt.canvas)
-        scored = len(prompt.canvas) if "eos" in self.fitted.needs else 0
+        scored = len(prompt.canvas) if "eos" in self.fitted.row.needs else 0
         flops = estimated_flops(self.backbone.spec, positions, 1, scored)
         return Cost(window, 1, positions, flops, seconds, model_seconds=reading.model_seconds)
 

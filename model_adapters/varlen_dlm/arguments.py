@@ -16,7 +16,7 @@ from eosbench import embedded
 from eosbench.bounds import GROUPINGS, ROUNDINGS, fewest_for_shortfall
 from eosbench.decoding import OVERFLOWS, DecodeConfig
 from eosbench.errors import ConfigurationError
-from eosbench.predictors import local_folder, method_class, refuse_promises
+from eosbench.predictors import local_folder, refuse_promises, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 from model_adapters.varlen_dlm.conversion import convert, kinds_of
 
@@ -242,7 +242,7 @@ class Arguments:
         if self.predictor is not None:
             return local_folder(self.predictor)
         # A rule that is given is not the one that the folder was calibrated for.
-        zero_shot = self.options and method_class(self.method).fitting == "calibration"
+        zero_shot = self.options and row_of(self.method).fitting == "calibration"
         return (
             embedded.predictor_folder(self.method) if self.is_embedded and not zero_shot else None
         )

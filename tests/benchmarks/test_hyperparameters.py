@@ -6,13 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.hyperparameters import TOGETHER, VARIED, app, choices
-from eosbench.predictors import METHODS, method_class
+from eosbench.predictors import METHODS
 
 TRIED = [name for name in METHODS if name in VARIED or name in TOGETHER]
 
 
 def test_every_method_with_options_is_compared() -> None:
-    fitted = [name for name in METHODS if method_class(name).fitting in ("weights", "calibration")]
+    fitted = [name for name in METHODS if METHODS[name].fitting in ("weights", "calibration")]
     assert fitted == TRIED
 
 
@@ -22,7 +22,7 @@ def test_an_option_is_changed_alone_and_the_defaults_come_once(method: str) -> N
     assert tried.count({}) == (method in VARIED)
     assert len({str(options) for options in tried}) == len(tried)
     for options in tried:
-        assert set(options) <= set(method_class(method).__init__.__kwdefaults__ or {}) | {"head"}
+        assert set(options) <= set(METHODS[method].options())
         assert len(options) <= 1 or method in TOGETHER
 
 

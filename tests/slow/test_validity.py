@@ -26,7 +26,7 @@ from eosbench.bounds.bound import to_bound
 from eosbench.fitting.calibrate import Lengths, calibrate, predicted_lengths
 from eosbench.fitting.data import Example, load_examples
 from eosbench.fitting.fit import FitJob, fit_all
-from eosbench.predictors import METHODS, load_predictor, method_class
+from eosbench.predictors import METHODS, load_predictor
 from eosbench.records import LengthBound, LengthPrediction
 from model_adapters import load_backbone
 from tests.eosbench import toy
@@ -149,9 +149,9 @@ def covers_as_promised(world: World, name: str, fraction: float) -> None:
 
 
 def test_every_method_that_is_calibrated_is_here() -> None:
-    assert [
-        method for method in METHODS if method_class(method).fitting in ("weights", "lengths")
-    ] == [method for method in FITTED if method_class(method).fitting in ("weights", "lengths")]
+    assert [method for method, row in METHODS.items() if row.fitting in ("weights", "lengths")] == [
+        method for method in FITTED if METHODS[method].fitting in ("weights", "lengths")
+    ]
 
 
 @pytest.mark.parametrize("fraction", FRACTIONS)

@@ -18,7 +18,7 @@ from eosbench.fitting.features import every_fraction, extract, one_fraction_each
 from eosbench.fitting.fit import FitJob, FitReport, fit_all
 from eosbench.fitting.store import FeatureStore
 from eosbench.fitting.train import train_weights
-from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor, method_class
+from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor
 from eosbench.predictors.classification import Classification
 from eosbench.records import LengthPrediction
 from model_adapters.varlen_dlm.fingerprint import predictor_digest
@@ -27,7 +27,7 @@ from tests.eosbench.toy import CANVAS, toy_backbone, toy_examples
 FRACTIONS = (0.0, 0.5)
 ALPHA = 0.1
 LEARNED = ("concat_regression", "average_regression", "classification", "distilbert")
-FITTED = [method for method in METHODS if method_class(method).fitting != "none"]
+FITTED = [method for method, row in METHODS.items() if row.fitting != "none"]
 OPTIONS: dict[str, dict[str, object]] = {
     "distilbert": {"encoder": "scratch", "head": "regression"},
     "logit": {"variant": "threshold"},
@@ -190,11 +190,14 @@ def test_long_answers_are_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_the_backbone_runs_once_per_document_and_only_where_it_is_read(tmp_path: Path) -> None:
     backbone, examples = toy_backbone(), toy_examples(32, seed=0)
-    learners = [Classification(width=backbone.spec.width, hidden=width) for width in (4, 8)]
+    learners = [
+        FittedPredictor("classification", Classification(width=backbone.spec.width, hidden=width))
+        for width in (4, 8)
+    ]
     store = FeatureStore(
         tmp_path, backbone=backbone, samples=one_fraction_each(examples, FRACTIONS), canvas=CANVAS
     )
-    extract(backbone, store, learners, canvas=CANVAS, batch_size=8)  # type: ignore[arg-type]
+    extract(backbone, store, learners, canvas=CANVAS, batch_size=8)
     assert len(backbone.passes) == 4  # type: ignore[attr-defined]
     assert store.read(["positions64"], [0, 31])["positions64"].shape == (2, 64, backbone.spec.width)
     jobs = [

@@ -12,7 +12,7 @@ from eosbench.errors import ConfigurationError
 from eosbench.fitting.features import extract, one_fraction_each
 from eosbench.fitting.fit import FitJob, fit_all
 from eosbench.fitting.store import FeatureStore, bytes_per_sample
-from eosbench.predictors import build
+from eosbench.predictors import FittedPredictor, build
 from eosbench.predictors.protocol import Kept, LearnedPredictor
 from tests.eosbench.toy import CANVAS, toy_backbone, toy_examples
 
@@ -28,6 +28,10 @@ def store(root: Path, **changes: Any) -> FeatureStore:
 
 def learner(method: str = "average_regression") -> LearnedPredictor:
     return build(method, backbone=toy_backbone(), canvas=CANVAS)  # type: ignore[return-value]
+
+
+def unfitted() -> FittedPredictor:
+    return FittedPredictor("average_regression", learner())
 
 
 class Share:
@@ -113,14 +117,14 @@ def test_a_killed_extraction_goes_on_where_it_was(tmp_path: Path) -> None:
         extract(
             toy_backbone(),
             Killed(tmp_path, backbone=toy_backbone(), samples=SAMPLES, canvas=CANVAS),
-            [learner()],
+            [unfitted()],
             canvas=CANVAS,
             batch_size=8,
         )
     backbone, later, whole = toy_backbone(), store(tmp_path), store(tmp_path / "whole")
-    extract(backbone, later, [learner()], canvas=CANVAS, batch_size=8)
+    extract(backbone, later, [unfitted()], canvas=CANVAS, batch_size=8)
     assert len(backbone.passes) == 2  # type: ignore[attr-defined]
-    extract(toy_backbone(), whole, [learner()], canvas=CANVAS, batch_size=8)
+    extract(toy_backbone(), whole, [unfitted()], canvas=CANVAS, batch_size=8)
     rows = list(range(32))
     assert torch.equal(
         later.read(["pooled"], rows)["pooled"], whole.read(["pooled"], rows)["pooled"]
@@ -132,12 +136,12 @@ def test_two_processes_fill_one_store(tmp_path: Path) -> None:
         backbone, own = toy_backbone(), store(tmp_path)
         if rank == 1:  # in truth both read what is missing before either writes
             own.missing = lambda names: list(range(32))  # type: ignore[method-assign]
-        extract(backbone, own, [learner()], canvas=CANVAS, batch_size=8, workers=Share(rank))
+        extract(backbone, own, [unfitted()], canvas=CANVAS, batch_size=8, workers=Share(rank))
         assert len(backbone.passes) == 2  # type: ignore[attr-defined]
     filled, alone = store(tmp_path), store(tmp_path / "alone")
     filled.open(learner().kept)
     assert filled.missing(["pooled"]) == []
-    extract(toy_backbone(), alone, [learner()], canvas=CANVAS, batch_size=8)
+    extract(toy_backbone(), alone, [unfitted()], canvas=CANVAS, batch_size=8)
     rows = list(range(32))
     assert torch.equal(
         filled.read(["pooled"], rows)["pooled"], alone.read(["pooled"], rows)["pooled"]

@@ -204,4 +204,6 @@ def test_loading_a_text_encoder_asks_no_hub_and_no_backbone_tokenizer(tmp_path: 
     saved(tmp_path, "distilbert")
     bare = toy_backbone()
     bare.tokenizer = None
-    assert load_predictor("distilbert", tmp_path, backbone=bare, canvas=CANVAS).reads == "text"
+    assert load_predictor("distilbert", tmp_path, backbone=bare, canvas=CANVAS).row.reads == (
+        "text",
+    )

@@ -17,7 +17,6 @@ from eosbench.predictors import (
     FittedPredictor,
     build,
     load_predictor,
-    method_class,
 )
 from eosbench.predictors.concat_regression import grid_positions
 from eosbench.predictors.max import Max
@@ -58,14 +57,17 @@ def lengths(fitted: FittedPredictor, batch: list[Prompt]) -> list[float]:
 
 def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
     folder = Path(__file__).parents[3] / "eosbench" / "predictors"
-    shared = {"__init__", "protocol", "heads", "folder", "card", "hub", "reader"}
+    shared = {"__init__", "methods", "protocol", "heads", "folder", "card", "hub", "reader"}
     assert {file.stem for file in folder.glob("*.py")} - shared == set(METHODS)
     assert set(THE_FIVE) <= set(METHODS)
-    for method, target in METHODS.items():
-        assert target.startswith(f"eosbench.predictors.{method}:")
-        kind = method_class(method)
-        assert kind.reads in ("dlm", "text", "nothing")
-        assert bool(kind.needs) == (kind.reads == "dlm")
+    for method, row in METHODS.items():
+        assert row.target.startswith(f"eosbench.predictors.{method}:")
+        assert set(row.reads) <= {"eos", "hidden", "text"}
+        assert row.needs == set(row.reads) - {"text"}
+        assert row.summary.endswith(".") and "\n" not in row.summary
+        assert hasattr(row.load(), "from_lengths") == (row.fitting == "lengths")
+    orders = [row.order for row in METHODS.values()]
+    assert orders == sorted(set(orders))
 
 
 def test_unknown_names() -> None:
@@ -78,7 +80,7 @@ def test_unknown_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", [m for m in METHODS if method_class(m).fitting in ("weights", "lengths")]
+    "method", [m for m, row in METHODS.items() if row.fitting in ("weights", "lengths")]
 )
 def test_a_fitted_method_asks_for_its_folder(method: str) -> None:
     with pytest.raises(
@@ -126,7 +128,7 @@ def test_revealed_tokens_are_the_least_that_is_predicted(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", [m for m in METHODS if m != "oracle" and method_class(m).reads != "dlm"]
+    "method", [m for m, row in METHODS.items() if m != "oracle" and not row.needs]
 )
 def test_methods_that_do_not_read_the_dlm_need_no_pass(method: str) -> None:
     batch = prompts(EXAMPLES, 0.0)

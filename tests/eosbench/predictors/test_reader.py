@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from eosbench.forward.step_zero import Need, StepZero
-from eosbench.predictors import FittedPredictor, load_predictor
-from eosbench.predictors.protocol import Fitting, Reads
+from eosbench.forward.step_zero import StepZero
+from eosbench.predictors import METHODS, FittedPredictor, Method, load_predictor
 from eosbench.predictors.reader import LengthReader
 from eosbench.records import LengthPrediction, Prompt
 from tests.eosbench.toy import CANVAS, FIRST_NUMBER, toy_backbone
@@ -21,9 +20,6 @@ from tests.fakes import BOS, MASK, SEP, ScriptedBackbone
 class HiddenNorm:
     """A method that reads hidden states: their size, averaged over the canvas."""
 
-    reads: ClassVar[Reads] = "dlm"
-    needs: ClassVar[frozenset[Need]] = frozenset({"hidden"})
-    fitting: ClassVar[Fitting] = "none"
     options: ClassVar[dict[str, Any]] = {}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
@@ -37,13 +33,18 @@ class HiddenNorm:
 class TextLength:
     """A method that reads the prompt's text alone."""
 
-    reads: ClassVar[Reads] = "text"
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    fitting: ClassVar[Fitting] = "none"
     options: ClassVar[dict[str, Any]] = {}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         return [LengthPrediction(float(len(prompt.text))) for prompt in batch.prompts]
+
+
+@pytest.fixture(autouse=True)
+def rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two methods above stand in the table."""
+    for name, kind, reads in (("hidden", HiddenNorm, "hidden"), ("text", TextLength, "text")):
+        target = f"{kind.__module__}:{kind.__name__}"
+        monkeypatch.setitem(METHODS, name, Method(target, "A test's.", order=0, reads=(reads,)))  # type: ignore[arg-type]
 
 
 def prompt(number: int, filler: int = 0) -> Prompt:

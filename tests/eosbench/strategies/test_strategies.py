@@ -47,9 +47,13 @@ def test_a_strategy_is_a_file_of_its_name_and_a_row() -> None:
         "passes",
         "rules",
     } == set(STRATEGIES)
-    assert (*METHODS, *STRATEGIES) == ALL_METHODS and not set(METHODS) & set(STRATEGIES)
-    for method, target in STRATEGIES.items():
-        module, name = target.split(":")
+    assert (*METHODS, *STRATEGIES) == (*ALL_METHODS,) and not set(METHODS) & set(STRATEGIES)
+    orders = [row.order for row in STRATEGIES.values()]
+    assert orders == sorted(set(orders)) and not set(orders) & {
+        row.order for row in METHODS.values()
+    }
+    for method, row in STRATEGIES.items():
+        module, name = row.target.split(":")
         assert module == f"eosbench.strategies.{method}" and hasattr(
             importlib.import_module(module), name
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eosbench.forward.step_zero import StepZero
-from eosbench.predictors import METHODS, FittedPredictor, method_class
+from eosbench.predictors import METHODS, FittedPredictor
 from eosbench.predictors.reader import LengthReader
 from eosbench.records import LengthPrediction
 from model_adapters.varlen_dlm.arguments import parse_arguments
@@ -23,11 +23,10 @@ REPLY = "abcdefghij"  # 10 tokens: the EOS stands at index 10
 
 
 class Says:
-    """Reads what a method reads and predicts a bound of our choosing."""
+    """Predicts a bound of our choosing."""
 
-    def __init__(self, method: str, bound: int) -> None:
-        kind, self.bound = method_class(method), bound
-        self.reads, self.needs, self.fitting = kind.reads, kind.needs, kind.fitting
+    def __init__(self, bound: int) -> None:
+        self.bound = bound
         self.options: dict[str, Any] = {}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
@@ -44,7 +43,7 @@ def model(method: str, bound: int, overflow: str) -> VarLenDLM:
         "rounding": "none",
     }
     arguments = parse_arguments({"pretrained": "scripted", "device": "cpu"} | given)
-    reader = LengthReader(backbone, {method: FittedPredictor(method, Says(method, bound))})  # type: ignore[arg-type]
+    reader = LengthReader(backbone, {method: FittedPredictor(method, Says(bound))})
     return VarLenDLM.sharing(arguments, backbone, reader)
 
 
