@@ -1,42 +1,29 @@
-"""Runs in lm-eval's output folders: which model with which settings scored what, and at what cost.
+"""The runs of a folder: which model with which settings scored what, and at what cost.
 
-lm-eval writes `results_<date>.json` and, with `--log_samples`, `samples_<task>_<date>.jsonl` beside
-it; run_files.py reads them. Runs with equal settings (one fingerprint) are one `Run`, wherever
-their tasks lie. Few-shot examples are a task's own setting, so they divide such a run only where
-one of its tasks was run with several numbers of them: then by that number.
+lm-eval writes `results_<date>.json` and, with `--log_samples`, `samples_<task>_<date>.jsonl`
+beside it. files.py reads the former, samples.py the latter. Runs with equal settings (one
+fingerprint) are one `Run`, wherever their tasks lie. Few-shot examples are a task's own setting,
+so they divide such a run only where one of its tasks was run with several numbers of them: then
+by that number.
 
-Nothing that is found is dropped silently: what cannot be used becomes a `Skipped(path, reason)` and
-a logged warning, and a folder with nothing to read is a `ResultsError`.
+Nothing that is found is dropped silently: what cannot be used becomes a `Skipped(path, reason)`
+and a logged warning, and a folder with nothing to read is a `ResultsError`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eosbench.errors import ResultsError
-from eosbench.results.files import Run, UnusableError, load_run, with_asked
+from eosbench.results.files import UnusableError, load_run
+from eosbench.results.naming import named
+from eosbench.results.run import Run, TaskResult
 
 logger = logging.getLogger(__name__)
 
-_NAMING = (  # which settings tell runs of one method apart, the first that do
-    "method_options",
-    "seed",
-    "predictor",
-    "canvas",
-    "rounding",
-    "overflow",
-    "calibration",
-    "backbone",
-    "decoding",
-    "chat_template",
-    "system_instruction",
-    "gen_kwargs",
-    "num_fewshot",
-    "fingerprint",
-)
+REASONS_SHOWN = 20  # of an error that says why nothing in a folder can be read
 
 
 @dataclass(frozen=True)
@@ -49,7 +36,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a folder holds: runs that can be used, and what cannot."""
+    """The runs of a folder that can be used, and what cannot."""
 
     folder: Path
     runs: list[Run]
@@ -57,7 +44,7 @@ class Scan:
 
 
 def read_runs(folder: str | Path) -> list[Run]:
-    """Runs below `folder`, sorted by name; what is skipped is logged (`scan` returns it).
+    """The runs below `folder`, sorted by name; what is skipped is logged (`scan` returns it).
 
     Raises:
         ResultsError: there is no such folder, or nothing in it can be read.
@@ -66,18 +53,35 @@ def read_runs(folder: str | Path) -> list[Run]:
 
 
 def scan(folder: str | Path) -> Scan:
-    """Reads every results file below `folder`; of repeated runs (one fingerprint, one task) the
-    newest is used.
+    """Every run below `folder`; of a task that was run twice (one fingerprint) the newest.
 
     Raises:
         ResultsError: there is no such folder, or nothing in it can be read.
     """
     folder = Path(folder)
+    command = (
+        f"lm_eval --model varlen_dlm --tasks eos_upper_bound --output_path {folder} --log_samples"
+    )
     if not folder.is_dir():
         raise ResultsError(
-            f"no results folder {str(folder)!r}: expected lm-eval's output, made with lm_eval --model varlen_dlm --tasks "
-            f"eos_upper_bound --output_path {folder} --log_samples"
+            f"no results folder {str(folder)!r}: expected lm-eval's output, made with {command}"
         )
+    loaded, skipped = _load(folder)
+    runs = named(_newest(_by_shots(loaded), skipped))
+    for item in skipped:
+        logger.warning("skipped %s: %s", item.path, item.reason)
+    if not runs:
+        shown = [f"\n  {item.path}: {item.reason}" for item in skipped[:REASONS_SHOWN]]
+        reasons = "".join(shown) or " (it holds no .json file)"
+        raise ResultsError(
+            f"nothing to read in {str(folder)!r}: looked for results_<date>.json files as lm-eval "
+            f"writes them; make some with {command}. What was found:{reasons}"
+        )
+    return Scan(folder, runs, skipped)
+
+
+def _load(folder: Path) -> tuple[list[Run], list[Skipped]]:
+    """One run per results file below `folder`, and the files that cannot be used."""
     loaded: list[Run] = []
     skipped: list[Skipped] = []
     for path in sorted(folder.rglob("*.json")):
@@ -87,30 +91,16 @@ def scan(folder: str | Path) -> Scan:
             skipped.append(Skipped(path, str(error)))
         else:
             loaded.extend([run] if run else [])
-    used = {task.samples for run in loaded for task in run.tasks.values()}
-    for path in sorted(set(folder.rglob("samples_*.jsonl")) - used):
-        skipped.append(
-            Skipped(path, "no readable results file of the same date and task lies beside it")
-        )
-    runs = named(_newest(_by_shots(loaded), skipped))
-    for item in skipped:
-        logger.warning("skipped %s: %s", item.path, item.reason)
-    if not runs:
-        reasons = (
-            "".join(f"\n  {item.path}: {item.reason}" for item in skipped[:20])
-            or " (it holds no .json file)"
-        )
-        raise ResultsError(
-            f"nothing to read in {str(folder)!r}: looked for results_<date>.json files as lm-eval writes them; make some with "
-            f"lm_eval --model varlen_dlm --tasks eos_upper_bound --output_path {folder} --log_samples. What was found:{reasons}"
-        )
-    return Scan(folder, runs, skipped)
+    used: set[Path | None] = set()
+    for run in loaded:
+        used.update(task.samples for task in run.tasks.values())
+    reason = "no readable results file of the same date and task lies beside it"
+    orphans = sorted(set(folder.rglob("samples_*.jsonl")) - used)
+    return loaded, skipped + [Skipped(path, reason) for path in orphans]
 
 
 def _by_shots(runs: list[Run]) -> list[Run]:
-    """The runs, each divided by number of examples where the runs of its fingerprint disagree about
-    that of a task.
-    """
+    """The runs, divided by number of examples where those of one fingerprint disagree about it."""
     numbers: dict[tuple[str, str], set[str | None]] = {}
     for run in runs:
         for task in run.tasks.values():
@@ -123,87 +113,40 @@ def _by_shots(runs: list[Run]) -> list[Run]:
             continue
         for shots in dict.fromkeys(task.shots for task in run.tasks.values()):
             tasks = {name: task for name, task in run.tasks.items() if task.shots == shots}
-            divided.append(
-                with_asked(replace(run, tasks=tasks), {"num_fewshot": shots or "unknown"})
-            )
+            part = replace(run, tasks=tasks)
+            divided.append(part.asked_with({"num_fewshot": shots or "unknown"}))
     return divided
 
 
 def _newest(runs: list[Run], skipped: list[Skipped]) -> list[Run]:
-    """One run per fingerprint, its tasks each from the newest file that has them."""
+    """One run per fingerprint, each task from the newest file that has it.
+
+    An older file of a task is added to `skipped`.
+    """
     merged: dict[str, Run] = {}
     repeated: dict[tuple[Path, Path, str], list[str]] = {}
-    for run in sorted(
-        runs,
-        key=lambda run: (
-            next(iter(run.tasks.values())).date,
-            str(next(iter(run.tasks.values())).path),
-        ),
-    ):
-        older = merged.get(run.fingerprint)
+    for run in sorted(runs, key=_age):
+        older = merged[run.fingerprint].tasks if run.fingerprint in merged else {}
         for task in run.tasks.values():
-            if older and task.task in older.tasks:
-                previous = older.tasks[task.task]
-                fewer = f", of {task.documents} documents instead of {previous.documents}"
-                fewer = fewer if task.documents < previous.documents else ""
-                repeated.setdefault((previous.path, task.path, fewer), []).append(task.task)
-        merged[run.fingerprint] = replace(
-            run, tasks={**(older.tasks if older else {}), **run.tasks}
-        )
+            if task.task in older:
+                previous = older[task.task]
+                key = (previous.path, task.path, _fewer(task, previous))
+                repeated.setdefault(key, []).append(task.task)
+        merged[run.fingerprint] = replace(run, tasks={**older, **run.tasks})
     for (path, newer, fewer), tasks in repeated.items():
-        skipped.append(
-            Skipped(path, f"{', '.join(tasks)}: {newer} is newer and has the same settings{fewer}")
-        )
+        reason = f"{', '.join(tasks)}: {newer} is newer and has the same settings{fewer}"
+        skipped.append(Skipped(path, reason))
     return list(merged.values())
 
 
-def named(runs: Iterable[Run]) -> list[Run]:
-    """The runs, sorted by their names: the method, and where that is ambiguous the first settings
-    that tell them apart.
-    """
-    by_method: dict[str, list[Run]] = {}
-    for run in runs:
-        by_method.setdefault(run.method or run.model, []).append(run)
-    made = []
-    for base, group in by_method.items():
-        settings = [_leaves(run) for run in group]
-        names = [base] * len(group)
-        for setting in dict.fromkeys(
-            leaf
-            for setting in _NAMING
-            for leaves in settings
-            for leaf in leaves
-            if leaf[0] == setting
-        ):
-            values = [leaves.get(setting) for leaves in settings]
-            label = ".".join(setting).removeprefix("method_options.")
-            longer = [f"{name} {label}={value}" for name, value in zip(names, values, strict=True)]
-            if label == "seed":
-                # Known of some runs only, it is nothing that they differ in.
-                if len(set(values) - {None}) < 2:
-                    continue
-                longer = [
-                    name if value is None else one
-                    for one, name, value in zip(longer, names, values, strict=True)
-                ]
-            if len(set(longer)) > len(set(names)):
-                names = longer
-        made += [replace(run, name=name) for run, name in zip(group, names, strict=True)]
-    return sorted(made, key=lambda run: run.name)
+def _age(run: Run) -> tuple[float, str]:
+    """The key that sorts runs of single files from old to new."""
+    task = next(iter(run.tasks.values()))
+    return task.date, str(task.path)
 
 
-def _leaves(run: Run) -> dict[tuple[str, ...], str]:
-    """The settings as text, objects taken apart: {("canvas",): "256", ("calibration", "alpha"):
-    "0.05", ...}.
-    """
-    leaves: dict[tuple[str, ...], str] = (
-        {} if run.predictor_seed is None else {("seed",): str(run.predictor_seed)}
-    )
-    for name, value in (
-        (run.settings or {}) | run.asked | {"fingerprint": run.fingerprint}
-    ).items():
-        inner = value if isinstance(value, dict) else {None: value}
-        leaves |= {
-            (name,) if key is None else (name, str(key)): str(what) for key, what in inner.items()
-        }
-    return leaves
+def _fewer(task: TaskResult, previous: TaskResult) -> str:
+    """A clause for a newer result on fewer documents; empty for one on as many or more."""
+    if task.documents >= previous.documents:
+        return ""
+    return f", of {task.documents} documents instead of {previous.documents}"

@@ -11,10 +11,9 @@ import eosbench
 from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.predictors import FittedPredictor
+from eosbench.results import BLOCK_SCHEMA
 from eosbench.strategies import Strategy
 from model_adapters.varlen_dlm.arguments import Arguments
-
-SCHEMA = 1
 
 
 def model_info(
@@ -30,7 +29,7 @@ def model_info(
     fitted = method if isinstance(method, FittedPredictor) else None
     options = method.predictor.options if isinstance(method, FittedPredictor) else method.options
     return {
-        "schema": SCHEMA,
+        "schema": BLOCK_SCHEMA,
         "version": eosbench.__version__,
         "backbone": {
             "name": arguments.pretrained,

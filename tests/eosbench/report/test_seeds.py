@@ -27,7 +27,7 @@ from eosbench.report.figures import drawings as figures
 from eosbench.report.page import page
 from eosbench.report.seeds import _estimates, across_seeds, flat_seeds, seed_groups
 from eosbench.report.tables import Table, text
-from eosbench.results.files import Run, Score, TaskResult
+from eosbench.results.run import Run, Score, TaskResult
 from eosbench.results.runs import read_runs
 from eosbench.results.table import read_documents
 

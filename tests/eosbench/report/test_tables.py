@@ -15,7 +15,7 @@ from eosbench.report.columns import BOUND_COLUMNS, Column
 from eosbench.report.comparison import compare, costs, families
 from eosbench.report.exports import markdown, write_tables
 from eosbench.report.tables import BELOW, Row, Table, in_order, interval, text
-from eosbench.results.files import Run, Score
+from eosbench.results.run import Run, Score
 from eosbench.results.runs import read_runs
 from eosbench.results.table import read_documents
 

@@ -18,12 +18,12 @@ from pandas.testing import assert_frame_equal
 
 from benchmarks.made_runs import make_baseline, make_run, make_runs
 from eosbench.errors import ResultsError
-from eosbench.results import table as results
+from eosbench.results import table
 from eosbench.results.runs import read_runs, scan
-from eosbench.results.table import COLUMNS, read_documents, read_results
+from eosbench.results.samples import COLUMNS, read_samples
+from eosbench.results.table import read_documents, read_results
 
 HAND = Path(__file__).parents[2] / "fixtures" / "hand"
-READ = results._read
 LATER = "2026-02-03T04-05-06.000001"
 
 
@@ -366,7 +366,7 @@ def read_or_end(*job: Any) -> Any:
     """
     if multiprocessing.parent_process() is not None:
         os._exit(9)
-    return READ(*job)
+    return read_samples(*job)
 
 
 def test_several_processes_read_what_one_does(
@@ -377,7 +377,7 @@ def test_several_processes_read_what_one_does(
     (broken,) = tmp_path.rglob("samples_eos_upper_bound_u25*")
     broken.write_text("{", encoding="utf-8")
     alone = read_results(tmp_path)
-    monkeypatch.setattr(results, "BYTES_A_WORKER", 1)
+    monkeypatch.setattr(table, "BYTES_A_WORKER", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     together = read_results(tmp_path, workers=2)
     assert_frame_equal(together, alone)
@@ -389,14 +389,14 @@ def test_where_a_reading_process_is_killed_the_rest_is_read_all_the_same(
 ) -> None:
     make_run(tmp_path, "logit", size=4)
     alone = read_results(tmp_path)
-    monkeypatch.setattr(results, "BYTES_A_WORKER", 1)
+    monkeypatch.setattr(table, "BYTES_A_WORKER", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(results, "_read", read_or_end)
+    monkeypatch.setattr(table, "read_samples", read_or_end)
     assert_frame_equal(read_results(tmp_path, workers=2), alone)
     assert "ended from outside" in caplog.text
 
 
 def test_little_is_read_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(tmp_path, "logit", size=4)
-    monkeypatch.setattr(results, "_read", read_or_end)
+    monkeypatch.setattr(table, "read_samples", read_or_end)
     assert len(read_results(tmp_path, workers=2)) == 5 * 4
