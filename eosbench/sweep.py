@@ -162,9 +162,7 @@ def sweep(
     }
     for label, run in runs.items():
         if not run.decides_while_decoding:  # known now, not when the methods before it have run
-            fitted[_rule(label)].check_promises(
-                alpha=run.alpha, canvas=run.max_gen_toks, **run.promises
-            )
+            fitted[_rule(label)].check_promise(run.promise, canvas=run.max_gen_toks)
     reader = LengthReader(backbone, fitted, keep=True)
     results = {}
     environment = _EnvironmentDescribedOnce()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
-from eosbench.bounds import Calibration, Scale, calibration_scores, fewest_scores, to_bound
+from eosbench.bounds import Calibration, Coverage, Promise, Scale, calibration_scores, to_bound
 from eosbench.fitting.data import Example
 from eosbench.fitting.features import batches, every_fraction, needs_of
 from eosbench.fitting.workers import ALONE, Workers
@@ -115,7 +115,7 @@ def scores_of(
     too few for alpha."""
     length_N = np.array([example.length for example in examples])
     half_N = np.random.default_rng(0).permutation(len(examples)) < len(examples) // 2
-    enough = len(examples) // 2 >= fewest_scores(alpha)
+    enough = len(examples) // 2 >= Coverage(alpha).fewest(canvas)
     found = {}
     for fraction, prediction_N in predicted.items():
         bound_N = np.full(len(examples), np.nan)
@@ -130,7 +130,7 @@ def scores_of(
                     canvas=canvas,
                     fraction=fraction,
                     calibration=half,
-                    alpha=alpha,
+                    promise=Promise(Coverage(alpha)),
                     rounding="none",
                 ).bound
                 for length in prediction_N[~these_N]

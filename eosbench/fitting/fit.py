@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from eosbench.backbone import Backbone
-from eosbench.bounds import Scale, fewest_scores
+from eosbench.bounds import USUAL_ALPHA, Coverage, Scale
 from eosbench.documents import FRACTIONS
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import calibrate, predicted_lengths, scores_of
@@ -46,7 +46,6 @@ from eosbench.predictors import (
 )
 
 logger = logging.getLogger(__name__)
-USUAL_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def fit_all(
     kept_train, kept_calibration = (
         cut_prompts(kept, backbone, canvas) for kept in (kept_train, kept_calibration)
     )
-    _check_calibration(len(kept_calibration))
+    _check_calibration(len(kept_calibration), canvas)
     predictors = {str(job.output): _start(job, kept_train, backbone, canvas) for job in jobs}
     learners = {
         str(job.output): cast(LearnedPredictor, predictors[str(job.output)])
@@ -251,17 +250,18 @@ def _check_jobs(jobs: Sequence[FitJob]) -> None:
             )
 
 
-def _check_calibration(documents: int) -> None:
+def _check_calibration(documents: int, canvas: int) -> None:
     if documents == 0:
         raise CalibrationError(
             "no calibration documents whose answer fits the canvas: expected documents that training has not seen"
         )
-    if documents < fewest_scores(USUAL_ALPHA):
+    needed = Coverage(USUAL_ALPHA).fewest(canvas)
+    if documents < needed:
         logger.warning(
             "%d calibration documents cannot serve alpha=%g: that takes %d",
             documents,
             USUAL_ALPHA,
-            fewest_scores(USUAL_ALPHA),
+            needed,
         )
 
 

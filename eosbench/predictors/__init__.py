@@ -23,7 +23,7 @@ from eosbench.predictors.protocol import (
     LengthsPredictor,
     Predictor,
     check_share,
-    refuse_promises,
+    refuse_promise,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ __all__ = [
     "load_predictor",
     "local_folder",
     "push",
-    "refuse_promises",
+    "refuse_promise",
     "row_of",
     "save_folder",
 ]

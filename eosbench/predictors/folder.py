@@ -80,7 +80,7 @@ def save_folder(
         if calibration is None
         else {
             "scale": calibration.scale,
-            "documents": min(map(len, calibration.scores.values())),
+            "documents": calibration.documents,
             "edges": dict(calibration.edges),
         },
         "files": sorted(files),

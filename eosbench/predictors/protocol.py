@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eosbench.bounds import Calibration
+from eosbench.bounds import Calibration, Promise
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.predictors.methods import Method, row_of
 from eosbench.records import LengthPrediction
@@ -36,6 +36,7 @@ __all__ = [
     "LengthsPredictor",
     "Predictor",
     "check_share",
+    "refuse_promise",
 ]
 
 
@@ -131,38 +132,40 @@ class FittedPredictor:
             for prediction, at_least in zip(predictions, batch.at_least_B, strict=True)
         ]
 
-    def check_promises(
-        self,
-        *,
-        alpha: float | None,
-        shortfall: float | None = None,
-        groups: str | None = None,
-        canvas: int,
-    ) -> None:
-        """Whether bounds can keep these promises, as far as it can be known before the first
-        prompt; an uncalibrated coverage is none.
+    def check_promise(self, promise: Promise | None, *, canvas: int) -> None:
+        """Checks that bounds can keep a promise, as far as it can be known before the first prompt.
 
-        Raises: CalibrationError: too few calibration documents, or none by group (the number
-            needed is named). ConfigurationError: a promise other than a coverage where there is
-            no calibration, or one outside what there is.
+        A coverage over all documents is asked of every method, and has no meaning for one that is
+        not calibrated.
+
+        Args:
+            promise: what bounds are to keep, None where they are not calibrated.
+            canvas: C, in tokens.
+
+        Raises:
+            CalibrationError: too few calibration documents, or none by group (the number needed is
+                named).
+            ConfigurationError: more than a coverage, where there is no calibration.
         """
         if self.calibration is None:
-            refuse_promises(self.method, shortfall=shortfall, groups=groups)
-        else:
-            self.calibration.check(alpha=alpha, shortfall=shortfall, groups=groups, canvas=canvas)
+            refuse_promise(self.method, promise)
+        elif promise is not None:
+            self.calibration.check(promise, canvas=canvas)
 
 
-def refuse_promises(method: str, **asked: float | str | None) -> None:
-    """For a method that has no calibration scores here.
+def refuse_promise(method: str, promise: Promise | None) -> None:
+    """Refuses what a method without calibration scores cannot keep.
 
     Raises:
-        ConfigurationError: something is promised, e.g. shortfall=2.0.
+        ConfigurationError: more than a coverage is promised, e.g. `Promise(Shortfall(2.0))`.
     """
-    given = ", ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
+    asked = {} if promise is None else promise.settings()
+    given = ", ".join(f"{name}={value}" for name, value in asked.items() if name != "alpha")
     if given:
         raise ConfigurationError(
-            f"method {method!r} has no calibration scores here to keep {given} with: leave that out, or choose a method with a "
-            "fitted predictor (predictor=FOLDER, made by eosbench fit) and without a rule of your own"
+            f"method {method!r} has no calibration scores here to keep {given} with: leave that "
+            "out, or choose a method with a fitted predictor (predictor=FOLDER, made by "
+            "eosbench fit) and without a rule of your own"
         )
 
 

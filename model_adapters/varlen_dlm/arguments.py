@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from eosbench import embedded
-from eosbench.bounds import GROUPINGS, ROUNDINGS, fewest_for_shortfall
+from eosbench.bounds import GROUPINGS, ROUNDINGS, Promise
 from eosbench.decoding import OVERFLOWS, DecodeConfig
 from eosbench.errors import ConfigurationError
-from eosbench.predictors import local_folder, refuse_promises, row_of
+from eosbench.predictors import local_folder, refuse_promise, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 from model_adapters.varlen_dlm.conversion import convert, kinds_of
 
@@ -184,12 +184,11 @@ class Arguments:
             )
         if self.alpha is not None and not 0 < self.alpha < 1:
             raise ConfigurationError(f"alpha={self.alpha}: expected above 0 and below 1, or none")
-        if self.shortfall is not None:
-            fewest_for_shortfall(self.shortfall, self.max_gen_toks)
         if self.groups is not None and self.groups not in GROUPINGS:
             raise ConfigurationError(
                 f"unknown groups {self.groups!r}: expected one of {', '.join(GROUPINGS)}, or none"
             )
+        promise = self.promise
         if self.steps is not None and self.tokens_per_step is not None:
             raise ConfigurationError(
                 "steps and tokens_per_step say the same thing: give one of them"
@@ -198,12 +197,12 @@ class Arguments:
         if self.decides_while_decoding:
             self._check_strategy(settings)
             return
-        if self.groups is not None and self.alpha is None and self.shortfall is None:
+        if self.groups is not None and promise is None:
             raise ConfigurationError(
                 f"groups={self.groups} keeps a promise in each group, and alpha=none promises nothing"
             )
         if self.predictor is None and self.predictor_folder() is None:
-            refuse_promises(self.method, **self.promises)
+            refuse_promise(self.method, promise)
 
     @property
     def is_embedded(self) -> bool:
@@ -248,9 +247,9 @@ class Arguments:
         )
 
     @property
-    def promises(self) -> dict[str, Any]:
-        """What bounds are to keep beside a coverage; None where nothing is."""
-        return {name: getattr(self, name) for name in OTHER_PROMISES}
+    def promise(self) -> Promise | None:
+        """What bounds are to keep; None where they are not calibrated."""
+        return Promise.of(alpha=self.alpha, shortfall=self.shortfall, groups=self.groups)
 
     @property
     def options(self) -> dict[str, Any]:

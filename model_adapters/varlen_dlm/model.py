@@ -127,9 +127,7 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             self.answers = StrategyAnswers(arguments, backbone, self.method, self.ledger)
         else:
             self.method = fitted = reader.predictors[rule]
-            fitted.check_promises(
-                alpha=arguments.alpha, canvas=arguments.max_gen_toks, **arguments.promises
-            )
+            fitted.check_promise(arguments.promise, canvas=arguments.max_gen_toks)
             if fitted.calibration is None and arguments.alpha not in (None, Arguments.alpha):
                 logger.warning(
                     "method %s has no calibration scores here: alpha=%g has no meaning",

@@ -79,10 +79,11 @@ def _fit(fitted: FittedPredictor) -> dict[str, Any] | None:
 
 def _promise(arguments: Arguments, fitted: FittedPredictor) -> dict[str, Any] | None:
     """What the bounds are calibrated for; None where they are not calibrated."""
-    if fitted.calibration is None or (arguments.alpha is None and arguments.shortfall is None):
+    promise, calibration = arguments.promise, fitted.calibration
+    if calibration is None or promise is None:
         return None
-    kind: dict[str, Any] = {"kind": "split_conformal", "alpha": arguments.alpha}
-    if arguments.shortfall is not None:
-        kind = {"kind": "risk_control", "shortfall": arguments.shortfall}
-    groups = {} if arguments.groups is None else {"groups": arguments.groups}
-    return {**kind, **groups, "samples": min(map(len, fitted.calibration.scores.values()))}
+    return {
+        "kind": promise.kind.name,
+        **promise.settings(),
+        "samples": calibration.documents,
+    }

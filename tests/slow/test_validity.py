@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from eosbench import embedded
 from eosbench.bounds.bound import to_bound
+from eosbench.bounds.promise import Promise
 from eosbench.fitting.calibrate import Lengths, calibrate, predicted_lengths
 from eosbench.fitting.data import Example, load_examples
 from eosbench.fitting.fit import FitJob, fit_all
@@ -48,7 +49,7 @@ class World:
     predicted: dict[str, Lengths]
 
     def splits(
-        self, name: str, fraction: float, **promise: float | str | None
+        self, name: str, fraction: float, rounding: str, **promise: float | str | None
     ) -> Iterator[tuple[NDArray[np.int64], list[LengthBound], NDArray[np.int64]]]:
         """(test documents, their bounds from the other half's calibration, their lengths) of each
         split.
@@ -74,7 +75,8 @@ class World:
                     fraction=fraction,
                     calibration=table,
                     prompt_length=len(self.examples[row].prompt_ids),
-                    **promise,  # type: ignore[arg-type]
+                    promise=Promise.of(**promise),  # type: ignore[arg-type]
+                    rounding=rounding,
                 )
                 for row in new
             ]

@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 
 from eosbench.bounds import bound as bounds
 from eosbench.bounds.bound import round_up, to_bound
-from eosbench.bounds.calibration import Calibration, Scale, calibration_scores, fewest_scores
+from eosbench.bounds.calibration import Calibration
+from eosbench.bounds.coverage import Coverage
+from eosbench.bounds.promise import Promise
+from eosbench.bounds.scores import Scale, calibration_scores
 from eosbench.errors import CalibrationError, ConfigurationError, PredictorError
 from eosbench.records import LengthPrediction
 
 
 def linear(*scores: float, fraction: float = 0.0) -> Calibration:
     return Calibration({fraction: np.array(scores)}, scale="linear")
+
+
+def quantile(table: Calibration, fraction: float, alpha: float) -> float:
+    return table.margin(Promise(Coverage(alpha)), canvas=1, fraction=fraction)
 
 
 @pytest.mark.parametrize(
@@ -83,35 +90,35 @@ def test_a_bound_lies_on_the_canvas(
 
 def test_quantile_is_the_order_statistic_of_the_definition() -> None:
     scores = np.random.default_rng(0).permutation(np.arange(1.0, 20.0))  # 19 scores, 1 to 19
-    assert Calibration({0.0: scores}).quantile(0.0, 0.05) == 19  # ceil(20 * 0.95) = 19
-    assert Calibration({0.0: scores}).quantile(0.0, 0.5) == 10  # ceil(20 * 0.5) = 10
+    assert quantile(Calibration({0.0: scores}), 0.0, 0.05) == 19  # ceil(20 * 0.95) = 19
+    assert quantile(Calibration({0.0: scores}), 0.0, 0.5) == 10  # ceil(20 * 0.5) = 10
     # 30 * 0.9 is 27, not 27.000000000000004.
-    assert Calibration({0.0: np.arange(1.0, 30.0)}).quantile(0.0, 0.1) == 27
+    assert quantile(Calibration({0.0: np.arange(1.0, 30.0)}), 0.0, 0.1) == 27
 
 
 def test_too_few_scores_name_the_number_needed() -> None:
     with pytest.raises(CalibrationError, match=r"18 calibration documents.*at least 19"):
-        Calibration({0.0: np.arange(18.0)}).quantile(0.0, 0.05)
-    assert fewest_scores(0.1) == 9
+        quantile(Calibration({0.0: np.arange(18.0)}), 0.0, 0.05)
+    assert Coverage(0.1).fewest(canvas=1) == 9
 
 
 @settings(deadline=None)
 @given(st.floats(0.001, 0.999))
 def test_the_number_needed_is_the_smallest_that_works(alpha: float) -> None:
-    needed = fewest_scores(alpha)
-    assert Calibration({0.0: np.arange(float(needed))}).quantile(0.0, alpha) <= needed - 1
+    needed = Coverage(alpha).fewest(canvas=1)
+    assert quantile(Calibration({0.0: np.arange(float(needed))}), 0.0, alpha) <= needed - 1
     if needed > 1:
         with pytest.raises(CalibrationError):
-            Calibration({0.0: np.arange(float(needed - 1))}).quantile(0.0, alpha)
+            quantile(Calibration({0.0: np.arange(float(needed - 1))}), 0.0, alpha)
 
 
 def test_a_fraction_without_a_table_takes_the_next_smaller() -> None:
     calibration = Calibration({0.0: np.full(19, 3.0), 0.5: np.full(19, 1.0)}, scale="linear")
-    assert [calibration.quantile(u, 0.05) for u in (0.0, 0.25, 0.5, 0.9)] == [3.0, 3.0, 1.0, 1.0]
+    assert [quantile(calibration, u, 0.05) for u in (0.0, 0.25, 0.5, 0.9)] == [3.0, 3.0, 1.0, 1.0]
     with pytest.raises(
         CalibrationError, match=r"at or below the unmasked fraction 0\.25: there are only 0\.5"
     ):
-        linear(1.0, fraction=0.5).quantile(0.25, 0.5)
+        quantile(linear(1.0, fraction=0.5), 0.25, 0.5)
 
 
 def test_calibrated_values_by_hand() -> None:
@@ -126,7 +133,9 @@ def test_calibrated_values_by_hand() -> None:
     assert to_bound(LengthPrediction(9.0), canvas=64, calibration=log).calibrated == pytest.approx(
         19.0
     )
-    assert to_bound(LengthPrediction(9.0), canvas=64, calibration=log, alpha=None).calibrated == 9.0
+    assert (
+        to_bound(LengthPrediction(9.0), canvas=64, calibration=log, promise=None).calibrated == 9.0
+    )
 
 
 def test_the_scores_undo_themselves() -> None:
@@ -172,7 +181,8 @@ def test_revealed_tokens_hold_after_calibration() -> None:
 )
 def test_wrong_arguments(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        to_bound(LengthPrediction(3.0), **{"canvas": 8, **changes})  # type: ignore[arg-type]
+        promise = Promise.of(alpha=changes.pop("alpha", 0.05))  # type: ignore[arg-type]
+        to_bound(LengthPrediction(3.0), promise=promise, **{"canvas": 8, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("length", [float("nan"), float("inf"), -1.0])
@@ -214,7 +224,7 @@ def test_coverage_on_exchangeable_data(scale: Scale, alpha: float) -> None:
                 LengthPrediction(predicted),
                 canvas=10**6,
                 calibration=calibration,
-                alpha=alpha,
+                promise=Promise(Coverage(alpha)),
                 rounding="none",
             )
             covered.append(bound.bound >= length)

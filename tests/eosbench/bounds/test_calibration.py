@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 
 from eosbench.bounds.bound import to_bound
-from eosbench.bounds.calibration import Calibration, Scale, calibration_scores
+from eosbench.bounds.calibration import Calibration
+from eosbench.bounds.coverage import Coverage
+from eosbench.bounds.promise import Promise
+from eosbench.bounds.scores import Scale, calibration_scores
+from eosbench.bounds.shortfall import Shortfall
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.records import LengthPrediction
 
@@ -31,7 +35,7 @@ def test_the_margin_is_the_smallest_that_keeps_the_level(scale: Scale) -> None:
     table = Calibration(
         {0.0: calibration_scores(prediction_N, length_N, scale)}, scale, length_N=length_N
     )
-    margin = table.shortfall_margin(0.0, 2.0, C)
+    margin = table.margin(Promise(Shortfall(2.0)), canvas=C)
 
     def promised(at: float) -> float:
         loss_N = np.maximum(0, length_N - raised(prediction_N, at, scale))
@@ -44,7 +48,7 @@ def test_the_margin_is_the_smallest_that_keeps_the_level(scale: Scale) -> None:
 def test_too_few_documents_for_a_level() -> None:
     table = Calibration({0.0: np.zeros(126)}, length_N=np.ones(126))
     with pytest.raises(CalibrationError, match="at least 127"):
-        table.shortfall_margin(0.0, 2.0, C)
+        table.margin(Promise(Shortfall(2.0)), canvas=C)
 
 
 def of_two_kinds() -> Calibration:
@@ -72,7 +76,7 @@ def test_groups_have_margins_of_their_own(groups: str) -> None:
             LengthPrediction(length),
             canvas=C,
             calibration=of_two_kinds(),
-            groups=groups,
+            promise=Promise(groups=groups),
             prompt_length=prompt_length,
             rounding="none",
         ).bound
@@ -87,31 +91,51 @@ def test_a_shortfall_becomes_a_bound() -> None:
     """
     table = Calibration({0.0: np.full(199, 10.0)}, "linear", length_N=np.full(199, 30.0))
     found = to_bound(
-        LengthPrediction(20), canvas=100, calibration=table, shortfall=2.0, rounding="none"
+        LengthPrediction(20),
+        canvas=100,
+        calibration=table,
+        promise=Promise(Shortfall(2.0)),
+        rounding="none",
     )
     assert found.calibrated == pytest.approx(20 + 10 - 300 / 199)
 
 
+def test_what_is_promised() -> None:
+    """A shortfall takes the place of a coverage; groups alone promise nothing."""
+    assert Promise.of() == Promise(Coverage(0.05)) == Promise()
+    assert Promise.of(alpha=None, groups="prompt") is None
+    both = Promise.of(alpha=0.1, shortfall=2.0, groups="prediction")
+    assert both == Promise(Shortfall(2.0), "prediction")
+    assert both.settings() == {"shortfall": 2.0, "groups": "prediction"}
+    for level in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ConfigurationError, match=r"shortfall=.*expected a number of tokens"):
+            Shortfall(level)
+
+
 def test_what_groups_need() -> None:
     table = of_two_kinds()
-    few = table.members("prompt", 0.0, prompt_length=5, prediction=1.0)
+
+    def margin(table: Calibration, groups: str, alpha: float = 0.05) -> float:
+        return table.margin(
+            Promise(Coverage(alpha), groups), canvas=C, prompt_length=5, prediction=1.0
+        )
+
     with pytest.raises(
         CalibrationError,
-        match=r"20 calibration documents in this document's group are too few for alpha=0\.01: it takes",
+        match=r"20 calibration documents in this document's group are too few for alpha=0\.01: "
+        "it takes",
     ):
-        table.quantile(0.0, 0.01, few)
+        margin(table, "prompt", alpha=0.01)
     with pytest.raises(
         ConfigurationError, match="groups='family': expected one of prompt, prediction"
     ):
-        table.members("family", 0.0, prompt_length=5, prediction=1.0)
+        Promise(groups="family")
     with pytest.raises(
         CalibrationError, match="no edges between groups of prediction lengths: fit it again"
     ):
-        replace(table, edges={"prompt": [10.0]}).members(
-            "prediction", 0.0, prompt_length=5, prediction=1.0
-        )
+        margin(replace(table, edges={"prompt": [10.0]}), "prediction")
     with pytest.raises(CalibrationError, match="no calibration documents for groups: fit it again"):
-        Calibration({0.0: np.zeros(20)}).members("prompt", 0.0, prompt_length=5, prediction=1.0)
+        margin(Calibration({0.0: np.zeros(20)}), "prompt")
 
 
 @pytest.mark.parametrize(
@@ -119,23 +143,28 @@ def test_what_groups_need() -> None:
     [
         (
             {"alpha": 0.01},
-            r"40 calibration documents are too few for alpha=0\.01: it takes at least 99; add documents or raise alpha",
+            r"40 calibration documents are too few for alpha=0\.01: it takes at least 99; "
+            r"add documents or raise alpha",
         ),
         (
             {"shortfall": 2.0},
-            r"40 calibration documents are too few for a mean shortfall of 2 tokens .* 256: it takes at least 127",
+            r"40 calibration documents are too few for a mean shortfall of 2 tokens .* 256: "
+            r"it takes at least 127",
         ),
         (
             {"alpha": 0.04, "groups": "prompt"},
-            r"20 calibration documents in the largest group .*alpha=0\.04: it takes at least 24; .*groups",
+            r"20 calibration documents in the largest group .*alpha=0\.04: "
+            r"it takes at least 24; .*groups",
         ),
     ],
 )
 def test_a_promise_that_no_prompt_could_have_is_known_before_the_first(
     promise: dict[str, Any], message: str
 ) -> None:
+    asked = Promise.of(**promise)
+    assert asked is not None
     with pytest.raises(CalibrationError, match=message):
-        of_two_kinds().check(canvas=C, **promise)
+        of_two_kinds().check(asked, canvas=C)
 
 
 @pytest.mark.parametrize("groups", ["prompt", "prediction"])
@@ -144,11 +173,9 @@ def test_a_promise_by_groups_needs_groups_at_the_start(groups: str) -> None:
     with pytest.raises(
         CalibrationError, match=f"no edges between groups of {groups} lengths: fit it again"
     ):
-        replace(table, edges={}).check(alpha=0.05, groups=groups, canvas=C)
+        replace(table, edges={}).check(Promise(groups=groups), canvas=C)
     with pytest.raises(CalibrationError, match="no calibration documents for groups: fit it again"):
-        replace(table, length_N=None).check(alpha=0.05, groups=groups, canvas=C)
-    with pytest.raises(ConfigurationError, match="groups='family'"):
-        table.check(alpha=0.05, groups="family", canvas=C)
+        replace(table, length_N=None).check(Promise(groups=groups), canvas=C)
 
 
 def test_what_can_be_kept_passes_and_a_group_that_is_too_small_is_a_warning(
@@ -156,11 +183,10 @@ def test_what_can_be_kept_passes_and_a_group_that_is_too_small_is_a_warning(
 ) -> None:
     table = of_two_kinds()
     with caplog.at_level(logging.WARNING):
-        table.check(alpha=0.05, groups="prompt", canvas=C)  # 20 documents in each group, 19 needed
-        table.check(alpha=0.05, groups="prediction", canvas=C)
-        table.check(alpha=None, canvas=C)
-        Calibration({0.0: np.zeros(19)}).check(alpha=0.05, canvas=C)
+        table.check(Promise(groups="prompt"), canvas=C)  # 20 documents in each group, 19 needed
+        table.check(Promise(groups="prediction"), canvas=C)
+        Calibration({0.0: np.zeros(19)}).check(Promise(), canvas=C)
         assert not caplog.messages
-        replace(table, edges={"prompt": [4.0, 10.0]}).check(alpha=0.05, groups="prompt", canvas=C)
+        replace(table, edges={"prompt": [4.0, 10.0]}).check(Promise(groups="prompt"), canvas=C)
     (message,) = caplog.messages
     assert "have 0, 20, 20 calibration documents and alpha=0.05 takes 19" in message

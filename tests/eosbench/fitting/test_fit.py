@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from eosbench.bounds.bound import to_bound
+from eosbench.bounds.coverage import Coverage
+from eosbench.bounds.promise import Promise
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import predicted_lengths
 from eosbench.fitting.features import every_fraction, extract, one_fraction_each
@@ -93,7 +95,7 @@ def test_calibrated_bounds_cover_new_documents(fits: dict[str, FitReport]) -> No
                     canvas=CANVAS,
                     fraction=fraction,
                     calibration=fitted.calibration,
-                    alpha=ALPHA,
+                    promise=Promise(Coverage(ALPHA)),
                     rounding="none",
                 ).bound
                 for length in predicted[method][fraction]

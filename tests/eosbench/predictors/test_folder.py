@@ -11,6 +11,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from eosbench.bounds.calibration import Calibration
+from eosbench.bounds.coverage import Coverage
+from eosbench.bounds.promise import Promise
 from eosbench.errors import CalibrationError, ConfigurationError, PredictorError
 from eosbench.fitting.features import Sample, to_prompt
 from eosbench.forward.step_zero import run_step_zero
@@ -116,9 +118,11 @@ def test_a_folder_of_before_loads(tmp_path: Path) -> None:
         weights,
     )
     table = load_predictor("classification", tmp_path, backbone=BACKBONE, canvas=CANVAS).calibration
-    assert table is not None and table.quantile(0.0, 0.5) < table.quantile(0.0, 0.05)
+    assert table is not None
+    half, most = (table.margin(Promise(Coverage(alpha)), canvas=CANVAS) for alpha in (0.5, 0.05))
+    assert half < most
     with pytest.raises(CalibrationError, match="fit it again"):
-        table.members("prompt", 0.0, prompt_length=3, prediction=5.0)
+        table.margin(Promise(groups="prompt"), canvas=CANVAS, prompt_length=3, prediction=5.0)
 
 
 def test_another_canvas_or_method(tmp_path: Path) -> None:
