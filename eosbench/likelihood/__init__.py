@@ -6,6 +6,12 @@ log_likelihood(backbone, prompt_ids, target_ids, mc_num=128)  # nats
 
 from __future__ import annotations
 
-from eosbench.likelihood.likelihood import Likelihood, log_likelihood, log_likelihoods
+from eosbench.likelihood.likelihood import (
+    Likelihood,
+    ScoredPair,
+    log_likelihood,
+    log_likelihoods,
+    score_pairs,
+)
 
-__all__ = ["Likelihood", "log_likelihood", "log_likelihoods"]
+__all__ = ["Likelihood", "ScoredPair", "log_likelihood", "log_likelihoods", "score_pairs"]

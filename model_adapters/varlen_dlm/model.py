@@ -13,8 +13,6 @@ response cache at once, so that a killed run with --use_cache goes on where it w
 from __future__ import annotations
 
 import logging
-import math
-from collections import Counter
 from typing import Any
 
 import torch
@@ -25,7 +23,7 @@ from tqdm import tqdm
 
 from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError, report_errors_plainly
-from eosbench.forward import Cost, Ledger
+from eosbench.forward import Ledger
 from eosbench.predictors import FittedPredictor, LengthReader, load_predictor
 from eosbench.strategies import Strategy, load_strategy
 from model_adapters import load_backbone
@@ -34,6 +32,7 @@ from model_adapters.varlen_dlm.arguments import Arguments, parse_arguments
 from model_adapters.varlen_dlm.chat import render_turns
 from model_adapters.varlen_dlm.fingerprint import predictor_digest, settings_fingerprint
 from model_adapters.varlen_dlm.flags import with_flags
+from model_adapters.varlen_dlm.likelihood_requests import LikelihoodRequest, Window
 from model_adapters.varlen_dlm.model_info import model_info
 from model_adapters.varlen_dlm.processes import Processes
 from model_adapters.varlen_dlm.requests import Request, own_requests, read_requests
@@ -269,16 +268,28 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
+        """Of every continuation the log-likelihood in nats, and whether greedy decoding gives it."""
         own, answered_by = own_requests(requests)
-        pairs = [self._encode_pair(*requests[index].args) for index in own]
-        scored = [(math.nan, False)] * len(pairs)
-        with self._bar("varlen_dlm loglikelihood", len(pairs), disable_tqdm) as bar:
-            for place, likelihood, cost in self.scores.score(pairs, greedy=True):
-                scored[place] = likelihood.value, bool(likelihood.is_greedy)
-                self._charge("loglikelihood", requests[own[place]], cost, likelihood.standard_error)
-                self.cache.put("loglikelihood", requests[own[place]], scored[place])
+        asked = [self._continuation(requests[index]) for index in own]
+        with self._bar("varlen_dlm loglikelihood", len(asked), disable_tqdm) as bar:
+            for request in self.scores.answer(asked, greedy=True):
+                self._keep(request)
                 bar.update()
-        return [scored[place] for place in answered_by]
+        return [(asked[place].value, asked[place].is_greedy) for place in answered_by]
+
+    def loglikelihood_rolling(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[float]:
+        """Of every text the log-likelihood in nats: the sum over disjoint windows, as lm-eval
+        defines it, each given what stands before it.
+        """
+        own, answered_by = own_requests(requests)
+        asked = [self._rolling_text(requests[index]) for index in own]
+        with self._bar("varlen_dlm rolling", len(asked), disable_tqdm) as bar:
+            for request in self.scores.answer(asked, greedy=False):
+                self._keep(request)
+                bar.update()
+        return [asked[place].value for place in answered_by]
 
     def _loglikelihood_tokens(
         self,
@@ -287,83 +298,55 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         **kwargs: Any,
     ) -> list[tuple[float, bool]]:
         """For callers that bring ids; `loglikelihood` does without."""
-        pairs = [(context, target) for _, context, target in requests]
-        found = {
-            index: (one.value, bool(one.is_greedy))
-            for index, one, _ in self.scores.score(pairs, greedy=True)
-        }
-        return [found[index] for index in range(len(pairs))]
+        asked = []
+        for texts, context, target in requests:
+            instance = Instance("loglikelihood", {}, texts, 0)
+            asked.append(LikelihoodRequest(instance, [Window(context, target)]))
+        for _ in self.scores.answer(asked, greedy=True):
+            pass
+        return [(request.value, request.is_greedy) for request in asked]
 
-    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Ids of both, cut where lm-eval cuts them; what the tokenizer adds around a prompt stays
-        with the context.
+    def _continuation(self, instance: Instance) -> LikelihoodRequest:
+        """A `loglikelihood` request in ids, cut where lm-eval cuts them; what the tokenizer adds
+        around a prompt stays with the context.
         """
+        context, continuation = instance.args
         text = context.rstrip()
         plain = self.tok_encode(text, add_special_tokens=False)
         target = self.tok_encode(context + continuation, add_special_tokens=False)[len(plain) :]
         if text:
-            return self.tok_encode(text), target
+            return LikelihoodRequest(instance, [Window(self.tok_encode(text), target)])
         # An empty context is the prefix token, which is not scored where the continuation brings it
         # itself.
-        return [self.prefix_token_id], target[1:] if target[:1] == [
-            self.prefix_token_id
-        ] else target
+        prefix = [self.prefix_token_id]
+        if target[:1] == prefix:
+            target = target[1:]
+        return LikelihoodRequest(instance, [Window(prefix, target)])
 
-    def loglikelihood_rolling(
-        self, requests: list[Instance], disable_tqdm: bool = False
-    ) -> list[float]:
-        """Sum over disjoint windows of the whole text, as lm-eval defines it, each window given
-        what stands before it.
+    def _rolling_text(self, instance: Instance) -> LikelihoodRequest:
+        """A `loglikelihood_rolling` request in lm-eval's disjoint windows, each after what stands
+        before it.
         """
-        own, answered_by = own_requests(requests)
-        windows = [
-            (place, pair)
-            for place, index in enumerate(own)
-            for pair in self._windows(requests[index].args[0])
-        ]
-        left = Counter(place for place, _ in windows)
-        totals, variances, costs = [0.0] * len(own), [0.0] * len(own), [Cost()] * len(own)
-        with self._bar("varlen_dlm rolling", len(own), disable_tqdm) as bar:
-
-            def finish(place: int) -> None:
-                request = requests[own[place]]
-                self._charge(
-                    "loglikelihood_rolling", request, costs[place], math.sqrt(variances[place])
-                )
-                self.cache.put("loglikelihood_rolling", request, totals[place])
-                bar.update()
-
-            for place in range(len(own)):
-                if not left[place]:  # an empty text
-                    finish(place)
-            for index, likelihood, cost in self.scores.score(
-                [pair for _, pair in windows], greedy=False
-            ):
-                place = windows[index][0]
-                totals[place] += likelihood.value
-                variances[place] += likelihood.standard_error**2
-                costs[place] = costs[place] + cost
-                left[place] -= 1
-                if not left[place]:
-                    finish(place)
-        return [totals[place] for place in answered_by]
-
-    def _windows(self, text: str) -> list[tuple[list[int], list[int]]]:
-        """lm-eval's disjoint windows over a text, each after what stands before it."""
-        windows = get_rolling_token_windows(
-            token_list=self.tok_encode(text, add_special_tokens=False),
+        overlapping = get_rolling_token_windows(
+            token_list=self.tok_encode(instance.args[0], add_special_tokens=False),
             prefix_token=self.prefix_token_id,
             max_seq_len=self.backbone.spec.max_length - 1,
             context_len=1,
         )
-        return [
-            (list(context), list(target)) for context, target in map(make_disjoint_window, windows)
-        ]
+        windows = [Window(*make_disjoint_window(window)) for window in overlapping]
+        return LikelihoodRequest(instance, windows)
+
+    def _keep(self, request: LikelihoodRequest) -> None:
+        """Counts what a finished request cost, and hands it to lm-eval's response cache."""
+        instance = request.instance
+        self.ledger.add(
+            str(instance.task_name),
+            instance.doc_id,
+            instance.request_type,
+            request.cost,
+            standard_error=request.standard_error,
+        )
+        self.cache.put(instance.request_type, instance, request.answer)
 
     def _bar(self, text: str, total: int, hidden: bool) -> Any:
         return tqdm(total=total, desc=text, disable=hidden or self.rank != 0)
-
-    def _charge(self, kind: str, request: Instance, cost: Cost, standard_error: float) -> None:
-        self.ledger.add(
-            str(request.task_name), request.doc_id, kind, cost, standard_error=standard_error
-        )

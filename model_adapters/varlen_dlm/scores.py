@@ -1,6 +1,4 @@
-"""Likelihood requests: contexts cut to fit, duplicates and masked copies batched by
-eosbench.likelihood, and what each cost.
-"""
+"""Likelihood requests answered by eosbench.likelihood, and what each cost."""
 
 from __future__ import annotations
 
@@ -10,88 +8,120 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from eosbench.backbone import Backbone
-from eosbench.errors import ConfigurationError
 from eosbench.forward import Cost, TimedBackbone, estimated_flops
-from eosbench.likelihood import Likelihood, log_likelihoods
+from eosbench.likelihood import ScoredPair, score_pairs
 from model_adapters.varlen_dlm.arguments import Arguments
+from model_adapters.varlen_dlm.likelihood_requests import LikelihoodRequest
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 64  # pairs between two looks at the response cache: what a killed run loses at most
 
-Pair = tuple[list[int], list[int]]
-
 
 class Scores:
-    """Log-likelihoods of (context ids, target ids) pairs."""
+    """Answers likelihood requests.
+
+    Args:
+        arguments: of the model.
+        backbone: the model that scores.
+    """
 
     def __init__(self, arguments: Arguments, backbone: Backbone) -> None:
         self.arguments, self.backbone = arguments, TimedBackbone(backbone)
 
-    def score(
-        self, pairs: Sequence[Pair], *, greedy: bool
-    ) -> Iterator[tuple[int, Likelihood, Cost]]:
-        """(index, likelihood, cost) as they are done: the longest first, equal pairs together and
+    def answer(
+        self, requests: Sequence[LikelihoodRequest], *, greedy: bool
+    ) -> Iterator[LikelihoodRequest]:
+        """The requests as they are done: the longest windows first, equal ones together and
         computed once.
 
-        Each is charged the passes it rests on, those too that served several; the seconds are
-        shared out.
+        Each request is charged the passes that it rests on, those too that served several; the
+        seconds are shared out.
+
+        Args:
+            requests: of one kind; windows that do not fit lose the left of their contexts.
+            greedy: whether to find out if greedy decoding gives the targets.
 
         Raises:
-            ConfigurationError: a target that alone is longer than the context.
+            ConfigurationError: a target that alone is longer than the model's positions.
         """
-        fitted = [self._fit(context, target) for context, target in pairs]
-        cut = sum(
-            len(before) > len(after) for (before, _), (after, _) in zip(pairs, fitted, strict=True)
+        yield from (request for request in requests if request.is_done)  # empty texts
+        owners: list[LikelihoodRequest] = []
+        for request in requests:
+            owners += [request] * len(request.windows)
+        groups = score_pairs(
+            self.backbone,
+            self._pairs(requests),
+            self.arguments.mc_num,
+            batch_size=self.arguments.batch_size,
+            cfg_scale=self.arguments.cfg_scale,
+            seed=self.arguments.seed,
+            greedy=greedy,
+            at_once=AT_ONCE,
         )
+        for group, costs in self._timed(groups):
+            for scored, cost in zip(group, costs, strict=True):
+                for place in scored.places:
+                    owners[place].add(scored.likelihood, cost)
+                    if owners[place].is_done:
+                        yield owners[place]
+
+    def _pairs(
+        self, requests: Sequence[LikelihoodRequest]
+    ) -> list[tuple[Sequence[int], Sequence[int]]]:
+        """(context, target) of every window, contexts cut from the left to what fits."""
+        pairs, cut = [], 0
+        for request in requests:
+            for window in request.windows:
+                fitted = window.fitted(self.backbone.spec.max_length)
+                cut += len(fitted.context) < len(window.context)
+                pairs.append((fitted.context, fitted.target))
         if cut:
             logger.warning(
-                "%d of %d contexts were longer than the model's positions and were cut from the left",
+                "%d of %d contexts were longer than the model's positions and were cut "
+                "from the left",
                 cut,
                 len(pairs),
             )
-        places: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
-        for index, (context, target) in enumerate(fitted):
-            places.setdefault((tuple(context), tuple(target)), []).append(index)
-        distinct = sorted(places, key=lambda pair: (-len(pair[0]) - len(pair[1]), pair))
-        for start in range(0, len(distinct), AT_ONCE):
-            chunk = distinct[start : start + AT_ONCE]
+        return pairs
+
+    def _timed(
+        self, groups: Iterator[list[ScoredPair]]
+    ) -> Iterator[tuple[list[ScoredPair], list[Cost]]]:
+        """Every group with what each place of each of its pairs cost."""
+        while True:
             started, in_model = time.perf_counter(), self.backbone.seconds
-            likelihoods = log_likelihoods(
-                self.backbone,
-                chunk,
-                self.arguments.mc_num,
-                batch_size=self.arguments.batch_size,
-                cfg_scale=self.arguments.cfg_scale,
-                seed=self.arguments.seed,
-                greedy=greedy,
-            )
-            seconds, model_seconds = time.perf_counter() - started, self.backbone.seconds - in_model
-            costs = [
-                self._cost(*pair, likelihood)
-                for pair, likelihood in zip(chunk, likelihoods, strict=True)
-            ]
+            group = next(groups, None)
+            if group is None:
+                return
+            seconds = time.perf_counter() - started
+            model_seconds = self.backbone.seconds - in_model
+            costs = [self._cost(scored) for scored in group]
             positions = max(1, sum(cost.token_positions for cost in costs))
-            for pair, likelihood, cost in zip(chunk, likelihoods, costs, strict=True):
-                share = cost.token_positions / positions / len(places[pair])
-                timed = replace(cost, seconds=share * seconds, model_seconds=share * model_seconds)
-                yield from ((index, likelihood, timed) for index in places[pair])
-
-    def _fit(self, context: list[int], target: list[int]) -> Pair:
-        room = self.backbone.spec.max_length - len(target)
-        if room < 1:
-            raise ConfigurationError(
-                f"a continuation of {len(target)} tokens leaves no room for a context: "
-                f"the model has {self.backbone.spec.max_length} positions"
+            shares = [
+                cost.token_positions / positions / len(scored.places)
+                for scored, cost in zip(group, costs, strict=True)
+            ]
+            yield (
+                group,
+                [
+                    replace(cost, seconds=share * seconds, model_seconds=share * model_seconds)
+                    for cost, share in zip(costs, shares, strict=True)
+                ],
             )
-        return context[-room:], target
 
-    def _cost(self, context: Sequence[int], target: Sequence[int], likelihood: Likelihood) -> Cost:
-        passes = likelihood.forward_passes + likelihood.greedy_passes
+    def _cost(self, scored: ScoredPair) -> Cost:
+        """The passes that a pair's likelihood rests on, without their seconds."""
+        likelihood = scored.likelihood
         versions = 2 if self.arguments.cfg_scale else 1
-        positions = versions * passes * (len(context) + len(target))
-        scored = versions * likelihood.scored_positions
+        passes = likelihood.forward_passes + likelihood.greedy_passes
+        positions = versions * passes * len(scored.pair)
+        scored_positions = versions * likelihood.scored_positions
         flops = estimated_flops(
-            self.backbone.spec, positions, versions * passes, scored, read_positions=scored
+            self.backbone.spec,
+            positions,
+            versions * passes,
+            scored_positions,
+            read_positions=scored_positions,
         )
         return Cost(0, passes, positions, flops)

@@ -5,18 +5,21 @@ Legend: B rows, T tokens, N positions that the output layer scores, D width.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import pytest
 import torch
+from lm_eval.api.instance import Instance
 from torch.utils.flop_counter import FlopCounterMode
 
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.window import Job, generate
-from eosbench.forward.costs import Cost, estimated_flops
+from eosbench.forward.costs import estimated_flops
 from model_adapters import load_backbone
 from model_adapters.backbones.full_canvas import FullCanvasBackbone
 from model_adapters.varlen_dlm.arguments import parse_arguments
+from model_adapters.varlen_dlm.likelihood_requests import LikelihoodRequest, Window
 from model_adapters.varlen_dlm.scores import Scores
 from tests.golden_files import GOLDEN
 
@@ -115,11 +118,8 @@ def test_a_likelihood_is_charged_what_the_counter_saw(cfg_scale: float) -> None:
         backbone,
     )
     for target in ([5], [5, 6, 7], [9, 8, 7, 6, 5, 4, 3]):
-        costs: list[Cost] = []
-        pairs = [(list(range(20, 40)), target)]
-        seen = counted(
-            lambda costs=costs, pairs=pairs: costs.extend(
-                cost for *_, cost in scores.score(pairs, greedy=True)
-            )
-        )  # type: ignore[misc]
-        assert costs[0].flops == pytest.approx(seen, rel=1e-9)
+        window = Window(list(range(20, 40)), target)
+        request = LikelihoodRequest(Instance("loglikelihood", {}, ("", ""), 0), [window])
+        answers = scores.answer([request], greedy=True)
+        seen = counted(functools.partial(list, answers))
+        assert request.cost.flops == pytest.approx(seen, rel=1e-9)

@@ -13,7 +13,12 @@ import pytest
 import torch
 
 from eosbench.errors import ConfigurationError
-from eosbench.likelihood.likelihood import Likelihood, log_likelihood, log_likelihoods
+from eosbench.likelihood.likelihood import (
+    Likelihood,
+    log_likelihood,
+    log_likelihoods,
+    score_pairs,
+)
 from tests.fakes import MASK, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import Golden, load_golden
 
@@ -225,3 +230,21 @@ def test_calls_that_cannot_work() -> None:
         log_likelihood(backbone, [], [4])
     with pytest.raises(ConfigurationError, match="mask token 0"):
         log_likelihood(backbone, [9], [MASK])
+
+
+def test_a_pair_that_cannot_be_scored_is_found_before_the_work() -> None:
+    backbone = ScriptedBackbone(crowd, vocab_size=V)
+    pairs: list[Any] = [([9, 9, 9], [4]), ([9], [MASK])]
+    with pytest.raises(ConfigurationError, match="mask token 0"):
+        score_pairs(backbone, pairs, at_once=1)
+    assert not backbone.passes
+
+
+def test_pairs_are_handed_on_as_they_are_done() -> None:
+    backbone = ScriptedBackbone(crowd, vocab_size=V)
+    pairs: list[Any] = [([9], [4]), ([9, 9, 9], [4]), ([9], [4])]
+    groups = score_pairs(backbone, pairs, at_once=1)
+    assert [scored.places for scored in next(groups)] == [(1,)]
+    assert len(backbone.passes) == 1
+    assert [scored.places for scored in next(groups)] == [(0, 2)]
+    assert next(groups, None) is None

@@ -1,0 +1,91 @@
+"""lm-eval's `loglikelihood` and `loglikelihood_rolling` requests, each with what is known of its
+answer so far.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lm_eval.api.instance import Instance
+
+from eosbench.errors import ConfigurationError
+from eosbench.forward import Cost
+from eosbench.likelihood import Likelihood
+
+
+@dataclass(frozen=True)
+class Window:
+    """A target that is scored after a context; all of a continuation, or a part of a long text.
+
+    Attributes:
+        context: token ids.
+        target: token ids.
+    """
+
+    context: Sequence[int]
+    target: Sequence[int]
+
+    def fitted(self, max_length: int) -> Window:
+        """The same with its context cut from the left to what fits beside the target.
+
+        Raises:
+            ConfigurationError: the target leaves no room for a context.
+        """
+        room = max_length - len(self.target)
+        if room < 1:
+            raise ConfigurationError(
+                f"a continuation of {len(self.target)} tokens leaves no room for a context: "
+                f"the model has {max_length} positions"
+            )
+        return Window(self.context[-room:], self.target)
+
+
+@dataclass
+class LikelihoodRequest:
+    """One request, whose windows are scored in any order.
+
+    Attributes:
+        instance: lm-eval's.
+        windows: one for a continuation; for a rolling text the disjoint ones that cover it, none
+            where it is empty.
+        scored: windows done so far.
+        value: log-likelihood of these windows together, in nats.
+        variance: of `value`, in nats squared.
+        is_greedy: whether greedy decoding gives all of these windows, where that was asked for.
+        cost: of these windows together.
+    """
+
+    instance: Instance
+    windows: Sequence[Window]
+    scored: int = 0
+    value: float = 0.0
+    variance: float = 0.0
+    is_greedy: bool = True
+    cost: Cost = field(default_factory=Cost)
+
+    def add(self, likelihood: Likelihood, cost: Cost) -> None:
+        """Counts one scored window."""
+        self.scored += 1
+        self.value += likelihood.value
+        self.variance += likelihood.standard_error**2
+        self.is_greedy = self.is_greedy and bool(likelihood.is_greedy)
+        self.cost = self.cost + cost
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all windows are scored."""
+        return self.scored == len(self.windows)
+
+    @property
+    def standard_error(self) -> float:
+        """Of `value`, in nats; windows are estimated independently."""
+        return math.sqrt(self.variance)
+
+    @property
+    def answer(self) -> float | tuple[float, bool]:
+        """The answer in the form that lm-eval expects for a request of this type."""
+        if self.instance.request_type == "loglikelihood_rolling":
+            return self.value
+        return self.value, self.is_greedy
