@@ -1,5 +1,6 @@
-"""What `eosbench check` found, for those who read it: a terminal table, JUnit XML for CI, a summary
-for a GitHub job.
+"""The outcome of `eosbench check`, for those who read it.
+
+A terminal gets a table, CI a JUnit XML file, and a GitHub job a summary.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 @dataclass(frozen=True)
 class Comparison:
-    """One line of the outcome: a metric of a run's task, or a whole run or task that cannot be
-    compared (then metric is "").
+    """One line of the outcome: a metric of a run's task.
+
+    For a whole run or task that cannot be compared `metric` is "". `expected` is the baseline's
+    value and `found` that of the results; NaN where one is not defined or not known.
     """
 
     run: str
@@ -36,51 +39,52 @@ class Comparison:
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """What `check_results` found; `message` says it in one line."""
+    """All comparisons of one check; `message` counts them in one line."""
 
     comparisons: list[Comparison]
     message: str
     exit_code: int
 
     def having(self, status: str) -> list[Comparison]:
+        """The comparisons with one status: FINE, FELL or UNCOMPARABLE."""
         return [comparison for comparison in self.comparisons if comparison.status == status]
 
 
 def print_outcome(outcome: CheckOutcome, console: Console | None = None) -> None:
-    """A table of what fell, a line for each thing that cannot be compared, and the count of
-    everything.
+    """Prints a table of what fell, a line for each thing that cannot be compared, and the counts.
+
+    Args:
+        console: where to print; standard output by default.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = console or Console()
-    fell = [line for line in outcome.comparisons if line.status == FELL]
+    fell = outcome.having(FELL)
     if fell:
         table = Table("run", "task", "metric", "baseline", "found", "what")
         for line in fell:
-            table.add_row(
-                *(
-                    Text(cell)
-                    for cell in (line.run, line.task, line.metric, *_numbers(line), line.message)
-                )
-            )
+            cells = (line.run, line.task, line.metric, *_numbers(line), line.message)
+            table.add_row(*map(Text, cells))
         console.print(table)
-    for line in outcome.comparisons:
-        if line.status not in (FINE, FELL):
-            where = " ".join(part for part in (line.run, line.task, line.metric) if part)
-            console.print(Text(f"{line.status}: {where}: {line.message}"), soft_wrap=True)
+    for line in outcome.having(UNCOMPARABLE):
+        where = " ".join(filter(None, (line.run, line.task, line.metric)))
+        console.print(Text(f"{line.status}: {where}: {line.message}"), soft_wrap=True)
     console.print(Text(outcome.message))
 
 
 def write_junit(outcome: CheckOutcome, path: Path) -> None:
-    """One test case a comparison: a fall is a failure, what cannot be compared an error."""
+    """Writes JUnit XML with a test case per comparison.
+
+    A metric that fell is a failure, and what cannot be compared is an error.
+    """
     suite = ElementTree.Element(
         "testsuite", name="eosbench check", tests=str(len(outcome.comparisons))
     )
     counts = {"failure": 0, "error": 0}
     for line in outcome.comparisons:
-        name = ".".join(part for part in (line.task, line.metric) if part) or "run"
+        name = ".".join(filter(None, (line.task, line.metric))) or "run"
         case = ElementTree.SubElement(
             suite, "testcase", classname=_clean(line.run), name=_clean(name)
         )
@@ -99,9 +103,7 @@ def write_junit(outcome: CheckOutcome, path: Path) -> None:
 
 
 def write_step_summary(outcome: CheckOutcome) -> None:
-    """Appends a Markdown table to the file that GITHUB_STEP_SUMMARY names; nothing where it names
-    none.
-    """
+    """Appends a Markdown table to the file that GITHUB_STEP_SUMMARY names, if it names one."""
     target = os.environ.get("GITHUB_STEP_SUMMARY")
     if not target:
         return
@@ -126,18 +128,21 @@ def write_step_summary(outcome: CheckOutcome) -> None:
 
 
 def _numbers(line: Comparison) -> tuple[str, str]:
+    """Baseline and found value as printed; empty where no metric is compared."""
     if not line.metric:
         return "", ""
-    baseline, found = (
-        f"{value:.4g}" if value == value else "–" for value in (line.expected, line.found)
-    )
-    return baseline, found
+    return _number(line.expected), _number(line.found)
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4g}"
 
 
 def _clean(text: str) -> str:
-    """Without the characters that XML 1.0 cannot hold."""
+    """The text without the characters that XML 1.0 cannot hold."""
     return _NOT_XML.sub("?", text)
 
 
 def _escaped(text: str) -> str:
+    """As a cell of a Markdown table, shown and not interpreted."""
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").split())

@@ -1,10 +1,11 @@
-"""`eosbench check` document by document: is a metric significantly worse than it was on the same
-documents?
+"""`eosbench check` by a paired test: is a metric significantly worse on the same documents?
 
 A tolerance on a mean has to be wide enough for chance; a paired test knows how much chance there
 is, since both runs answered the same documents. For that the baseline keeps each document's value.
 Right-or-wrong values are compared by McNemar's exact test, all others by the paired bootstrap
 (eosbench/metrics/statistics.py).
+
+Legend: N documents.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ from eosbench.results import Run, TaskResult, read_documents
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVEL = 0.05
-DIGITS = 6  # of a document's value in the baseline
-# Metrics that are no mean over documents, and the values they come from.
+LEVEL = 0.05  # of a new baseline's tests
+DIGITS = 6  # after the point, of a document's value in the baseline
+# Metrics that are no mean over documents, and the columns that they come from.
 OF_A_DOCUMENT = {"rmse": "squared_error"}
 
 
 def logged_documents(run: Run, task: TaskResult) -> tuple[pd.DataFrame | None, str]:
-    """A row per document of one task, indexed by the document's name; without usable samples None,
-    and why.
+    """A row per document of one task, indexed by the document's name.
+
+    Without usable samples it is None, and the text says why.
     """
     if task.samples is None:
         return None, "no samples were logged: run with --log_samples"
@@ -38,8 +40,9 @@ def logged_documents(run: Run, task: TaskResult) -> tuple[pd.DataFrame | None, s
 
 
 def kept_values(frame: pd.DataFrame, metrics: list[str]) -> dict[str, list[Any]]:
-    """What a baseline keeps of the documents: their names, and per metric a value each, null where
-    it is not defined.
+    """The part of a baseline that holds documents: their names, and per metric a value of each.
+
+    A value is None where the metric is not defined for the document.
     """
     kept: dict[str, list[Any]] = {"document": list(frame.index)}
     for metric in metrics:
@@ -53,19 +56,21 @@ def kept_values(frame: pd.DataFrame, metrics: list[str]) -> dict[str, list[Any]]
 def significantly_worse(
     metric: str, better: str, level: float, kept: dict[str, list[Any]], frame: pd.DataFrame
 ) -> tuple[bool | None, str]:
-    """Whether `metric` fell, and in words; None where the documents are not those of the baseline.
+    """Whether `metric` fell, and in words by how much.
+
+    It is None, with the reason, where the documents are not those of the baseline.
 
     Args:
-        metric: of the baseline, with a list in `kept`.
+        metric: a metric of the baseline, with a list in `kept`.
         better: "higher" or "lower".
         level: a two-sided p-value below it is significant.
         kept: as `kept_values` wrote it.
         frame: as `logged_documents` gives it.
     """
     if set(kept["document"]) != set(frame.index) or not frame.index.is_unique:
-        return (
-            None,
-            "the documents are not those of the baseline: run the same ones, or accept these with --update",
+        return None, (
+            "the documents are not those of the baseline: run the same ones, or accept these "
+            "with --update"
         )
     column = OF_A_DOCUMENT.get(metric, metric)
     if column not in frame:
@@ -80,13 +85,14 @@ def significantly_worse(
         return False, f"defined for {len(now_N)} documents of both: nothing to test"
     exact = bool(np.isin([before_N, now_N], (0.0, 1.0)).all())
     difference = float((now_N - before_N).mean())
-    p = (
-        mcnemar(now_N[:, None], before_N[:, None])
-        if exact
-        else paired(now_N[:, None], before_N[:, None])[3]
-    )
+    if exact:
+        test, p = "McNemar's exact test", mcnemar(now_N[:, None], before_N[:, None]).item()
+    else:
+        test, p = "paired bootstrap", paired(now_N[:, None], before_N[:, None])[3].item()
     worse = difference < 0 if better == "higher" else difference > 0
-    kind = "equal" if difference == 0 else "worse" if worse else "better"
-    test = "McNemar's exact test" if exact else "paired bootstrap"
-    words = f"{kind} by {abs(difference):.4g} on {len(now_N)} documents, p = {p.item():.2g} ({test}, significant below {level:g})"
-    return worse and p.item() < level, words
+    kind = "worse" if worse else "better"
+    words = (
+        f"{kind if difference else 'equal'} by {abs(difference):.4g} on {len(now_N)} documents, "
+        f"p = {p:.2g} ({test}, significant below {level:g})"
+    )
+    return worse and p < level, words

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from eosbench.check.baseline import check_results
+from eosbench.check.check import check_results
 from eosbench.check.outcomes import FELL, FINE, UNCOMPARABLE, CheckOutcome, print_outcome
 
 # Coverage 2/3, overshoot 1.5, rmse 2.89, gsm8k 0.25 and 0.5.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from eosbench.check.baseline import check_results
+from eosbench.check.check import check_results
 from eosbench.results.runs import read_runs
 from eosbench.sweep import sweep
 

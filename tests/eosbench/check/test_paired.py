@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import binomtest
 
 from benchmarks.made_runs import make_run
-from eosbench.check.baseline import check_results
+from eosbench.check.check import check_results
 from eosbench.check.outcomes import FELL, FINE, UNCOMPARABLE
 from eosbench.check.paired import kept_values, significantly_worse
 
