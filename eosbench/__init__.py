@@ -1,5 +1,4 @@
-"""eosbench: how long must the canvas of a diffusion language model be, and what does a wrong answer
-cost?
+"""eosbench measures how long the canvas of a diffusion language model must be.
 
 This module runs at the start of every interpreter that has eosbench installed (docs/plugin.md), so
 it holds only the version; the API lives in the modules beside it.

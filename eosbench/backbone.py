@@ -1,10 +1,13 @@
 """The Backbone protocol: all that decoding, likelihood and the predictors know of a model.
 
-A family (model_adapters/) wraps one of transformers' own model classes behind these five members.
+A family (model_adapters/) wraps one of transformers' own model classes behind these members.
 Nothing else in eosbench knows how a checkpoint names its weights, masks its attention or shifts its
 logits.
 
-Legend: B batch, T tokens, V vocabulary, D width.
+There are two orders of rows. A *raw* row is as the model returns it; where logits are shifted, raw
+row i scores token i + 1. `scoring_rows` and `raw_rows` translate.
+
+Legend: B batch, T tokens, N chosen positions, V vocabulary, D width.
 """
 
 from __future__ import annotations
@@ -20,15 +23,21 @@ if TYPE_CHECKING:
 class BackboneSpec:
     """Facts of one checkpoint, resolved from its config and tokenizer.
 
-    Attributes: family: name of the family file in model_adapters/, e.g. "llada". mask_id: id of the
-        mask token. eos_ids: every id that ends a text (LLaDA's end-of-turn token too). pad_id: id
-        used for padding; what stands there is never attended to. max_length: longest sequence
-        (prompt + canvas) the positions allow. vocab_size: number of logits per position, V. width:
-        D. logits_shifted: True where the raw row i scores token i + 1 (Dream, DiffuGPT). layers,
-        block_parameters: number of transformer blocks and of weights in their matrices, for
-        estimating FLOPs. last_parameters: those of them that run only where a pass is read (`read`
-        of `Backbone.hidden`). fingerprint: short hash of config and weights: what predictors and
-        caches are bound to. name: the path or hub id it was loaded from.
+    Attributes:
+        family: name of the family's file in model_adapters/families, such as "llada".
+        mask_id: id of the mask token.
+        eos_ids: every id that ends a text (LLaDA's end-of-turn token too).
+        pad_id: id used for padding; no position attends to a padded one.
+        max_length: longest sequence, prompt and canvas together, that the positions allow.
+        vocab_size: number of logits per position, V.
+        width: number of features of a hidden state, D.
+        logits_shifted: whether raw row i scores token i + 1 (Dream, DiffuGPT).
+        fingerprint: short digest of config and weights, which predictors and caches are bound to.
+        name: the path or hub id that the checkpoint was loaded from.
+        layers: number of transformer blocks.
+        block_parameters: number of weights in the matrices of all blocks, for estimating FLOPs.
+        last_parameters: those of them that run only at the rows that a pass needs (`needed` of
+            `Backbone.hidden`).
     """
 
     family: str
@@ -47,14 +56,20 @@ class BackboneSpec:
 
 
 class Backbone(Protocol):
+    """A model that scores every position of a sequence in one pass."""
+
     spec: BackboneSpec
     tokenizer: Any  # a transformers tokenizer, or None where the checkpoint has none
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """The device of the hidden states and logits that it returns."""
+        ...
 
     @property
-    def dtype(self) -> torch.dtype: ...
+    def dtype(self) -> torch.dtype:
+        """The dtype of its weights, and so of its hidden states."""
+        ...
 
     def hidden(
         self,
@@ -63,15 +78,18 @@ class Backbone(Protocol):
         *,
         needed: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """[B, T] ids -> [B, T, D]: last hidden state after the final norm, raw rows.
+        """[B, T] ids -> [B, T, D]: the last hidden states after the final norm, in raw rows.
 
-        Args: input_ids: [B, T]. attention_mask: [B, T], 1 = token. read: [B, T] bool, the raw rows
-            that the caller reads; what the others hold is left to the backbone. None: all.
+        Args:
+            input_ids: [B, T].
+            attention_mask: [B, T], 1 = token, 0 = padding; None when there is no padding.
+            needed: [B, T] bool, the raw rows that the caller needs; the values of the others are
+                left to the backbone. None: all.
         """
         ...
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[..., D] -> [..., V]: the output layer, row for row, no shift."""
+        """[..., D] -> [..., V]: the output layer, row for row, without a shift."""
         ...
 
     def logits(
@@ -82,8 +100,9 @@ class Backbone(Protocol):
 
 
 def scoring_rows(hidden_BTD: torch.Tensor, logits_shifted: bool) -> torch.Tensor:
-    """Reorders hidden states so that row i is the one that scores token i (row 0 stays for token 0
-    where logits are shifted).
+    """[B, T, D] raw rows -> [B, T, D], reordered so that row i is the one that scores token i.
+
+    Where logits are shifted nothing scores token 0, and raw row 0 stands in for it.
     """
     if not logits_shifted:
         return hidden_BTD
@@ -99,11 +118,15 @@ def states_of(
     where_BT: torch.Tensor,
     **kept: Any,
 ) -> torch.Tensor:
-    """[N, D]: the hidden states that score the tokens at the N chosen positions, row after row, and
-    no others.
+    """[N, D]: the hidden states that score the tokens at the N chosen positions, and no others.
 
-    Args: backbone: the model. input_ids, attention_mask: as for `Backbone.hidden`, and with a
-        cache (eosbench/forward/block_cache.py) `kept`. where_BT: the chosen positions.
+    Args:
+        backbone: the model.
+        input_ids: [B, T].
+        attention_mask: [B, T], as for `Backbone.hidden`.
+        where_BT: the chosen positions [B, T] bool; their states come row after row.
+        kept: further arguments of `Backbone.hidden`, as a cache of keys and values asks for them
+            (eosbench/forward/block_cache.py).
     """
     shifted = backbone.spec.logits_shifted
     hidden_BTD = backbone.hidden(
@@ -113,7 +136,9 @@ def states_of(
 
 
 def raw_rows(where_BT: torch.Tensor, logits_shifted: bool) -> torch.Tensor:
-    """Which raw rows score the chosen tokens: `scoring_rows` the other way round.
+    """[B, T] bool -> [B, T] bool: the raw rows that score the chosen tokens.
+
+    It is `scoring_rows` the other way round.
 
     Example:
         >>> import torch

@@ -1,7 +1,7 @@
-"""What eosbench raises, as one tree; catch `EosbenchError` for all of it.
+"""The errors of eosbench as one tree; `EosbenchError` catches all of them.
 
 EosbenchError
-├── ConfigurationError      an argument, option or combination of them that cannot work (also a ValueError)
+├── ConfigurationError      an argument, option or combination that cannot work (also a ValueError)
 ├── CheckpointError         a checkpoint that is missing, unreadable, or of no supported family
 ├── PredictorError          a length predictor that is missing, broken, or fitted for something else
 ├── CalibrationError        too few or unusable calibration scores
@@ -17,8 +17,9 @@ from types import TracebackType
 
 
 class EosbenchError(Exception):
-    """Base of all errors raised on purpose; the message says what was got, what was expected and
-    what to type.
+    """Base of all errors raised on purpose.
+
+    The message says what was got, what was expected and what to type.
     """
 
 
@@ -39,7 +40,7 @@ class CalibrationError(EosbenchError):
 
 
 class CacheError(EosbenchError):
-    """A response cache that was made under other settings."""
+    """A response or prediction cache that was made under other settings."""
 
 
 class ResultsError(EosbenchError):
@@ -47,8 +48,9 @@ class ResultsError(EosbenchError):
 
 
 def report_errors_plainly() -> None:
-    """Has an uncaught EosbenchError print one line; everything else, and all under
-    EOSBENCH_TRACEBACK=1, keeps its traceback.
+    """Makes an uncaught EosbenchError end the command line with its message alone.
+
+    All other errors keep their traceback, and all of them do under EOSBENCH_TRACEBACK=1.
     """
     previous = sys.excepthook
     if getattr(previous, "eosbench", False) or os.environ.get("EOSBENCH_TRACEBACK") == "1":

@@ -1,5 +1,6 @@
-"""Frozen records that travel between the rooms. No torch here: the report and the tasks read these
-too.
+"""Frozen records that travel between the rooms.
+
+There is no torch here, because the report and the tasks use these records too.
 
 Legend for shapes: B batch, T tokens, P prompt, C canvas, V vocabulary, D width, N documents.
 """
@@ -16,11 +17,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a predictor may see: the prompt, the canvas with the revealed tokens, and nothing else.
+    """A prompt and its canvas: all that a predictor may see.
 
-    `canvas` holds C token ids, the mask id wherever nothing was revealed. `fraction` is the
-    unmasked fraction u, known to whoever revealed the tokens (it selects the calibration table).
-    `reference_length` is filled for the `oracle` alone.
+    Attributes:
+        text: the prompt as text.
+        ids: the prompt's token ids [P].
+        canvas: token ids [C], the mask id wherever nothing was revealed.
+        fraction: the unmasked fraction u, known to whoever revealed the tokens; it selects the
+            calibration table.
+        reference_length: L, filled in for the `oracle` alone.
     """
 
     text: str
@@ -32,11 +37,13 @@ class Prompt:
 
 @dataclass(frozen=True)
 class LengthPrediction:
-    """A point estimate of the EOS position in tokens and, where a method has one, P(at or after
-    EOS) per canvas position [C].
+    """A point estimate of the position of the EOS.
 
-    `at_least` is what the revealed tokens prove: a token revealed at canvas index i means that L
-    >= i + 1.
+    Attributes:
+        length: the estimate in tokens.
+        eos_probability: P(at or after EOS) per canvas position [C], where the method has one.
+        at_least: the length that the revealed tokens prove: one revealed at canvas index i means
+            that L >= i + 1.
     """
 
     length: float
@@ -46,8 +53,12 @@ class LengthPrediction:
 
 @dataclass(frozen=True)
 class LengthBound:
-    """What bounds.py makes of a prediction. `bound` is final, 1 <= bound <= C; `clamped` says that
-    C was too small for it.
+    """The upper bound that eosbench.bounds makes of a prediction.
+
+    Attributes:
+        bound: the final bound in tokens, 1 <= bound <= C.
+        calibrated: the bound before it was rounded up and clamped.
+        clamped: whether C was too small for it.
     """
 
     bound: int
@@ -57,13 +68,29 @@ class LengthBound:
 
 @dataclass(frozen=True)
 class LengthRecord:
-    """One document under one method at one unmasked fraction: the JSON answer of an
-    `eos_upper_bound` request.
+    """One document under one method at one unmasked fraction.
 
-    Positions and lengths count from the start of the response. `eos_rank` and `eos_prob` are
-    read at canvas index L of step zero and are None for methods that do not read the DLM or when
-    L >= C. `eos_false` is the share of the masked canvas indices before L whose most likely token
-    at step zero is an end; None for such methods, when L > C, or when none is masked there.
+    As JSON it is the answer to an `eos_upper_bound` request. Positions and lengths are counted in
+    tokens from the start of the response.
+
+    Attributes:
+        method: name of the method.
+        fraction: unmasked fraction u.
+        canvas: C.
+        prompt_length: P.
+        length: L, the reference length.
+        prediction: the method's point estimate.
+        calibrated: the bound before it was rounded up and clamped.
+        bound: B.
+        clamped: whether C was too small for the bound.
+        revealed: canvas positions of the revealed tokens.
+        eos_rank: rank of EOS among all tokens at canvas index L of step zero, 1 for the most likely
+            one; None when L >= C or the method does not run the DLM.
+        eos_prob: probability of EOS there; None as for `eos_rank`.
+        eos_false: share of the masked canvas indices before L whose most likely token at step zero
+            is an end; None when none is masked there, when L > C, or the method does not run the
+            DLM.
+        eos_probability: P(at or after EOS) per canvas position [C], where the method has one.
     """
 
     method: str
@@ -82,18 +109,18 @@ class LengthRecord:
     eos_probability: list[float] | None = None
 
     def to_json(self) -> str:
+        """The record as one JSON object, which carries the version of its format."""
         return json.dumps({"eosbench": 1, **asdict(self)})
 
     @classmethod
     def from_json(cls, text: str) -> LengthRecord:
-        """Reads what `to_json` wrote; unknown fields of a newer version are ignored.
+        """The record that `to_json` wrote; unknown fields of a newer version are ignored.
 
         Raises:
-            ValueError: `text` is no such record.
+            ValueError: `text` is not such a record.
         """
         data: dict[str, Any] = json.loads(text)
         if not isinstance(data, dict) or "eosbench" not in data:
             raise ValueError("not an eosbench length record")
-        return cls(
-            **{name: value for name, value in data.items() if name in cls.__dataclass_fields__}
-        )
+        known = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
+        return cls(**known)

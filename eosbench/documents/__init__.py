@@ -1,4 +1,4 @@
-"""Documents of the benchmarks, what of an answer is revealed, and how text becomes token ids."""
+"""Documents of the benchmarks, the part of an answer that is revealed, and text as token ids."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from eosbench.documents.encoding import (
     has_chat_template,
 )
 from eosbench.documents.instruct import (
-    INSTRUCT_FAMILIES,
     INSTRUCT_VERSION,
-    NOT_EXACT,
     SPLIT_SIZES,
     Instruction,
     instruct_documents,
     instruct_stream,
 )
+from eosbench.documents.instruct_families import INSTRUCT_FAMILIES, NOT_EXACT
 from eosbench.documents.public import (
     DATA_SETS,
     DataSet,

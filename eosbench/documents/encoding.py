@@ -1,5 +1,6 @@
-"""How a document becomes token ids: the one place that fitting and the lm-eval adapter share, so
-that they cannot disagree.
+"""From a document's text to token ids.
+
+Fitting and the lm-eval adapter share this one place, so that they cannot disagree.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ from eosbench.errors import ConfigurationError
 
 
 def has_chat_template(tokenizer: Any) -> bool:
+    """Whether a tokenizer (None where there is none) can put a prompt into a chat's form."""
     return bool(getattr(tokenizer, "chat_template", None))
 
 
 def encode_prompt(tokenizer: Any, text: str, chat: bool) -> list[int]:
-    """Ids of a prompt: as one user turn of the chat template, or as plain text with the tokenizer's
-    special tokens.
+    """Token ids of a prompt.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        text: the prompt.
+        chat: True for one user turn of the chat template, False for plain text with the tokenizer's
+            special tokens.
 
     Raises:
-        ConfigurationError: chat without a chat template, or no tokenizer.
+        ConfigurationError: there is no tokenizer, or `chat` without a chat template.
     """
     _known(tokenizer)
     if not chat:
@@ -37,15 +44,23 @@ def encode_prompt(tokenizer: Any, text: str, chat: bool) -> list[int]:
 
 
 def decode_prompt(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text of a prompt's ids without special tokens: what text encoders read, in fitting and in
-    evaluation alike.
+    """The text of a prompt's ids without special tokens.
+
+    Text encoders get this text, in fitting and in evaluation alike.
+
+    Raises:
+        ConfigurationError: there is no tokenizer.
     """
     _known(tokenizer)
     return str(tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def encode_response(tokenizer: Any, text: str) -> list[int]:
-    """Ids of a response without special tokens; their number is the reference length L."""
+    """Token ids of a response without special tokens; their number is the reference length L.
+
+    Raises:
+        ConfigurationError: there is no tokenizer.
+    """
     _known(tokenizer)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 

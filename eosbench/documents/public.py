@@ -1,16 +1,16 @@
-"""The public data sets behind `eos_upper_bound_real`: how a row is prompted, and which rows are for
-what.
+"""The public data sets behind `eos_upper_bound_real`: their prompts, and the use of their rows.
 
-The one home that tasks and fitting share, so that a predictor is fitted on prompts of the very form
+Tasks and fitting share this one home, so that a predictor is fitted on prompts of the very form
 that it is evaluated on:
 
     from eosbench.documents import DATA_SETS, public_documents
-    public_documents(DATA_SETS["gsm8k"], "calibration")[0]  # Document(id='gsm8k-calibration-000000', ..., prompt='Question: ...')
+    document, *others = public_documents(DATA_SETS["gsm8k"], "calibration")
+    document.id, document.prompt  # 'gsm8k-calibration-000000', 'Question: ...'
 
 Prompts have the form in which lm-eval prompts the downstream task of the same data. Every data set
-has three uses. `test` is the published test split, whole. `calibration` and `train` are what the
-publisher did not hold out: cut by a hash of the prompt where there is no split for each, and
-without the prompts that stand in `test` too, so that nothing is calibrated on a test row.
+has three uses. `test` is the published test split, whole. `calibration` and `train` are the rows
+that the publisher did not hold out: cut by a hash of the prompt where there is no split for each,
+and without the prompts that stand in `test` too, so that nothing is calibrated on a test row.
 
 Rows come from the hub, or from the Hugging Face cache where there is no network.
 """
@@ -36,8 +36,14 @@ CALIBRATION_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Document:
-    """One row as tasks and fitting read it; `family` and `language` are what reports and grouped
-    calibration group by.
+    """One row, prompted.
+
+    Attributes:
+        id: data set, use and number of the row.
+        family: kind of the row, by which reports and calibration group documents.
+        language: code of its language, by which they group documents too.
+        prompt: the prompt.
+        response: the reference answer.
     """
 
     id: str
@@ -49,16 +55,23 @@ class Document:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Where rows come from and how they are read. Templates are `str.format` strings over a row's
-    columns.
+    """A source of rows, and the templates that make documents of them.
 
-    Attributes: name: in document ids. path: hub id, or whatever else `datasets.load_dataset` takes.
-        prompt, response: templates, e.g. "Question: {question}\\nAnswer:". configs: configurations
-        of the data set; their rows take turns, so that any prefix is balanced. train, calibration,
-        test: the publisher's split for each use; None where there is none. Without a calibration
-        split,
-            `CALIBRATION_SHARE` of the train split becomes one.
-        family, language: templates.
+    Templates are `str.format` strings over a row's columns.
+
+    Attributes:
+        name: in document ids.
+        path: hub id, or whatever else `datasets.load_dataset` takes.
+        prompt: template of the prompt, such as "Question: {question}\\nAnswer:".
+        response: template of the reference answer.
+        configs: configurations of the data set; their rows take turns, so that any prefix is
+            balanced.
+        train: the publisher's split to fit on; None where there is none.
+        calibration: the publisher's split to calibrate on. Without one, `CALIBRATION_SHARE` of the
+            train split becomes one.
+        test: the publisher's split to evaluate on; None where there is none.
+        family: template of the document's family; the data set's name where it is empty.
+        language: template of the document's language.
         fit_on: the data set to fit and calibrate on where this one has test rows only.
     """
 
@@ -107,7 +120,8 @@ DATA_SETS = {
             path="google-research-datasets/mbpp",
             configs=("full",),
             prompt=(
-                "You are an expert Python programmer, and here is your task: {text} Your code should pass these tests:\n\n"
+                "You are an expert Python programmer, and here is your task: {text} "
+                "Your code should pass these tests:\n\n"
                 "{test_list[0]}\n{test_list[1]}\n{test_list[2]}\n[BEGIN]\n"
             ),
             response="{code}",
@@ -137,14 +151,15 @@ DATA_SETS = {
 
 
 def public_documents(data: DataSet, use: str) -> list[Document]:
-    """The rows of one use, in the publisher's order.
+    """The documents of one use, in the publisher's order.
 
     Args:
         data: one of DATA_SETS, or a description of your own.
         use: train, calibration or test.
 
-    Raises: ConfigurationError: an unknown use, one that the data set has no rows for, rows that
-        cannot be had, or lack a column.
+    Raises:
+        ConfigurationError: the use is unknown, or the data set has no rows for it; or the rows
+            cannot be had, or lack a column.
     """
     if use not in USES:
         raise ConfigurationError(
@@ -155,35 +170,44 @@ def public_documents(data: DataSet, use: str) -> list[Document]:
 
 @functools.lru_cache(maxsize=16)
 def _documents(data: DataSet, use: str) -> tuple[Document, ...]:
-    """Read once: lm-eval asks again for every fraction of every method of a sweep."""
+    """Documents read once: a sweep asks again at every fraction of every method."""
     split = getattr(data, use) or (data.train if use == "calibration" else None)
     if split is None:
         instead = f": use {data.fit_on}, whose tasks are of the same kind" if data.fit_on else ""
         raise ConfigurationError(f"{data.path} has no rows for {use}{instead}")
-    found = published_rows(data, split, prefix=f"{data.name}-{use}")
+    documents = published_rows(data, split, prefix=f"{data.name}-{use}")
     if use == "test":
-        return found
-    held_out = {document.prompt for document in _documents(data, "test")} if data.test else set()
-    found = tuple(document for document in found if document.prompt not in held_out)
+        return documents
+    test = _documents(data, "test") if data.test else ()
+    held_out = {document.prompt for document in test}
+    kept = [document for document in documents if document.prompt not in held_out]
     if data.calibration is None:
-        found = tuple(
-            document
-            for document in found
-            if for_calibration(document.prompt) == (use == "calibration")
-        )
-    return found
+        asked = use == "calibration"
+        kept = [document for document in kept if for_calibration(document.prompt) == asked]
+    return tuple(kept)
 
 
 def for_calibration(prompt: str, share: float = CALIBRATION_SHARE) -> bool:
-    """Whether a row with this prompt is one of the `share` that calibrates: decided by the prompt's
-    hash, so that equal prompts
-    land on one side."""
+    """Whether a row with this prompt is one of the share that calibrates.
+
+    The prompt's hash decides, so that equal prompts land on one side.
+
+    Args:
+        prompt: the row's prompt.
+        share: of all prompts, from 0 to 1.
+    """
     return seed_from(prompt) < share * 2**64
 
 
 def published_rows(data: DataSet, split: str, prefix: str = "") -> tuple[Document, ...]:
-    """All rows of a split as its publisher cut it (what few-shot examples are drawn from), but
-    those without prompt or answer.
+    """All documents of a split as its publisher cut it; few-shot examples are drawn from these.
+
+    Rows whose prompt or answer is empty are left out, with a warning that counts them.
+
+    Args:
+        data: one of DATA_SETS, or a description of your own.
+        split: the publisher's name of the split.
+        prefix: of the documents' ids; by default data set and split.
 
     Raises:
         ConfigurationError: the rows cannot be had, or lack a column that a template names.
@@ -191,7 +215,7 @@ def published_rows(data: DataSet, split: str, prefix: str = "") -> tuple[Documen
     by_config = [_rows(data, config, split) for config in data.configs]
     rows = [row for turn in zip_longest(*by_config) for row in turn if row is not None]
     prefix = prefix or f"{data.name}-{split}"
-    read = [
+    documents = [
         Document(
             id=f"{prefix}-{index:06d}",
             family=_fill(data, data.family, row) or data.name,
@@ -201,18 +225,16 @@ def published_rows(data: DataSet, split: str, prefix: str = "") -> tuple[Documen
         )
         for index, row in enumerate(rows)
     ]
-    kept = tuple(
-        document for document in read if document.prompt.strip() and document.response.strip()
-    )
-    if len(kept) < len(read):
+    kept = [one for one in documents if one.prompt.strip() and one.response.strip()]
+    if len(kept) < len(documents):
         logger.warning(
             "%s, split %s: left out %d of %d rows, whose prompt or answer is empty",
             data.path,
             split,
-            len(read) - len(kept),
-            len(read),
+            len(documents) - len(kept),
+            len(documents),
         )
-    return kept
+    return tuple(kept)
 
 
 def _rows(data: DataSet, config: str, split: str) -> Sequence[Mapping[str, Any]]:
@@ -222,8 +244,9 @@ def _rows(data: DataSet, config: str, split: str) -> Sequence[Mapping[str, Any]]
         return datasets.load_dataset(data.path, config, split=split)  # type: ignore[no-any-return]
     except Exception as error:  # whatever hub, cache and file readers raise
         raise ConfigurationError(
-            f"the rows of {data.path} (configuration {config}, split {split}) cannot be had: {type(error).__name__}: {error}. "
-            "They come from the Hugging Face hub, or without a network (HF_HUB_OFFLINE=1) from the cache in HF_HOME"
+            f"the rows of {data.path} (configuration {config}, split {split}) cannot be had: "
+            f"{type(error).__name__}: {error}. They come from the Hugging Face hub, or without "
+            "a network (HF_HUB_OFFLINE=1) from the cache in HF_HOME"
         ) from error
 
 
@@ -234,6 +257,6 @@ def _fill(data: DataSet, template: str, row: Mapping[str, Any]) -> str:
         )
     except (KeyError, IndexError) as error:
         raise ConfigurationError(
-            f"{data.path}: the template {template!r} asks for {error}, the columns are {', '.join(row)}: "
-            "name the ones that hold prompt and answer"
+            f"{data.path}: the template {template!r} asks for {error}, the columns are "
+            f"{', '.join(row)}: name the ones that hold prompt and answer"
         ) from error

@@ -1,10 +1,9 @@
-"""What a predictor sees of an answer that is already partly unmasked (the benchmark's unmasked
-fraction u).
+"""Canvases on which a part of the answer is already unmasked (the benchmark's fraction u).
 
-floor(u * L) of the L response tokens are revealed before prediction, at positions drawn from a
-generator that is seeded by the document alone: the same document reveals the same tokens under
-every method, batch size and process, and what is revealed at a smaller fraction is revealed at a
-larger one too. EOS positions are never revealed.
+Before a prediction floor(u * L) of the L response tokens are revealed, at positions drawn from a
+generator that is seeded by the document alone. So the same document reveals the same tokens under
+every method, batch size and process, and all that is revealed at a smaller fraction is revealed at
+a larger one too. EOS positions are never revealed.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ MODES = ("random", "prefix")
 def revealed_positions(
     length: int, fraction: float, document: str, mode: str = "random"
 ) -> list[int]:
-    """Sorted canvas positions of the revealed tokens.
+    """The canvas positions of the revealed tokens, sorted.
 
     Args:
         length: L, tokens of the reference response.
@@ -57,12 +56,26 @@ def partly_masked_canvas(
     document: str,
     mode: str = "random",
 ) -> tuple[tuple[int, ...], list[int]]:
-    """A canvas of `canvas` ids with the revealed tokens in place, and their positions (those beyond
-    the canvas are dropped).
+    """A canvas with the revealed tokens in place, and their positions.
+
+    Args:
+        reference_ids: token ids of the reference response [L].
+        canvas: C, the number of positions; tokens beyond it are dropped.
+        mask_id: the id that stands at every other position.
+        fraction, document, mode: as for `revealed_positions`.
+
+    Returns:
+        The canvas [C], and the sorted positions of the revealed tokens in it.
+
+    Raises:
+        ConfigurationError: as `revealed_positions`.
+
+    Example:
+        >>> partly_masked_canvas([7, 8, 9], canvas=4, mask_id=0, fraction=0.7, document="any")
+        ((0, 8, 9, 0), [1, 2])
     """
-    positions = [
-        p for p in revealed_positions(len(reference_ids), fraction, document, mode) if p < canvas
-    ]
+    revealed = revealed_positions(len(reference_ids), fraction, document, mode)
+    positions = [position for position in revealed if position < canvas]
     ids = [mask_id] * canvas
     for position in positions:
         ids[position] = reference_ids[position]

@@ -1,5 +1,6 @@
-"""Words and wordings of the embedded benchmark (see instruct.py). To change one is to change the
-benchmark: raise its VERSION.
+"""Words and wordings of the embedded benchmark (instruct_families.py).
+
+To change one is to change the benchmark: raise INSTRUCT_VERSION in instruct.py.
 """
 
 from __future__ import annotations
