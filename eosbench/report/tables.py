@@ -16,23 +16,8 @@ from typing import Any
 from eosbench.metrics import wilson
 from eosbench.report.columns import Column
 from eosbench.results import Run, Score
+from eosbench.strategies import ALL_METHODS
 
-ORDER = (
-    "logit",
-    "concat_regression",
-    "average_regression",
-    "classification",
-    "distilbert",
-    "smartcrop",
-    "blocks",
-    "daedal",
-    "rho_eos",
-    "fixed",
-    "mean",
-    "max",
-    "random",
-    "oracle",
-)
 BELOW = "†"  # marks a coverage whose whole interval lies under what calibration promises
 
 
@@ -101,12 +86,13 @@ class Table:
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:
-    """The five methods as the design lists them, then the others by name, baselines last."""
-    place = {method: index for index, method in enumerate(ORDER)}
-    return sorted(
-        runs,
-        key=lambda run: (run.settings is None, place.get(run.method or "", len(ORDER)), run.name),
-    )
+    """By the order of their methods' rows, then methods without a row by name, other models last."""
+    place = {method: row.order for method, row in ALL_METHODS.items()}
+
+    def key(run: Run) -> tuple[bool, float, str]:
+        return run.settings is None, place.get(run.method or "", math.inf), run.name
+
+    return sorted(runs, key=key)
 
 
 def text(row: Row, column: Column) -> str:

@@ -7,8 +7,9 @@ brought to its type here or refused with a message that names it, what came and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,8 @@ from eosbench.decoding import OVERFLOWS, DecodeConfig
 from eosbench.errors import ConfigurationError
 from eosbench.predictors import local_folder, refuse_promise, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
-from model_adapters.varlen_dlm.conversion import convert, kinds_of
+from model_adapters.varlen_dlm.conversion import Kind, convert_all, kinds_of
 
-METHOD_OPTIONS = (  # of methods that work without a fitted folder
-    "variant",
-    "q",
-    "tau",
-    "initial_gen_length",
-    "max_gen_length",
-    "expansion_factor",
-    "high_conf_threshold",
-    "low_conf_threshold",
-    "eos_confidence_threshold",
-    "expand_eos_confidence_threshold",
-    "eos_check_tokens",
-    "low_density_threshold",
-    "high_density_threshold",
-    "scheduler",
-)
 DECODING = (
     "steps",
     "tokens_per_step",
@@ -108,9 +93,8 @@ class Arguments:
         telemetry: JSONL file for the cost of every request.
         batch_size, max_batch_size, device: lm-eval's own flags; auto is a batch of 32, and no batch
             size changes an answer.
-        variant, q, tau: options of method=logit; method=smartcrop has tau.
-        initial_gen_length, ..., scheduler: options of method=daedal and rho_eos, see
-        eosbench/strategies.
+        options: every other argument, which is an option of the method: a keyword of its class in
+            eosbench/predictors or eosbench/strategies.
     """
 
     pretrained: str = embedded.NAME
@@ -145,24 +129,11 @@ class Arguments:
     batch_size: int = 16
     max_batch_size: int | None = None
     device: str | None = None
-    variant: str | None = None
-    q: float | None = None
-    tau: float | None = None
-    initial_gen_length: int | None = None
-    max_gen_length: int | None = None
-    expansion_factor: int | None = None
-    high_conf_threshold: float | None = None
-    low_conf_threshold: float | None = None
-    eos_confidence_threshold: float | None = None
-    expand_eos_confidence_threshold: float | None = None
-    eos_check_tokens: int | None = None
-    low_density_threshold: float | None = None
-    high_density_threshold: float | None = None
-    scheduler: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.method:
-            object.__setattr__(self, "method", embedded.METHOD if self.is_embedded else "fixed")
+            object.__setattr__(self, "method", default_method(self.pretrained))
         choices = {
             "method": ALL_METHODS,
             "rounding": ROUNDINGS,
@@ -227,7 +198,7 @@ class Arguments:
 
     def _check_strategy(self, settings: DecodeConfig) -> None:
         load_strategy(self.method, self.options).check(settings)
-        defaults = {field.name: field.default for field in fields(self)}
+        defaults = {one.name: one.default for one in fields(self)}
         for name in OF_BOUNDS:
             if getattr(self, name) != defaults[name]:
                 raise ConfigurationError(
@@ -251,13 +222,6 @@ class Arguments:
         """What bounds are to keep; None where they are not calibrated."""
         return Promise.of(alpha=self.alpha, shortfall=self.shortfall, groups=self.groups)
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options of the method that were given."""
-        return {
-            name: getattr(self, name) for name in METHOD_OPTIONS if getattr(self, name) is not None
-        }
-
     def settings(self) -> dict[str, Any]:
         """What an answer depends on, beside backbone, predictor and options: for the fingerprint
         and the results file.
@@ -278,7 +242,9 @@ class Arguments:
             if own.keys() & {"steps", "tokens_per_step"}
             else {}
         )
-        return replace(self, max_gen_toks=canvas, **{**pace, **_converted(own)})
+        return replace(
+            self, max_gen_toks=canvas, **{**pace, **convert_all(own, kinds_of(Arguments))}
+        )
 
     def decode_config(self, canvas: int, temperature: float = 0.0) -> DecodeConfig:
         """How a whole canvas of this many tokens is denoised; a canvas shorter than `steps` takes a
@@ -302,35 +268,56 @@ class Arguments:
         )
 
 
+def default_method(pretrained: str) -> str:
+    """The method where none is given: that of the embedded model, or the whole canvas."""
+    return embedded.METHOD if pretrained == embedded.NAME else "fixed"
+
+
 def parse_arguments(given: Mapping[str, Any]) -> Arguments:
-    """Checks names, converts values.
+    """Checks names and converts values; what is no argument of the adapter goes to the method.
 
-    Raises: ConfigurationError: an unknown argument (all known ones are listed), or a value of a
-        wrong type or outside its range.
+    Raises:
+        ConfigurationError: a name that neither the adapter nor the method knows (the message lists
+            what both know, and the nearest name), or a value of a wrong type or outside its range.
     """
-    known = [field.name for field in fields(Arguments)]
-    unknown = sorted(set(given) - set(known))
+    kinds = {name: kind for name, kind in kinds_of(Arguments).items() if name != "options"}
+    own = {name: _spelled_out(name, value) for name, value in given.items() if name in kinds}
+    values = convert_all(own, kinds)
+    method = values.get("method") or default_method(values.get("pretrained", embedded.NAME))
+    others = {name: value for name, value in given.items() if name not in kinds}
+    return Arguments(**values, options=_options(method, others, kinds))
+
+
+def _spelled_out(name: str, value: Any) -> Any:
+    """The value of an argument that has a word of its own for it."""
+    if name == "rounding" and value is None:  # lm-eval's command line reads the word none as None
+        return "none"
+    if name == "batch_size" and str(value).startswith("auto"):
+        return AUTO_BATCH_SIZE
+    return value
+
+
+def _options(method: str, given: Mapping[str, Any], arguments: Iterable[str]) -> dict[str, Any]:
+    """Options of the method, converted by the signature of its class."""
+    if not given:
+        return {}
+    options = row_of(method, ALL_METHODS).options()
+    unknown = sorted(set(given) - set(options))
     if unknown:
-        raise ConfigurationError(
-            f"varlen_dlm has no argument {', '.join(unknown)}; it knows {', '.join(known)}"
+        message = (
+            f"varlen_dlm has no argument {', '.join(unknown)}; it knows {', '.join(arguments)}, "
+            f"and method {method!r} has no option {', '.join(unknown)}: "
+            f"expected {', '.join(options) or 'none'}."
         )
-    return Arguments(**_converted(given))
+        raise ConfigurationError(message + _nearest(unknown, [*arguments, *options]))
+    return convert_all(given, {name: Kind.of(one.annotation) for name, one in options.items()})
 
 
-def _converted(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Each value in its argument's type; None, or the word, is a value where it has a meaning, else
-    the default.
+def _nearest(unknown: Iterable[str], known: Sequence[str]) -> str:
+    """The question whether a known name was meant, where one looks alike.
+
+    >>> _nearest(["step"], ["seed", "steps"])
+    ' Did you mean steps?'
     """
-    values: dict[str, Any] = {}
-    for name, value in given.items():
-        kind, optional = kinds_of(Arguments)[name]
-        # Lm-eval's command line reads the word none as None.
-        if name == "rounding" and value is None:
-            values[name] = "none"
-        elif value is None or (optional and str(value).lower() == "none"):
-            values |= {name: None} if optional else {}
-        elif name == "batch_size" and str(value).startswith("auto"):
-            values[name] = AUTO_BATCH_SIZE
-        else:
-            values[name] = convert(name, value, kind)
-    return values
+    alike = [name for one in unknown for name in get_close_matches(one, known, n=1)]
+    return f" Did you mean {', '.join(alike)}?" if alike else ""

@@ -33,6 +33,7 @@ def test_strings_and_numbers_become_their_type() -> None:
         trust_remote_code="True",
         telemetry="~/x.jsonl",
         mc_num=8.0,
+        method="logit",
         q="0.3",
     )
     assert (arguments.steps, arguments.alpha, arguments.cfg_scale, arguments.trust_remote_code) == (
