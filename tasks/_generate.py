@@ -1,9 +1,9 @@
 """Writes the YAML file of every bound task and group: `python tasks/_generate.py`.
 
-lm-eval finds one task a file, so each unmasked fraction of each benchmark has one, of two lines:
-what is asked (`_gsm8k_yaml`) and how much of the answer is shown (`_u25_yaml`). What they say is
-written by hand; which there are is the table below, with a benchmark for every data set of
-eosbench/documents/public.py. A test holds the files against it.
+lm-eval finds one task per file, so each unmasked fraction of each benchmark has a file. It is two
+lines long, and includes two others: the question (`_gsm8k_yaml`) and the share of the answer that
+is shown (`_u25_yaml`). Those are written by hand. The table below says which tasks there are, with
+a benchmark for every data set of eosbench/documents/public.py; a test holds the files against it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from eosbench.documents import DATA_SETS
 
 HERE = Path(__file__).resolve().parent
 FRACTIONS = ("u00", "u25", "u50", "u75")
-# U=0 shows nothing, in whatever order.
+# At u = 0 nothing is shown, in whatever order.
 PREFIX_FRACTIONS = ("prefix_u25", "prefix_u50", "prefix_u75")
 
-BENCHMARKS = {  # name -> folder of its files, what is asked, with prefix variants
+# Name -> the folder of its files, the question, and whether there are prefix variants.
+BENCHMARKS = {
     "eos_upper_bound": ("instruct", "instruct/_test_yaml", True),
     "eos_upper_bound_length_ood": ("instruct", "instruct/_length_ood_yaml", False),
     "eos_upper_bound_domain_ood": ("instruct", "instruct/_domain_ood_yaml", False),
@@ -28,27 +29,35 @@ BENCHMARKS = {  # name -> folder of its files, what is asked, with prefix varian
     },
 }
 GROUPS = {
-    f"eos_upper_bound_real{suffix}": [f"eos_upper_bound_{data}{suffix}" for data in DATA_SETS]
-    for suffix in ("", "_prefix")
+    "eos_upper_bound_real": [f"eos_upper_bound_{data}" for data in DATA_SETS],
+    "eos_upper_bound_real_prefix": [f"eos_upper_bound_{data}_prefix" for data in DATA_SETS],
 }
 
 
 def files() -> dict[str, str]:
-    """Path below this folder -> content."""
+    """Every file: its path below this folder -> its content."""
     found = {}
-    for name, (folder, documents, prefix) in BENCHMARKS.items():
-        fractions = {name: FRACTIONS} | ({f"{name}_prefix": PREFIX_FRACTIONS} if prefix else {})
-        for group, members in fractions.items():
-            tasks = [f"{name}_{member}" for member in members]
-            found[f"{folder}/{group}.yaml"] = _group(folder, group, tasks)
-            for task, member in zip(tasks, members, strict=True):
-                includes = ", ".join(
-                    (relpath(documents, folder), relpath(f"_{member}_yaml", folder))
-                )
-                found[f"{folder}/{task}.yaml"] = f"include: [{includes}]\ntask: {task}\n"
-    return found | {
-        f"real/{group}.yaml": _group("real", group, members) for group, members in GROUPS.items()
-    }
+    for name, (folder, question, with_prefix) in BENCHMARKS.items():
+        found |= _benchmark(folder, question, name, name, FRACTIONS)
+        if with_prefix:
+            found |= _benchmark(folder, question, name, f"{name}_prefix", PREFIX_FRACTIONS)
+    for group, members in GROUPS.items():
+        found[f"real/{group}.yaml"] = _group("real", group, members)
+    return found
+
+
+def _benchmark(
+    folder: str, question: str, name: str, group: str, fractions: tuple[str, ...]
+) -> dict[str, str]:
+    """The files of a benchmark's tasks, one per fraction, and of the group of them."""
+    found = {}
+    for fraction in fractions:
+        task = f"{name}_{fraction}"
+        shown = relpath(f"_{fraction}_yaml", folder)
+        includes = f"[{relpath(question, folder)}, {shown}]"
+        found[f"{folder}/{task}.yaml"] = f"include: {includes}\ntask: {task}\n"
+    members = [f"{name}_{fraction}" for fraction in fractions]
+    return found | {f"{folder}/{group}.yaml": _group(folder, group, members)}
 
 
 def _group(folder: str, name: str, members: list[str]) -> str:

@@ -3,10 +3,12 @@
 A document travels as one `generate_until` request whose arguments carry the unmasked fraction and
 the reference, so that --limit, --samples, --use_cache, several processes and sample logs work as
 for any task. The answer is one JSON record (eosbench.records) that `process_results` turns into
-metrics. Another model than varlen_dlm gets an error that says which one to run: when it takes the
-arguments up (eosbench/documents/request_arguments.py), or at the latest when it has answered with text. Tasks
-that want a text run on any model; their requests carry the reference, which the oracle reads,
-beside the arguments.
+metrics.
+
+A model other than varlen_dlm gets an error that says which one to run: when it takes up the
+arguments (eosbench/documents/request_arguments.py), or at the latest when it has answered with
+text. Tasks that want a text run on any model; their requests carry the reference beside the
+arguments, for the oracle.
 """
 
 from __future__ import annotations
@@ -25,37 +27,44 @@ from eosbench.records import LengthRecord
 
 
 class ReferenceTask(ConfigurableTask):
-    """A generate_until task whose requests carry the reference answer (for the oracle, and for
-    bounds on its length).
+    """A generate_until task whose requests carry the reference answer.
+
+    The oracle and the bounds on the answer's length need it.
     """
 
     def __init__(self, config: dict[str, Any] | None = None, **kwargs: Any) -> None:
         report_errors_plainly()
-        super().__init__(
-            config={key: value for key, value in (config or {}).items() if key != "class"}, **kwargs
-        )
+        settings = {key: value for key, value in (config or {}).items() if key != "class"}
+        super().__init__(config=settings, **kwargs)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **_: Any) -> None:
-        """As lm-eval's own for a `custom_dataset`, without its advice on --metadata in front of
-        every task.
+        """Makes the documents, as lm-eval's own method does for a `custom_dataset`.
+
+        That one prints advice on --metadata in front of every task; this one does not.
         """
         self.dataset = self.config.custom_dataset(
             **{**(self.config.metadata or {}), **(dataset_kwargs or {})}
         )
 
     def construct_requests(self, doc: dict[str, Any], ctx: str, **kwargs: Any) -> Instance:
+        """The one request of a document.
+
+        Raises:
+            ConfigurationError: the reference answer is not a text.
+        """
         kwargs.pop("apply_chat_template", None)
         kwargs.pop("chat_template", None)
         reference = self.doc_to_target(doc)
-        # Lm-eval evaluates a template's result that looks like a list.
+        # lm-eval makes a list of a template's result that looks like one.
         if not isinstance(reference, str):
             raise ConfigurationError(
-                f"task {self.config.task}: the target of {str(doc)[:60]} is a {type(reference).__name__}, expected text: "
-                "let doc_to_target name a column or a function instead of a template"
+                f"task {self.config.task}: the target of {str(doc)[:60]} is a "
+                f"{type(reference).__name__}, expected text: let doc_to_target name a column or a "
+                "function instead of a template"
             )
         arguments = deepcopy(self.config.generation_kwargs)
-        # What seeds the revealed positions: the document alone, not its prompt format.
         if "eos_upper_bound" in arguments:
+            # The document alone seeds the revealed positions, whatever its prompt's format.
             document = f"{self.doc_to_text(doc)}\n{reference}"
             arguments["eos_upper_bound"]["document"] = short_digest(document)
             arguments = BoundArguments(arguments, reference=reference)
@@ -67,7 +76,15 @@ class ReferenceTask(ConfigurableTask):
 
 
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Term]:
-    """All metrics of one document; see eosbench.metrics for definitions and denominators."""
+    """All metrics of one document; eosbench.metrics has definitions and denominators.
+
+    Args:
+        doc: the document.
+        results: the model's one answer to it.
+
+    Raises:
+        ConfigurationError: the answer is not a length record, as of a model other than varlen_dlm.
+    """
     try:
         record = LengthRecord.from_json(results[0])
     except (ValueError, TypeError) as error:

@@ -1,5 +1,6 @@
-"""The metrics as a module of Hugging Face's `evaluate`: `evaluate.load(eosbench.eos_bound.PATH)`,
-without a network.
+"""The metrics as a module of Hugging Face's `evaluate`.
+
+`evaluate.load(eosbench.eos_bound.PATH)` loads it without a network.
 """
 
 from __future__ import annotations

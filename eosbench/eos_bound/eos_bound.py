@@ -1,5 +1,6 @@
-"""The bound metrics as a module of Hugging Face's `evaluate`; the formulas are in README.md beside
-this file.
+"""The bound metrics as a module of Hugging Face's `evaluate`.
+
+The formulas are in README.md beside this file.
 
     import evaluate
     from eosbench.eos_bound import PATH
@@ -22,26 +23,32 @@ from eosbench import metrics
 from eosbench.metrics import average_precision, paper_columns, pinball_loss
 
 DESCRIPTION = """\
-How good predicted upper bounds on the length of a text are (the position of its end-of-sequence token on the canvas of a
-diffusion language model): how often they hold, by how much they are too high or too low, and what they save.
+How good predicted upper bounds on the length of a text are (the position of its end-of-sequence
+token on the canvas of a diffusion language model): how often they hold, by how much they are too
+high or too low, and what they save.
 """
 INPUTS = """\
 Args:
     predictions (list of int): the predicted bounds B, in tokens.
     references (list of int): the true lengths L, in tokens.
-    canvas (int or list of int, optional): the canvas C. Texts longer than it are left out and counted (censored).
+    canvas (int or list of int, optional): the canvas C. Texts longer than it are left out and
+        counted (censored).
     prompt_lengths (list of int, optional): the prompts' tokens P, for compute_ratio; needs canvas.
-    revealed (list of list of int, optional): canvas positions that were not masked, for accuracy and average_precision.
-    eos_probability (list of list of float, optional): per canvas position the probability that the text has ended there.
+    revealed (list of list of int, optional): canvas positions that were not masked, for accuracy,
+        average_precision and eos_false.
+    eos_probability (list of list of float, optional): per canvas position the probability that the
+        text has ended there.
     eos_ranks (list of list of int, optional): per canvas position the rank of the likeliest
-        end-of-sequence token, 1 = first.
+        end-of-sequence token, 1 for the likeliest token of all.
     eos_prob (list of float, optional): the probability of such a token at canvas position L.
-    alpha (float, optional): the share of texts that a bound may miss, for pinball_loss at the quantile 1 - alpha.
+    alpha (float, optional): the share of texts that a bound may miss, for pinball_loss at the
+        quantile 1 - alpha.
 Returns:
-    a dict of floats: coverage, overshoot, shortfall, rmse, exact, bucket_accuracy, below, above, tokens_below, tokens_above,
-    saved (NaN without canvas); with canvas accuracy and censored; with what else is given
-    compute_ratio, average_precision, eos_top1, eos_mrr and eos_false (of eos_ranks), eos_prob and
-    pinball_loss. NaN is "not defined here": no text is in the denominator.
+    a dict of floats: coverage, overshoot, shortfall, rmse, exact, bucket_accuracy, below, above,
+    tokens_below, tokens_above and saved (NaN without canvas); with canvas also accuracy and
+    censored; with canvas and prompt_lengths compute_ratio; with eos_probability average_precision;
+    with eos_ranks eos_top1, eos_mrr and eos_false; with eos_prob eos_prob; with alpha pinball_loss.
+    NaN is "not defined here": no text is in the denominator.
 Examples:
     >>> import evaluate
     >>> from eosbench.eos_bound import PATH
@@ -52,8 +59,10 @@ Examples:
 """
 
 
-@evaluate.utils.file_utils.add_start_docstrings(DESCRIPTION, INPUTS)
+@evaluate.utils.file_utils.add_start_docstrings(DESCRIPTION, INPUTS, "\n")
 class EosBound(evaluate.Metric):  # type: ignore[misc]
+    """The functions of eosbench.metrics behind evaluate's interface."""
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=DESCRIPTION,
@@ -109,7 +118,7 @@ def _of_ranks(
     length_N: Sequence[int],
     revealed: Sequence[Sequence[int]] | None,
 ) -> dict[str, float]:
-    """Whether an end is the most likely token at the end, and before it."""
+    """The metrics that ask whether an end is the most likely token, at the end and before it."""
     at_end_N, false_N = [], []
     shown = revealed if revealed is not None else [()] * len(length_N)
     for rank_C, length, positions in zip(ranks_NC, length_N, shown, strict=True):

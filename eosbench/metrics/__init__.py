@@ -1,8 +1,9 @@
-"""Metrics of bounds as pure functions (arrays in, a float out), and the statistics of their
-uncertainty.
+"""Metrics of bounds as pure functions, and the statistics of their uncertainty.
 
-from eosbench.metrics import coverage, overshoot
-coverage([8, 16], [5, 20])  # 0.5
+Arrays go in, a float comes out:
+
+    >>> coverage([8, 16], [5, 20])
+    0.5
 """
 
 from __future__ import annotations
@@ -14,20 +15,15 @@ from eosbench.metrics.bound import (
     censored,
     compute_ratio,
     coverage,
-    each_document,
-    eos_false,
-    eos_mrr,
-    eos_prob,
-    eos_top1,
     exact,
-    false_ends,
     overshoot,
-    per_document,
     rmse,
     saved,
     shortfall,
     squared_error,
 )
+from eosbench.metrics.documents import each_document, per_document
+from eosbench.metrics.eos import eos_false, eos_mrr, eos_prob, eos_top1, false_ends
 from eosbench.metrics.metric import Floats, Metric
 from eosbench.metrics.paper_table import paper_columns
 from eosbench.metrics.position import average_precision, calibration_curve, pinball_loss

@@ -1,9 +1,10 @@
-"""What a metric is: one number per document, and which documents are in the denominator. Their mean
-is the metric. No torch.
+"""The metric as a mean: one number per document, and the documents in the denominator. No torch.
 
-A document whose number is not defined, or that is censored (its length L exceeds the canvas C:
-no bound could have covered it), leaves the denominator; where nothing is left the answer is NaN,
-never 0.
+A document leaves the denominator when its number is not defined, or when it is censored (its
+length L exceeds the canvas C: no bound could have covered it). Where no document is left the answer
+is NaN, never 0.
+
+Legend: N documents.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-# One number per document, and which documents are in the denominator.
+# One number per document [N], and whether the document is in the denominator [N].
 Terms = tuple[ArrayLike, Bools]
 P = ParamSpec("P")
 
@@ -25,8 +26,10 @@ __all__ = ["Bools", "Floats", "Metric", "Terms", "floats", "uncensored"]
 
 
 class Metric(Generic[P]):
-    """A mean over documents, made from the function that gives every document's number and the
-    denominator.
+    """A mean over documents.
+
+    Args:
+        terms: the function that gives every document's number and the denominator.
     """
 
     def __init__(self, terms: Callable[P, Terms]) -> None:
@@ -43,11 +46,12 @@ class Metric(Generic[P]):
 
 
 def floats(values: ArrayLike) -> Floats:
+    """The values as an array of float64, of whatever shape they have."""
     return np.asarray(values, dtype=np.float64)
 
 
 def uncensored(length_N: ArrayLike | None, canvas_N: ArrayLike | None) -> Bools:
-    """Where L <= C; everywhere when either is unknown."""
+    """Whether L <= C, per document [N]; True for all when either is unknown."""
     if length_N is None or canvas_N is None:
         return np.ones((), dtype=np.bool_)
     return np.asarray(floats(length_N) <= floats(canvas_N))

@@ -1,14 +1,14 @@
-"""The columns of the seed paper's own table, derived from ours: of a whole task, a results file's
-row, or one document alike.
+"""The columns of the seed paper's own table, derived from the metrics of this package.
 
-The paper parts documents into three, bound below, at and above the length, where ours are two,
-covered and not. So
+They can be derived for a whole task, for a row of a results file and for one document alike. The
+paper parts documents into three, with the bound below, at and above the length; the metrics here
+part them into two, covered and uncovered. So
 
     below = 1 - coverage                    tokens below = shortfall
     above = coverage - exact                tokens above = overshoot * coverage / above
 
-and exact, saved and rmse are the same (its printed `saved` was one sample's value; ours is the
-mean).
+and exact, saved and rmse are the same. (The paper printed one sample's value of `saved`; here it is
+the mean.)
 """
 
 from __future__ import annotations
@@ -20,14 +20,18 @@ COLUMNS = ("below", "above", "exact", "tokens_below", "tokens_above", "saved", "
 
 
 def paper_columns(metrics: Mapping[str, float]) -> dict[str, float]:
-    """`COLUMNS` from coverage, overshoot, shortfall, exact, rmse, and saved (NaN where it is not
-    known); shares, not percent.
+    """The paper's columns by name (`COLUMNS`), shares as numbers from 0 to 1.
+
+    Args:
+        metrics: coverage, overshoot, shortfall, exact, rmse, and where it is known saved.
 
     Raises:
         KeyError: one of the first five is missing.
 
-    >>> paper_columns({"coverage": 0.75, "overshoot": 4.0, "shortfall": 2.0, "exact": 0.25, "saved": 9.0, "rmse": 5.0})
-    {'below': 0.25, 'above': 0.5, 'exact': 0.25, 'tokens_below': 2.0, 'tokens_above': 6.0, 'saved': 9.0, 'rmse': 5.0}
+    >>> names = ("coverage", "overshoot", "shortfall", "exact", "rmse")
+    >>> found = paper_columns(dict(zip(names, (0.75, 4.0, 2.0, 0.25, 5.0))))
+    >>> [found[name] for name in ("below", "above", "tokens_below", "tokens_above")]
+    [0.25, 0.5, 2.0, 6.0]
     """
     coverage, exact = metrics["coverage"], metrics["exact"]
     above = coverage - exact

@@ -1,7 +1,7 @@
-"""What of coverage and overshoot came by rounding alone, on top of what calibration promises. No
-torch.
+"""Coverage and overshoot by rounding alone, on top of what calibration promises. No torch.
 
-Legend: N documents; `unrounded` is the bound that the calibrated value alone would be: the next whole number, within the canvas.
+Legend: N documents; bound B, length L, canvas C. `unrounded` is the bound that the calibrated value
+alone would be: the next whole number, within the canvas.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from eosbench.metrics.documents import floats_of
 from eosbench.metrics.metric import Floats, Metric, Terms, floats, uncensored
 from eosbench.records import LengthRecord
 
@@ -26,8 +27,9 @@ def rounding_coverage(
     length_N: ArrayLike,
     canvas_N: ArrayLike | None = None,
 ) -> Terms:
-    """Share that only rounding covers, unrounded < L <= B: what comes on top of the calibrated
-    coverage; denominator: uncensored.
+    """Share with unrounded < L <= B; denominator: uncensored documents.
+
+    These are the documents that only rounding covers, on top of the calibrated coverage.
 
     >>> rounding_coverage([8, 8, 4], [6, 6, 3], [7, 5, 6])
     0.3333333333333333
@@ -43,7 +45,7 @@ def rounding_overshoot(
     length_N: ArrayLike | None = None,
     canvas_N: ArrayLike | None = None,
 ) -> Terms:
-    """Mean of B - unrounded: the tokens that rounding adds; denominator: uncensored documents.
+    """Mean of B - unrounded, the tokens that rounding adds; denominator: uncensored documents.
 
     >>> rounding_overshoot([8, 8, 4], [6, 5, 4])
     1.6666666666666667
@@ -52,13 +54,9 @@ def rounding_overshoot(
 
 
 def of_rounding(records: Sequence[LengthRecord]) -> dict[str, Floats]:
-    """`rounding_coverage` and `rounding_overshoot` of many records: metric -> one number per
-    document [N].
-    """
-    bound_N, calibrated_N, length_N, canvas_N = (
-        np.array([getattr(record, name) for record in records], dtype=np.float64)
-        for name in ("bound", "calibrated", "length", "canvas")
-    )
+    """Both metrics of many records: name of the metric -> one number per document [N]."""
+    names = ("bound", "calibrated", "length", "canvas")
+    bound_N, calibrated_N, length_N, canvas_N = (floats_of(records, name) for name in names)
     unrounded_N = np.clip(np.ceil(calibrated_N - ROUNDING_TOLERANCE), 1, canvas_N)
     return {
         "rounding_coverage": rounding_coverage.each(bound_N, unrounded_N, length_N, canvas_N),

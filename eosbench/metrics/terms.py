@@ -1,12 +1,11 @@
-"""Per-document metric values that lm-eval's own `mean` aggregates correctly, NaN and root mean
-square included.
+"""Values of one document each, which lm-eval's own `mean` aggregates correctly.
 
 lm-eval has a closed-form standard error for exactly one aggregation, `mean`; for `nanmean` it
-bootstraps 100,000 times (minutes for our tables), for anything else it prints N/A. Many of our
-metrics are means over a part of the documents (overshoot: the covered ones), and one is a root
-mean square. So the value that a task returns for a document is a `Term`: a float that logs like
-a float and that `sum`, `/ n` and `- mean`, the three operations of lm-eval's `mean` and
-`mean_stderr`, treat as one term of a ratio estimator:
+bootstraps 100,000 times (minutes for our tables), for any other it prints N/A. Many of our metrics
+are means over a part of the documents (overshoot: the covered ones), and one is a root mean square.
+So the value that a task returns for a document is a `Term`. It is a float, and logs like one; the
+three operations of lm-eval's `mean` and `mean_stderr` (`sum`, `/ n` and `- mean`) treat it as one
+term of a ratio estimator:
 
     >>> terms = [Term(2.0), Term(float("nan")), Term(4.0)]
     >>> mean = sum(terms) / len(terms)
@@ -39,10 +38,12 @@ class Term(float):
 
     @property
     def weight(self) -> float:
+        """1 where the metric is defined for the document, else 0."""
         return 0.0 if math.isnan(self) else 1.0
 
     @property
     def amount(self) -> float:
+        """The value that enters the sum: 0 where it is not defined, its square under a root."""
         value = 0.0 if math.isnan(self) else float(self)
         return value * value if self.root else value
 
@@ -61,7 +62,7 @@ class Term(float):
 
 
 class Total:
-    """A running sum of terms."""
+    """A running sum of terms, and of their weights."""
 
     def __init__(self, amount: float, weight: float, root: bool) -> None:
         self.amount, self.weight, self.root = amount, weight, root
@@ -76,8 +77,11 @@ class Total:
 
 
 class TermMean(float):
-    """The aggregate. `ratio` is the plain mean (of squares for a root), `share` the share of
-    documents that have a value.
+    """The mean over the documents that have a value.
+
+    Attributes:
+        ratio: the plain mean, of squares for a root.
+        share: the share of documents that have a value.
     """
 
     ratio: float

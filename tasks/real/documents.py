@@ -1,9 +1,9 @@
-"""Documents and few-shot examples of the public data sets (eosbench/documents/public.py), as lm-eval's YAML
-files name them.
+"""Documents and few-shot examples of the public data sets, as lm-eval's YAML files name them.
 
-Few-shot examples are those of lm-eval's task of the same data, so that both are asked in one
-context. lm-eval wants them when it makes a task, needed or not; the samplers here are empty then
-and read their examples when the first one is drawn.
+The data sets are those of eosbench/documents/public.py. Few-shot examples are those of lm-eval's
+task of the same data, so that both are asked in one context. lm-eval wants them when it makes a
+task, needed or not; the samplers here are empty then and fetch their examples when the first one is
+drawn.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ Examples = Sequence[dict[str, Any]]
 
 
 def published_documents(data: str, split: str = "test", **_: Any) -> dict[str, datasets.Dataset]:
-    """lm-eval's `custom_dataset`: the rows of one use; --metadata '{"split": "calibration"}'
-    chooses another than `test`.
+    """The documents of one use, as lm-eval's `custom_dataset`.
+
+    --metadata '{"split": "calibration"}' chooses another use than `test`.
     """
-    return {
-        "test": datasets.Dataset.from_list(
-            [vars(document) for document in public_documents(DATA_SETS[data], split)]
-        )
-    }
+    documents = [vars(document) for document in public_documents(DATA_SETS[data], split)]
+    return {"test": datasets.Dataset.from_list(documents)}
 
 
 class Gsm8kExamples(ContextSampler):
-    """Drawn from the train split as published, with the seed that lm-eval sets (--seed)."""
+    """Examples drawn from the published train split, with the seed that lm-eval sets (--seed)."""
 
     def sample(self, n: int, *args: Any, **kwargs: Any) -> Examples:
+        """`n` examples."""
         self.df = self.df or [
             vars(document) for document in published_rows(DATA_SETS["gsm8k"], "train")
         ]
@@ -42,21 +41,25 @@ class Gsm8kExamples(ContextSampler):
 
 
 class MathExamples(FirstNSampler):
-    """The four of Lewkowycz et al. (2022), Solving Quantitative Reasoning Problems with Language
-    Models, appendix D.2.
+    """The four examples of Lewkowycz et al. (2022), appendix D.2.
+
+    The paper is Solving Quantitative Reasoning Problems with Language Models (arXiv 2206.14858).
     """
 
     def sample(self, n: int, *args: Any, **kwargs: Any) -> Examples:
+        """The first `n` of them."""
         self.df = self.df or minerva_examples()
         return super().sample(n, *args, **kwargs)
 
 
 class MbppExamples(FirstNSampler):
-    """Tasks 2 to 4 of the split `prompt`: the examples of Austin et al. (2021), Program Synthesis
-    with Large Language Models.
+    """The three examples of Austin et al. (2021): tasks 2 to 4 of the split `prompt`.
+
+    The paper is Program Synthesis with Large Language Models (arXiv 2108.07732).
     """
 
     def sample(self, n: int, *args: Any, **kwargs: Any) -> Examples:
+        """The first `n` of them."""
         self.df = self.df or [
             vars(document) for document in published_rows(DATA_SETS["mbpp"], "prompt")[1:4]
         ]
@@ -64,17 +67,17 @@ class MbppExamples(FirstNSampler):
 
 
 def minerva_examples() -> list[dict[str, Any]]:
-    """The examples that come with lm-eval's minerva_math, in our columns.
+    """The examples that come with lm-eval's minerva_math, as `prompt` and `response`.
 
     Raises:
-        ConfigurationError: that task's requirements are missing.
+        ConfigurationError: a package that minerva_math requires is missing.
     """
     try:
         from lm_eval.tasks.minerva_math.utils import list_fewshot_samples
     except Exception as error:  # it raises what it likes where sympy or math_verify is missing
         raise ConfigurationError(
-            f"the few-shot examples of MATH come with lm-eval's minerva_math, which cannot be imported ({error}): "
-            "pip install 'lm_eval[math]', or leave out --num_fewshot"
+            "the few-shot examples of MATH come with lm-eval's minerva_math, which cannot be "
+            f"imported ({error}): pip install 'lm_eval[math]', or leave out --num_fewshot"
         ) from error
     template = DATA_SETS["math"]
     return [

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eosbench import metrics
-from eosbench.metrics import bound
+from eosbench.metrics import bound, eos
 from eosbench.records import LengthRecord
 
 # Four documents on a canvas of 16. B - L: +3, 0, -4, and one that is censored (L = 20 > 16).
@@ -35,9 +35,9 @@ def record(**changes: object) -> LengthRecord:
 
 
 def test_doctests() -> None:
-    result = doctest.testmod(bound)
-    assert result.attempted >= 14
-    assert result.failed == 0
+    results = [doctest.testmod(module) for module in (bound, eos)]
+    assert sum(result.attempted for result in results) >= 14
+    assert not any(result.failed for result in results)
 
 
 def test_by_hand() -> None:
