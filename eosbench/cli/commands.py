@@ -120,15 +120,18 @@ def sweep(
     """
     from eosbench import sweep as sweeping
 
+    grid = sweeping.Grid(
+        alphas=numbers(alpha, "alpha"),
+        taus=numbers(tau, "tau"),
+        quantiles=numbers(quantile, "quantile"),
+    )
     results = sweeping.sweep(
         sweeping.chosen_methods(methods),
         names(tasks),
         output_path,
         model_args=model_args,
         predictors=predictors,
-        alphas=numbers(alpha, "alpha"),
-        taus=numbers(tau, "tau"),
-        quantiles=numbers(quantile, "quantile"),
+        grid=grid,
         batch_size=batch_size,
         device=device,
         metadata=key_values(names(metadata)),

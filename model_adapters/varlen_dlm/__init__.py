@@ -7,8 +7,20 @@ gsm8k
 
 from __future__ import annotations
 
-from model_adapters.varlen_dlm.arguments import OF_BOUNDS, OTHER_PROMISES, parse_arguments
+from model_adapters.varlen_dlm.arguments import (
+    OF_BOUNDS,
+    OTHER_PROMISES,
+    Arguments,
+    parse_arguments,
+)
 from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.processes import Processes
 
-__all__ = ["OF_BOUNDS", "OTHER_PROMISES", "Processes", "VarLenDLM", "parse_arguments"]
+__all__ = [
+    "OF_BOUNDS",
+    "OTHER_PROMISES",
+    "Arguments",
+    "Processes",
+    "VarLenDLM",
+    "parse_arguments",
+]

@@ -22,6 +22,7 @@ from eosbench.cli import commands as cli
 from eosbench.documents.instruct import instruct_documents
 from eosbench.errors import ConfigurationError
 from eosbench.records import LengthRecord
+from eosbench.sweep import Grid
 from tests.golden_files import GOLDEN
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -395,9 +396,7 @@ def test_sweep_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
         "output_path": Path("here"),
         "model_args": "pretrained=x,dtype=y",
         "predictors": None,
-        "alphas": [0.1, 0.2],
-        "taus": [0.5],
-        "quantiles": [],
+        "grid": Grid(alphas=[0.1, 0.2], taus=[0.5], quantiles=[]),
         "limit": 8,
         "metadata": {"split": "length_ood", "seed": 3},
         "batch_size": 4,

@@ -16,7 +16,7 @@ from eosbench.bounds.calibration import Calibration
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.predictors import load_predictor
 from eosbench.predictors.folder import save_folder
-from eosbench.sweep import sweep
+from eosbench.sweep import Grid, sweep
 from model_adapters.varlen_dlm.model import VarLenDLM
 from tests.model_adapters.varlen_dlm.scripted_model import backbone_of, model_of
 
@@ -105,7 +105,7 @@ def test_a_sweep_tells_promises_to_those_methods_that_can_keep_them(tmp_path: Pa
         ["mean", "fixed", "logit"],
         output_path=tmp_path,
         model_args="shortfall=4,groups=prompt",
-        taus=[0.3],
+        grid=Grid(taus=[0.3]),
         **asked,
     )
     said = {
@@ -114,5 +114,5 @@ def test_a_sweep_tells_promises_to_those_methods_that_can_keep_them(tmp_path: Pa
     kept = {"kind": "risk_control", "shortfall": 4.0, "groups": "prompt", "samples": 1000}
     assert said == {"mean": kept, "fixed": None, "logit": kept, "logit tau=0.3": None}
     with pytest.raises(CalibrationError, match="it takes at least 1999"):  # before fixed has run
-        sweep(["fixed", "mean"], output_path=tmp_path / "none", alphas=[0.0005], **asked)
+        sweep(["fixed", "mean"], output_path=tmp_path / "none", grid=Grid(alphas=[0.0005]), **asked)
     assert not (tmp_path / "none").exists()

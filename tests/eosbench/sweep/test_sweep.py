@@ -21,7 +21,7 @@ from eosbench.report import write_report
 from eosbench.results.runs import read_runs
 from eosbench.results.table import read_results
 from eosbench.strategies import ALL_METHODS, STRATEGIES
-from eosbench.sweep import chosen_methods, sweep
+from eosbench.sweep import Grid, chosen_methods, sweep
 from tests.golden_files import GOLDEN, load_golden
 
 MODEL = {"pretrained": str(GOLDEN / "llada-trained"), "max_gen_toks": 64}
@@ -321,9 +321,7 @@ def test_alphas_and_rules_share_their_forward_passes(manager: TaskManager, tmp_p
             tmp_path,
             model_args="rounding=none",
             task_manager=manager,
-            alphas=[0.05, 0.5],
-            taus=[0.3],
-            quantiles=[0.25],
+            grid=Grid(alphas=[0.05, 0.5], taus=[0.3], quantiles=[0.25]),
             limit=LIMIT,
             batch_size=LIMIT,
         )
@@ -396,9 +394,9 @@ def test_wrong_requests(manager: TaskManager, tmp_path: Path) -> None:
     refused(
         "alpha stands among the model arguments and is swept over",
         model_args={**MODEL, "alpha": 0.1},
-        alphas=[0.1],
+        grid=Grid(alphas=[0.1]),
     )
-    refused("alpha=2.0: expected above 0", methods=["logit"], alphas=[2.0])
+    refused("alpha=2.0: expected above 0", methods=["logit"], grid=Grid(alphas=[2.0]))
     refused("varlen_dlm has no argument colour", model_args={**MODEL, "colour": "red"})
     refused(
         "no folder .*heads: expected one with a fitted predictor per method",

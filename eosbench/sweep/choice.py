@@ -1,0 +1,62 @@
+"""Which methods a sweep runs, and on which of its tasks. No torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from eosbench.errors import ConfigurationError
+from eosbench.predictors import THE_FIVE
+from eosbench.strategies import ALL_METHODS, STRATEGIES
+
+logger = logging.getLogger(__name__)
+
+# Tasks that ask for a bound before decoding, which a strategy does not predict.
+BOUND_TASKS = ("eos_upper_bound",)
+# Tasks whose requests hold the reference answer.
+CARRY_REFERENCE = ("eos_upper_bound", "varlen_instruct")
+
+
+def chosen_methods(names: str, known: Iterable[str] = tuple(ALL_METHODS)) -> list[str]:
+    """The methods that a list names: `all` of the known ones, `five`, or names with commas.
+
+    Raises:
+        ConfigurationError: an unknown method, or none.
+
+    Example:
+        >>> chosen_methods("fixed, logit,fixed")
+        ['fixed', 'logit']
+    """
+    if names == "all":
+        return list(known)
+    if names == "five":
+        methods = list(THE_FIVE)
+    else:
+        methods = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in methods if name not in known]
+    if unknown or not methods:
+        raise ConfigurationError(
+            f"unknown method {', '.join(unknown) or names!r}: expected all, five, or some of "
+            f"{', '.join(known)}"
+        )
+    return list(dict.fromkeys(methods))
+
+
+def tasks_for(method: str, tasks: Sequence[str]) -> list[str]:
+    """The tasks that a method can run, with a warning about the others.
+
+    >>> tasks_for("blocks", ["eos_upper_bound_u00", "gsm8k"])
+    ['gsm8k']
+    """
+    if method == "oracle":
+        chosen = [task for task in tasks if task.startswith(CARRY_REFERENCE)]
+        reason = "no reference answer is sent there"
+    elif method in STRATEGIES:
+        chosen = [task for task in tasks if not task.startswith(BOUND_TASKS)]
+        reason = "they ask for a bound before decoding"
+    else:
+        return list(tasks)
+    left_out = [task for task in tasks if task not in chosen]
+    if left_out:
+        logger.warning("method %s is left out of %s: %s", method, ", ".join(left_out), reason)
+    return chosen
