@@ -102,7 +102,6 @@ CEILING = {
     "eosbench/decoding": 35,
     "eosbench/fitting": 33,
     "eosbench/forward": 22,
-    "eosbench/likelihood": 10,
     "eosbench/metrics": 12,
     "eosbench/plugin": 5,
     "eosbench/predictors": 58,

@@ -1,5 +1,4 @@
-"""Log-likelihood of a continuation under a masked diffusion model: exact for short ones, estimated
-with a known error for others.
+"""Log-likelihood of a continuation: exact for short ones, estimated with a known error for others.
 
     log_likelihood(backbone, prompt_ids, target_ids, mc_num=128)     # nats
 
@@ -130,8 +129,9 @@ def score_pairs(
     greedy: bool = False,
     at_once: int = PAIRS_AT_ONCE,
 ) -> Iterator[list[ScoredPair]]:
-    """Log-likelihoods of many (prompt, target) pairs as they are done: group after group, the
-    longest pairs first. Equal pairs are scored once.
+    """Log-likelihoods of many (prompt, target) pairs as they are done.
+
+    They come group after group, the longest pairs first. Equal pairs are scored once.
 
     Args:
         backbone: the model.

@@ -1,18 +1,18 @@
-"""Sets of masked tokens spread over positions, sizes and pairs, so that a small sample does the
-work of a larger one.
+"""Sets of masked tokens spread over positions, sizes and pairs of positions.
 
-What a pass says of a token differs from what was guessed (eosbench/likelihood/estimator.py) by
-something of the token's own, which drifts with how many others are known, and by what each known
-token does for it. Were all of these independent random effects, sets that count with weights c
-in a sum would give it the variance
+A small sample of such sets does the work of a larger one drawn independently.
+
+The log-probability of a token in a pass differs from its guess (eosbench/likelihood/estimator.py)
+by an effect of the token's own, which drifts with the number of known tokens, and by an effect of
+each known token on it. Were all of these independent random effects, a sum over sets with weights c
+would have the variance
 
     sum over sets a, b of  c_a c_b (L / 4 * exp(-|l_a - l_b| / (L / 5)) * <a, b> + <a, b>^2)
 
-<a, b> being how many positions both hold, less l_a l_b / L, which is what two sets of their
-sizes l share on average. Sets are chosen to make it small by coordinate exchange (Meyer and
-Nachtsheim, The Coordinate-Exchange Algorithm for Constructing Exact Optimal Experimental
-Designs, Technometrics 37, 1995): one after the other, each takes the positions that add least to
-it.
+<a, b> being the number of positions that both hold, less l_a l_b / L, the number that two sets of
+their sizes l share on average. Sets are chosen by coordinate exchange to make this variance small
+(Meyer and Nachtsheim, The Coordinate-Exchange Algorithm for Constructing Exact Optimal Experimental
+Designs, Technometrics 37, 1995): one after the other, each set takes the positions that add least.
 
 Legend: S sets, L positions.
 """
@@ -23,34 +23,31 @@ from functools import lru_cache
 
 import numpy as np
 
-ROUNDS = 2  # how often each set is chosen anew
-AT_ONCE = 1 / 8  # of a set's positions, how many are taken before their cost is looked at again
+ROUNDS = 2  # times that each set is chosen anew
+AT_ONCE = 1 / 8  # share of a set's positions that is taken before costs are computed again
 
 
 @lru_cache(maxsize=1024)
 def spread(length: int, sizes: tuple[int, ...], weights: tuple[float, ...]) -> np.ndarray:
-    """[S, L] bool, read-only. It prefers some positions to others: whoever uses it relabels them at
-    random.
+    """Sets of these sizes as [S, L] bool, read-only.
+
+    Some positions are preferred to others: a caller deals them out to its tokens at random.
 
     Args:
         length: L.
-        sizes: how many positions each set holds, 1 to L - 1.
-        weights: what each set counts with, above 0.
+        sizes: positions of each set, 1 to L - 1.
+        weights: of each set in the sum, above 0.
 
     Example:
         >>> spread(4, (2, 2), (1.0, 1.0)).sum(axis=0).tolist()  # every position once
         [1, 1, 1, 1]
     """
     size_S, weight_S = np.array(sizes), np.array(weights) / np.mean(weights)
-    # Sets of more than half of the positions are chosen by what they leave.
+    # Of a set of more than half of the positions, those that it leaves out are chosen.
     few_S, sign_S = np.minimum(size_S, length - size_S), np.where(2 * size_S <= length, 1.0, -1.0)
-    near_SS = (
-        length
-        / 2
-        * np.exp(-np.abs(size_S[:, None] - size_S) / (length / 5))
-        * np.outer(sign_S, sign_S)
-    )
-    centred_SL = np.zeros((len(sizes), length))  # 0 all over: not chosen yet
+    distance_SS = np.abs(size_S[:, None] - size_S)
+    near_SS = length / 2 * np.exp(-distance_SS / (length / 5)) * np.outer(sign_S, sign_S)
+    centred_SL = np.zeros((len(sizes), length))  # 0 everywhere: not chosen yet
     for row in [*np.argsort(-few_S, kind="stable")] * ROUNDS:
         centred_SL[row] = 0
         weighted_SL = weight_S[:, None] * centred_SL

@@ -1,25 +1,25 @@
-"""Which tokens of a target are masked in the passes that its likelihood rests on;
-eosbench/likelihood/estimator.py does the sums.
+"""The sets of masked tokens that the likelihood of a target rests on.
 
 The model's bound on log p(target | prompt) averages over how many of the target's L tokens are
 masked and which (LLaDA, https://arxiv.org/abs/2502.09992, section 2.3 and appendix A.2):
 
-    E over l uniform in 1..L, S uniform among the sets of l positions, of  f(S) = (L / l) * sum over i in S of log p(x_i | rest)
+    E over l uniform in 1..L, S uniform among the sets of l positions, of
+        f(S) = (L / l) * sum over i in S of log p(x_i | rest)
 
-Short targets are exact: all 2^L - 1 sets are enumerated where that is at most `mc_num` passes.
-Longer ones are estimated from at most half of `mc_num` sets, which are chosen so that they do the
-work of more:
+The likelihood of a short target is exact: all 2^L - 1 sets are enumerated where these are at most
+`mc_num`. That of a longer one is estimated from at most half of `mc_num` sets, which are chosen so
+that they do the work of more:
 
-- S = everything is computed once, since l = L has no other set.
+- The set of everything is computed once, since l = L has no other set.
 - Sizes l of the other sets are drawn systematically, in proportion to l^-1/5: f is noisier the
   fewer tokens stand for all.
 - Sets are laid out so that tokens take turns at every size, and pairs of tokens as well
   (eosbench/likelihood/mask_design.py).
 - This is done twice, independently: each half corrects the other
-  (eosbench/likelihood/estimator.py), and their difference is the error.
+  (eosbench/likelihood/estimator.py, which adds everything up), and their difference is the error.
 
-No step looks at which token is which, so every set is uniform among those of its size, which is
-what unbiased estimates need.
+No step looks at the tokens themselves, so every set is uniform among those of its size, as unbiased
+estimates need.
 
 Legend: L target length.
 """
@@ -35,19 +35,23 @@ from eosbench.likelihood.mask_design import spread
 
 Pattern = tuple[int, ...]  # masked positions of the target, ascending
 
-# Of `mc_num`, what a sample takes: times the root of L, as errors grow faster than costs.
+# The share of `mc_num` that a sample takes: SHARE times the root of L, as errors grow faster than
+# costs, and MOST at most.
 SHARE, MOST = (1 / 28, 1 / 2)
-# Passes of a sample where `mc_num` allows them: halves of fewer are too small to learn from.
+# The least sets of a sample, where `mc_num` allows: smaller halves cannot correct each other.
 FEWEST = 16
-SIZES_FALL = 1 / 5
+SIZES_FALL = 1 / 5  # sizes are drawn in proportion to l to the power of minus this
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which sets of positions are masked.
+    """The sets of positions that are masked.
 
-    Attributes: length: L. patterns: every set that a pass is needed for, each once. halves: two
-        independent samples of sets smaller than L; empty where all sets are in `patterns`.
+    Attributes:
+        length: L.
+        patterns: every set that a pass is needed for, each once.
+        halves: two independent samples of sets smaller than L; empty where all sets are in
+            `patterns`.
     """
 
     length: int
@@ -56,8 +60,14 @@ class Plan:
 
     @classmethod
     def of(cls, length: int, mc_num: int, generator: np.random.Generator) -> Plan:
-        """All sets of `length` positions where they are no more than `mc_num` (or three), else a
-        sample of them.
+        """All sets of `length` positions, or a sample of them where they are too many.
+
+        They are too many where they are more than `mc_num` and more than three.
+
+        Args:
+            length: L.
+            mc_num: sets at most.
+            generator: of the sample.
 
         Example:
             >>> Plan.of(2, 128, np.random.default_rng(0)).patterns
@@ -80,19 +90,20 @@ class Plan:
 
 
 def size_probabilities(length: int) -> np.ndarray:
-    """[L - 1]: how often a set of a sample has 1, 2, ..., L - 1 tokens."""
+    """[L - 1] probabilities that a set of a sample has 1, 2, ..., L - 1 tokens."""
     weights: np.ndarray = np.arange(1, length) ** -SIZES_FALL
     return np.asarray(weights / weights.sum())
 
 
 def _half(length: int, count: int, generator: np.random.Generator) -> tuple[Pattern, ...]:
-    """`count` sets of 1..L - 1 tokens, laid out by eosbench/likelihood/mask_design.py and dealt out
-    to the tokens at random.
+    """A sample of `count` sets of 1..L - 1 tokens.
+
+    eosbench/likelihood/mask_design.py lays them out; they are dealt out to the tokens at random.
     """
     share_L = size_probabilities(length)
     at = (np.arange(count) + generator.random()) / count
     sizes = 1 + np.searchsorted(np.cumsum(share_L)[:-1], at, side="right")
-    # Of a set's sum of log-probabilities in the estimate.
+    # The weight of a set's sum of log-probabilities in the estimate.
     weights = 1 / (sizes * share_L[sizes - 1])
     masked_SL = spread(length, tuple(sizes.tolist()), tuple(weights.tolist()))[
         :, generator.permutation(length)
@@ -101,4 +112,5 @@ def _half(length: int, count: int, generator: np.random.Generator) -> tuple[Patt
 
 
 def _subset(positions: Pattern, bits: int) -> Pattern:
+    """Those positions whose bit is set."""
     return tuple(i for i in positions if bits >> i & 1)

@@ -1,7 +1,7 @@
 """Masked copies of targets, run through the model in batches of like length.
 
-Copies that mask to the same ids (those of a question's choices of one length) are one row: every
-pair reads its own tokens off it.
+Copies that mask to the same ids (those of a question's choices of one length) are one row, and
+every pair reads its own tokens off it.
 
 Legend: B rows, T columns, N masked positions, M tokens that are read, V vocabulary, D width.
 """
@@ -123,7 +123,7 @@ class MaskedCopies:
                 start += len(batch)
 
     def _hidden(self, copies: Sequence[MaskedCopy]) -> list[torch.Tensor]:
-        """[N, D] at the masked positions, copy after copy; with guidance once more, prompts masked."""
+        """[N, D] at the masked positions, copy after copy; with guidance also without prompts."""
         spec, device = self.backbone.spec, self.backbone.device
         ids_BT, mask_BT = left_pad([torch.tensor(copy.ids) for copy in copies], spec.pad_id)
         where_BT = torch.zeros_like(ids_BT, dtype=torch.bool)

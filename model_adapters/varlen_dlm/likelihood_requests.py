@@ -1,5 +1,6 @@
-"""lm-eval's `loglikelihood` and `loglikelihood_rolling` requests, each with what is known of its
-answer so far.
+"""Likelihood requests of lm-eval, each with what is known of its answer so far.
+
+The requests are of the types `loglikelihood` and `loglikelihood_rolling`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from eosbench.likelihood import Likelihood
 
 @dataclass(frozen=True)
 class Window:
-    """A target that is scored after a context; all of a continuation, or a part of a long text.
+    """A target that is scored after a context: a whole continuation, or a part of a long text.
 
     Attributes:
         context: token ids.

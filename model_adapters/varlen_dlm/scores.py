@@ -32,8 +32,9 @@ class Scores:
     def answer(
         self, requests: Sequence[LikelihoodRequest], *, greedy: bool
     ) -> Iterator[LikelihoodRequest]:
-        """The requests as they are done: the longest windows first, equal ones together and
-        computed once.
+        """The requests as they are done.
+
+        The longest windows come first; equal ones are computed once.
 
         Each request is charged the passes that it rests on, those too that served several; the
         seconds are shared out.

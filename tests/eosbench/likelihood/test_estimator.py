@@ -1,6 +1,4 @@
-"""The sets of masked tokens and what becomes of their scores: against enumeration, by hand, and
-over many seeds.
-"""
+"""Sets of masked tokens, and estimates from them: against enumeration, by hand, over many seeds."""
 
 from __future__ import annotations
 
@@ -12,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from eosbench.likelihood.estimator import Scores, estimate
+from eosbench.likelihood.estimator import LogProbabilities, estimate
 from eosbench.likelihood.likelihood import log_likelihood
 from eosbench.likelihood.mask_plan import Pattern, Plan, size_probabilities
 from tests.golden_files import load_golden
 
 
 class Crowd:
-    """log p of tokens that differ, lose by every neighbour that is masked, and gain unequally from
-    every token that is known.
+    """Tokens whose log p differ, fall with every masked neighbour, and gain unequally from every
+    known token.
     """
 
     def __init__(self, length: int) -> None:
@@ -36,7 +34,7 @@ class Crowd:
         log_p_SL = self.base_L + known_SL @ self.helps_LL.T - lonely_SL
         return np.asarray(np.where(masked_SL, -np.logaddexp(0, -log_p_SL), 0))
 
-    def scores(self, patterns: tuple[Pattern, ...]) -> Scores:
+    def scores(self, patterns: tuple[Pattern, ...]) -> LogProbabilities:
         masked_SL = np.zeros((len(patterns), self.length), dtype=bool)
         for row, pattern in enumerate(patterns):
             masked_SL[row, list(pattern)] = True
@@ -52,7 +50,7 @@ class Crowd:
         return total / self.length
 
     def plain_variance(self) -> float:
-        """Of f(S) with l uniform: what one independent set has."""
+        """The variance of f(S) for one independent set, with l uniform."""
         generator = np.random.default_rng(0)
         sizes_S = generator.integers(1, self.length + 1, size=20_000)
         masked_SL = generator.random((20_000, self.length)).argsort(axis=1) < sizes_S[:, None]
@@ -92,8 +90,8 @@ def test_a_share_of_mc_num_passes_is_as_exact_as_mc_num_independent_sets(length:
 
 @pytest.mark.parametrize("case", [1, 3, 4])
 def test_on_a_trained_model_no_worse_than_as_many_independent_sets(case: int) -> None:
-    """All 255 sets of eight tokens are scored once; estimates of 200 seeds then read what they need
-    off them.
+    """All 255 sets of eight tokens are scored once; the estimates of 200 seeds take theirs from
+    these.
     """
     golden = load_golden("llada-trained")
     ids = golden.tensors[f"generate.{case}.output"][0]
@@ -143,8 +141,8 @@ def test_on_average_the_stated_error_is_the_real_one(length: int, mc_num: int) -
     ],
 )
 def test_passes_grow_with_the_root_of_the_length(length: int, mc_num: int, passes: int) -> None:
-    """A 28th of mc_num times the root: a quarter of it at 49 tokens, half at 196 and no more; 16 at
-    least.
+    """A 28th of mc_num times the root of the length: a quarter of mc_num at 49 tokens, half of it
+    at 196 and no more; 16 at least.
     """
     plan = Plan.of(length, mc_num, np.random.default_rng(0))
     sets = 1 + len(plan.halves[0]) + len(plan.halves[1]) if plan.halves else len(plan.patterns)
@@ -190,11 +188,10 @@ def test_sizes_fall_with_their_fifth_root() -> None:
 
 
 def test_a_guess_that_is_right_leaves_no_error() -> None:
-    """By hand, L = 3: every token gains 2 from everything known, so 1 with one of the other two
-    known: -3, -2, -1.
+    """By hand, L = 3: a token gains 2 when both others are known, and 1 when one of them is, so its
+    log p is -3, -2 or -1.
 
-    l = 3: -9; l = 2: 3 * -2 = -6; l = 1: 3 * -1 = -3; their mean is -6, whichever sets were
-    drawn.
+    l = 3: -9; l = 2: 3 * -2 = -6; l = 1: 3 * -1 = -3; their mean is -6, whichever sets were drawn.
     """
     plan = Plan(3, ((0, 1, 2), (0,), (1, 2)), (((0,),), ((1, 2),)))
     value, error = estimate(
@@ -204,12 +201,13 @@ def test_a_guess_that_is_right_leaves_no_error() -> None:
 
 
 def test_an_estimate_by_hand() -> None:
-    """The same with -4 in place of -1: the guess for its set, from the other one, is -1, which is 3
-    * 3 / (3 q_1) off.
+    """The same with -4 in place of -1: the guess for the set (0,), which comes from the other set,
+    is -1, and that is 3 * 3 / (3 q_1) off.
 
-    The guess for (1, 2), from token 0 alone: a is -1 for all, and (-1 - 1) / 2 = -1 for token 0;
-    so -3 - 1 / 2 = -3.5 with one known and -4 with both: sums of 3 * -3.5 and 3 * -4, over 3:
-    -7.5; and the set is 3 / 2 * (1.5 + 1.5) better: 4.5 / (3 q_2).
+    The guess for the set (1, 2) comes from token 0 alone: the gain is -1 for all tokens, and
+    (-1 - 1) / 2 = -1 for token 0; so log p is -3 - 1 / 2 = -3.5 with one token known and -4 with
+    both: sums of 3 * -3.5 and 3 * -4, divided by 3, are -7.5. The set is 3 / 2 * (1.5 + 1.5)
+    better: 4.5 / (3 q_2).
     """
     plan = Plan(3, ((0, 1, 2), (0,), (1, 2)), (((0,),), ((1, 2),)))
     value, error = estimate(

@@ -1,6 +1,4 @@
-"""Likelihoods against exact enumeration by an independent implementation (tests/golden) and against
-hand-computed numbers.
-"""
+"""Likelihoods against exact enumeration by other code (tests/golden) and numbers by hand."""
 
 from __future__ import annotations
 
@@ -39,8 +37,8 @@ def golden_pairs(golden: Golden) -> list[Pair]:
 
 
 def crowd(ids_T: torch.Tensor) -> torch.Tensor:
-    """Logits under which a token is the likelier the more of its neighbours are known: order
-    matters, so sets differ.
+    """Logits under which a token is the likelier the more of its neighbours are known, so that
+    sets of masked tokens differ.
     """
     logits_TV = torch.zeros(len(ids_T), V)
     known_T = (ids_T != MASK).float()

@@ -1,6 +1,4 @@
-"""Layouts of masked sets: their sizes, whose turn it is, and the variance that they leave, against
-sets drawn independently.
-"""
+"""Layouts of masked sets: their sizes, the turns that positions take, the variance they leave."""
 
 from __future__ import annotations
 
@@ -60,8 +58,8 @@ def test_positions_take_turns_among_small_sets_and_among_large_ones(length: int)
 def test_random_effects_vary_less_than_over_independent_sets(
     kind: str, length: int, count: int
 ) -> None:
-    """Effects are drawn: of tokens, drifting with the size of the set, or of pairs of a masked and
-    a known token.
+    """Effects are drawn at random: of tokens, drifting with the size of the set, or of pairs of a
+    masked and a known token.
     """
     generator = np.random.default_rng(0)
     masked_SL, weight_S = layout(length, count)
