@@ -1,5 +1,4 @@
-"""One file per family of diffusion language models, and the lm-eval model `varlen_dlm` on top of
-them.
+"""Families of diffusion language models, and the lm-eval model `varlen_dlm` on top of them.
 
     from model_adapters import load_backbone
     backbone = load_backbone("GSAI-ML/LLaDA-8B-Instruct", device="cuda", dtype="bfloat16")

@@ -1,8 +1,7 @@
-"""Writes a LlamaModel as a checkpoint in LLaDA's published format: config.json and
-model.safetensors, and nothing else.
+"""Export of a LlamaModel to LLaDA's published format: config.json and model.safetensors.
 
-The inverse of model_adapters/families/llada.py: what is written here loads there, and in LLaDA's
-own published code.
+It is the inverse of model_adapters/families/llada.py: a folder that is written here loads there,
+and in LLaDA's own published code. Nothing else is written.
 """
 
 from __future__ import annotations
@@ -33,18 +32,25 @@ def save_llada(
 ) -> None:
     """Writes config.json and model.safetensors into `folder`, which is made if need be.
 
-    Args: folder: where to. model: the trained blocks, embeddings and final norm. output_weight: [V,
-        D], the output layer; `model.embed_tokens.weight` itself for tied weights. mask_id: id of
-        the mask token. eos_id: id that ends a text. pad_id: id of padding; `eos_id` by default, as
-        LLaDA has it. dtype: what the weights are stored in.
+    Args:
+        folder: where to write.
+        model: the trained blocks, embeddings and final norm.
+        output_weight: [V, D], the output layer; `model.embed_tokens.weight` itself for tied
+            weights.
+        mask_id: id of the mask token.
+        eos_id: id that ends a text.
+        pad_id: id of padding; `eos_id` by default, as in LLaDA.
+        dtype: the dtype that the weights are stored in.
 
-    Raises: ConfigurationError: the output layer has another shape than the embeddings, or the model
-        has biases, which LLaDA has not.
+    Raises:
+        ConfigurationError: the output layer has another shape than the embeddings, or the model
+            has weights that LLaDA does not have, such as biases.
     """
     if output_weight.shape != model.embed_tokens.weight.shape:
         expected = list(model.embed_tokens.weight.shape)
         raise ConfigurationError(
-            f"output layer of shape {list(output_weight.shape)}: expected the embeddings' shape {expected}"
+            f"output layer of shape {list(output_weight.shape)}: expected the embeddings' shape "
+            f"{expected}"
         )
     parameters: dict[str, torch.Tensor] = {
         f"model.{name}": value for name, value in model.named_parameters()
@@ -79,7 +85,7 @@ def save_llada(
 def llada_config(
     config: LlamaConfig, *, tied: bool, mask_id: int, eos_id: int, pad_id: int, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """LLaDA's config.json for a LlamaConfig."""
+    """LLaDA's config.json of a LlamaConfig; the arguments are those of `save_llada`."""
     return {
         "architectures": ["LLaDAModelLM"],
         "model_type": "llada",

@@ -1,6 +1,6 @@
-"""From a folder or hub id to a backbone: find the checkpoint, recognise its family, build what the
-family's file describes.
+"""From a folder or hub id to a backbone.
 
+Find the checkpoint, recognise its family, assemble the model that the family's file describes.
 Nothing here knows how a family names its weights; nothing in a family's file knows where a
 checkpoint lives.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from eosbench.backbone import Backbone
+    from model_adapters.checkpoints import Checkpoint
 
 DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py")
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -36,18 +37,19 @@ def load_backbone(
 ) -> Backbone:
     """Loads a diffusion language model behind the Backbone protocol.
 
-    Args: path_or_hub_id: a folder that holds config.json and safetensors, or a Hugging Face hub id
-        ("GSAI-ML/LLaDA-8B-Instruct"). device: where the weights go, as torch names it. dtype:
-        float32, bfloat16, float16, float64, or "auto" for what the checkpoint was stored in.
-        revision: branch, tag or commit, for hub ids only. trust_remote_code: lets a checkpoint's
-        own code run: its tokenizer's, and the model's where the family is unknown. The
-            families of the table are always transformers' own models.
+    Args:
+        path_or_hub_id: a folder that holds config.json and safetensors, or a Hugging Face hub id
+            ("GSAI-ML/LLaDA-8B-Instruct").
+        device: where the weights go, as torch names it.
+        dtype: float32, bfloat16, float16, float64, or "auto" for the dtype of the stored weights.
+        revision: branch, tag or commit, for hub ids only.
+        trust_remote_code: lets a checkpoint's own code run: its tokenizer's, and the model's where
+            the family is unknown. The families of the table always run on transformers' own models.
         attn_implementation: as in transformers ("sdpa", which is the default, "eager",
             "flash_attention_2").
         device_map: as in transformers ("auto", "balanced", ..., or module -> device): spreads the
             layers over several GPUs.
-        logits_shifted: whether raw row i scores token i + 1, where the checkpoint does not say it
-            right.
+        logits_shifted: whether raw row i scores token i + 1; None leaves it to the checkpoint.
 
     Raises:
         ConfigurationError: a device, dtype or attention that this machine or torch does not have.
@@ -57,34 +59,26 @@ def load_backbone(
     folder, name = resolve_folder(str(path_or_hub_id), revision), str(path_or_hub_id)
 
     from eosbench.forward import keep_freed_memory
-    from model_adapters.backbones import Placement, assemble
+    from model_adapters.backbones import Placement, assemble, assemble_own_code
     from model_adapters.checkpoints import open_checkpoint
 
     if device_.type == "cpu":
         keep_freed_memory()
     placement = Placement(device_, device_map)
     checkpoint = open_checkpoint(folder, name=name, trust_remote_code=trust_remote_code)
-    backbone: Backbone
-    unfit = why_unsupported(checkpoint.config, None)
-    if (
-        trust_remote_code
-        and not recognised(checkpoint.config, checkpoint.files)
-        and (unfit is None or unfit.own_code_fits)
-    ):
-        from model_adapters.backbones import build
-
-        return build(
+    if trust_remote_code and _only_its_own_code_fits(checkpoint):
+        return assemble_own_code(
             checkpoint,
             placement=placement,
             dtype=dtype_,
             attn_implementation=attn_implementation,
             logits_shifted=bool(logits_shifted),
         )
-    family = family_of(checkpoint.config, checkpoint.files, name)
+    family = family_of(checkpoint.config, checkpoint.weight_names, name)
     plan = family_file(family).blueprint(checkpoint)
     if logits_shifted is not None:
         plan = replace(plan, logits_shifted=logits_shifted)
-    backbone = assemble(
+    return assemble(
         checkpoint,
         plan,
         family=family,
@@ -92,22 +86,30 @@ def load_backbone(
         dtype=dtype_,
         attn_implementation=attn_implementation,
     )
-    return backbone
+
+
+def _only_its_own_code_fits(checkpoint: Checkpoint) -> bool:
+    if recognised(checkpoint.config, checkpoint.weight_names):
+        return False
+    unfit = why_unsupported(checkpoint.config)
+    return unfit is None or unfit.own_code_fits
 
 
 def resolve_folder(path_or_hub_id: str, revision: str | None = None) -> Path:
-    """The local folder of a checkpoint, downloading it where it is a hub id (offline mode and the
-    hub's cache are honoured).
+    """The local folder of a checkpoint, which is downloaded where it is a hub id.
+
+    Offline mode and the hub's cache work as in transformers.
 
     Raises:
-        CheckpointError: neither a folder nor something the hub (or its cache) can deliver.
+        CheckpointError: it is neither a folder nor a hub id that the hub or its cache can deliver.
     """
     folder = Path(path_or_hub_id).expanduser()
     if folder.is_dir():
         return folder
     if folder.exists():
         raise CheckpointError(
-            f"{path_or_hub_id} is a file: expected a folder with config.json and model.safetensors, or a hub id"
+            f"{path_or_hub_id} is a file: expected a folder with config.json and "
+            "model.safetensors, or a hub id"
         )
 
     from huggingface_hub import snapshot_download
@@ -124,8 +126,9 @@ def resolve_folder(path_or_hub_id: str, revision: str | None = None) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         at = f" at revision {revision!r}" if revision else ""
         raise CheckpointError(
-            f"no folder {path_or_hub_id}, and the hub did not deliver it{at}: {type(error).__name__}. "
-            f"Check the name and the network, or download it first: hf download {path_or_hub_id}"
+            f"no folder {path_or_hub_id}, and the hub did not deliver it{at}: "
+            f"{type(error).__name__}. Check the name and the network, or download it first: "
+            f"hf download {path_or_hub_id}"
         ) from error
 
 
@@ -137,13 +140,14 @@ def _device(device: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigurationError(
-            f"device {device!r} cannot be used here ({reason}): expected 'cpu', 'cuda', 'cuda:0', 'mps', ..."
+            f"device {device!r} cannot be used here ({reason}): "
+            "expected 'cpu', 'cuda', 'cuda:0', 'mps', ..."
         ) from error
     return torch.device(device)
 
 
 def _dtype(dtype: str) -> torch.dtype | None:
-    """None stands for "auto": what the checkpoint was stored in."""
+    """The dtype of a name; None for "auto", the dtype of the stored weights."""
     import torch
 
     name = str(dtype).removeprefix("torch.")

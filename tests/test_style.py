@@ -109,13 +109,7 @@ CEILING = {
     "eosbench/report": 82,
     "eosbench/strategies": 26,
     "eosbench/sweep": 7,
-    "model_adapters/__init__": 1,
-    "model_adapters/backbones": 23,
-    "model_adapters/checkpoints": 6,
-    "model_adapters/export": 1,
-    "model_adapters/families": 20,
-    "model_adapters/loading": 2,
-    "model_adapters/varlen_dlm": 68,
+    "model_adapters/varlen_dlm": 67,
 }
 
 

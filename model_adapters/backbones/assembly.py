@@ -1,8 +1,8 @@
-"""From a blueprint to a backbone: the model on the meta device, weights streamed in, buffers
-computed, facts collected.
+"""From a blueprint to a backbone.
 
-Nothing here knows a family. Memory holds the weights once: a parameter exists from the moment
-its tensor is read, on the device and in the dtype that were asked for.
+The model is built on the meta device, its weights are streamed in, its buffers computed, and the
+facts collected. Nothing here knows a family. Memory holds the weights once: a parameter exists from
+the moment its tensor is read, on the device and in the dtype that were asked for.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from eosbench.backbone import BackboneSpec
 from eosbench.errors import CheckpointError, ConfigurationError
 from model_adapters.backbones.full_canvas import FullCanvasBackbone, fingerprint
 from model_adapters.backbones.last_block import blocks, chosen_weights, matrix_weights
-from model_adapters.backbones.placement import Placement
-from model_adapters.checkpoints import Blueprint, Checkpoint
+from model_adapters.backbones.placement import Devices, Placement
+from model_adapters.checkpoints import Blueprint, Checkpoint, TokenIds, Weights
 
-# Settings that change what is computed and are no weights; a family has some of them.
+# Settings of a config that change what is computed and are no weights; a family has some of them.
 ESSENTIALS = (
     "vocab_size",
     "hidden_size",
@@ -46,69 +46,102 @@ def assemble(
 ) -> FullCanvasBackbone:
     """The backbone that a family's blueprint describes.
 
-    Raises: CheckpointError: token ids or weights do not fit. ConfigurationError: an attention
-        implementation that is not installed, or no room on the devices.
+    Args:
+        checkpoint: the opened checkpoint.
+        plan: the blueprint of it.
+        family: name of the family's file.
+        placement: the devices that the user asked for.
+        dtype: of the weights; None keeps the stored one.
+        attn_implementation: as in transformers.
+
+    Raises:
+        CheckpointError: token ids or weights do not fit.
+        ConfigurationError: the attention implementation is not installed, or there is no room on
+            the devices.
     """
-    mask_id, eos_ids, pad_id = checkpoint.token_ids(plan.config.vocab_size)
+    tokens = checkpoint.token_ids(plan.config.vocab_size)
     model = _on_meta(plan, attn_implementation)
-    ties = _ties(model, plan, checkpoint)
-    names = {
-        name: plan.stored_name(name)
-        for name, _ in model.named_parameters(remove_duplicate=False)
-        if name not in ties  # a tied weight has no tensor of its own
-    }
-    unused = {
-        name
-        for name in checkpoint.files
-        if any(re.search(pattern, name) for pattern in plan.not_weights)
-    }
-    devices = placement.of(model, dtype or checkpoint.stored_dtype())
-    weights = checkpoint.read_into(
-        model, names, ignored=unused - set(names.values()), device=devices.of, dtype=dtype
-    )
-    ties |= {
-        name: source
-        for name, source in _tied_by_config(model)
-        if name not in ties and _equal(model, name, source)
-    }
-    for name, source in ties.items():
-        owner, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(owner), leaf, model.get_parameter(source))
+    devices = placement.of(model, dtype or checkpoint.weights.dtype())
+    weights = _read_weights(model, plan, checkpoint.weights, devices, dtype)
     _compute_buffers(model, devices.of)
     devices.dispatch(model)
-
     body: Any = model.base_model
+    return FullCanvasBackbone(
+        body,
+        plan.head(model),
+        spec=_spec(checkpoint.name, family, plan, tokens, body, weights),
+        tokenizer=checkpoint.tokenizer,
+        keeps_cache=plan.keeps_cache,
+        first_position=plan.first_position,
+    )
+
+
+def _spec(
+    name: str,
+    family: str,
+    plan: Blueprint,
+    tokens: TokenIds,
+    body: torch.nn.Module,
+    weights: str,
+) -> BackboneSpec:
+    """The facts of a filled model.
+
+    Args:
+        name: of the checkpoint.
+        family: name of its family's file.
+        plan: its blueprint.
+        tokens: its token ids.
+        body: the base model.
+        weights: fingerprint of its weights.
+    """
     config = plan.config
-    settings = {
-        name: getattr(config, name)
-        for name in ESSENTIALS
-        if getattr(config, name, None) is not None
-    }
-    settings |= {"family": family, "mask_id": mask_id}
-    settings |= {"logits_shifted": True} if plan.logits_shifted else {}
-    spec = BackboneSpec(
+    found = {name: getattr(config, name, None) for name in ESSENTIALS}
+    settings = {name: value for name, value in found.items() if value is not None}
+    settings |= {"family": family, "mask_id": tokens.mask_id}
+    if plan.logits_shifted:
+        settings["logits_shifted"] = True
+    return BackboneSpec(
         family=family,
-        mask_id=mask_id,
-        eos_ids=eos_ids,
-        pad_id=pad_id,
+        mask_id=tokens.mask_id,
+        eos_ids=tokens.eos_ids,
+        pad_id=tokens.pad_id,
         max_length=plan.max_length or config.max_position_embeddings,
         vocab_size=config.vocab_size,
         width=config.hidden_size,
         logits_shifted=plan.logits_shifted,
         fingerprint=fingerprint(settings, weights),
-        name=checkpoint.name,
+        name=name,
         layers=len(blocks(body)),
         block_parameters=matrix_weights(blocks(body)),
         last_parameters=chosen_weights(body),
     )
-    return FullCanvasBackbone(
-        body,
-        plan.head(model),
-        spec=spec,
-        tokenizer=checkpoint.tokenizer,
-        keeps_cache=plan.keeps_cache,
-        first_position=plan.first_position,
+
+
+def _read_weights(
+    model: PreTrainedModel,
+    plan: Blueprint,
+    weights: Weights,
+    devices: Devices,
+    dtype: torch.dtype | None,
+) -> str:
+    """Fills the parameters of a model on the meta device, and returns a fingerprint of them."""
+    ties = _ties(model, plan, weights)
+    names = {
+        name: plan.stored_name(name)
+        for name, _ in model.named_parameters(remove_duplicate=False)
+        if name not in ties  # a tied weight has no tensor of its own
+    }
+    unused = {name for name in weights.files if _is_no_weight(name, plan)}
+    fingerprint_of_weights = weights.read_into(
+        model, names, ignored=unused - set(names.values()), device=devices.of, dtype=dtype
     )
+    for name, source in _tied_by_config(model):
+        if name not in ties and _equal(model, name, source):
+            ties[name] = source
+    for name, source in ties.items():
+        owner, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(owner), leaf, model.get_parameter(source))
+    return fingerprint_of_weights
 
 
 def _on_meta(plan: Blueprint, attn_implementation: str | None) -> PreTrainedModel:
@@ -120,22 +153,28 @@ def _on_meta(plan: Blueprint, attn_implementation: str | None) -> PreTrainedMode
             )
     except (ImportError, ValueError) as error:
         raise ConfigurationError(
-            f"attn_implementation={attn_implementation!r}: {error} (expected sdpa, eager, or one that is installed)"
+            f"attn_implementation={attn_implementation!r}: {error} "
+            "(expected sdpa, eager, or one that is installed)"
         ) from error
     return model
+
+
+def _is_no_weight(stored: str, plan: Blueprint) -> bool:
+    return any(re.search(pattern, stored) for pattern in plan.not_weights)
 
 
 def _tied_by_config(model: PreTrainedModel) -> list[tuple[str, str]]:
     return list(model.all_tied_weights_keys.items())
 
 
-def _ties(model: PreTrainedModel, plan: Blueprint, checkpoint: Checkpoint) -> dict[str, str]:
-    """Weights that are other weights -> those others. Where both are stored, both are read: a
-    config can be wrong.
+def _ties(model: PreTrainedModel, plan: Blueprint, weights: Weights) -> dict[str, str]:
+    """Names of weights that are other weights -> the names of those.
+
+    Where both are stored both are read, because a config can be wrong.
     """
     ties: dict[str, str] = {}
     for target, source in _tied_by_config(model):
-        stored = [plan.stored_name(name) in checkpoint.files for name in (target, source)]
+        stored = [plan.stored_name(name) in weights.files for name in (target, source)]
         if not all(stored):
             ties |= {source: target} if stored[0] else {target: source}
     return ties
@@ -147,8 +186,9 @@ def _equal(model: PreTrainedModel, one: str, other: str) -> bool:
 
 
 def _compute_buffers(model: PreTrainedModel, device_of: Any) -> None:
-    """Buffers (rotary frequencies, position ids) are computed, not stored: transformers' own
-    initialisation fills them in.
+    """Fills in the buffers (rotary frequencies, position ids), which no checkpoint stores.
+
+    transformers' own initialisation computes them.
     """
     for name, buffer in list(model.named_buffers()):
         owner, _, leaf = name.rpartition(".")
@@ -156,11 +196,8 @@ def _compute_buffers(model: PreTrainedModel, device_of: Any) -> None:
     for parameter in model.parameters():
         parameter._is_hf_initialized = True  # type: ignore[attr-defined]  # what was read stays
     model.initialize_weights()
-    left = [
-        name
-        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
-        if tensor.is_meta
-    ]
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    left = [name for name, tensor in tensors if tensor.is_meta]
     if left:
         raise CheckpointError(
             f"nothing fills in {', '.join(left[:8])}: this version of transformers is not supported"

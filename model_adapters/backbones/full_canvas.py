@@ -1,8 +1,8 @@
-"""A transformers base model plus its output layer or head, made to look at the whole canvas.
+"""A base model of transformers with its output layer, made to attend to the whole canvas.
 
 Two settings make a decoder of transformers bidirectional: `config.is_causal = False` (its mask
 functions then build a padding mask and no triangle) and `is_causal = False` on every attention
-module (the kernels read it where there is no mask at all).
+module (the kernels heed it where there is no mask at all).
 
 Legend: B batch, T tokens of this pass, K tokens kept from an earlier pass, V vocabulary, D width.
 """
@@ -23,8 +23,17 @@ from model_adapters.backbones.last_block import LastBlock
 
 
 class FullCanvasBackbone:
-    """A `Backbone` that can also keep keys and values from one pass to the next
-    (eosbench/forward/block_cache.py).
+    """A `Backbone` that can also keep keys and values from one pass to the next.
+
+    eosbench/forward/block_cache.py makes use of them.
+
+    Args:
+        model: the base model, without its output layer.
+        output: the output layer, or the network that stands in its place.
+        spec: the facts of the checkpoint.
+        tokenizer: its tokenizer, or None.
+        keeps_cache: whether the model can keep keys and values.
+        first_position: the position id of a sequence's first token.
     """
 
     def __init__(
@@ -51,6 +60,7 @@ class FullCanvasBackbone:
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype of the output layer's weights."""
         return next(self.output.parameters()).dtype
 
     def hidden(
@@ -62,45 +72,51 @@ class FullCanvasBackbone:
         position_ids: torch.Tensor | None = None,
         past: Cache | None = None,
     ) -> torch.Tensor:
-        """[B, T] ids -> [B, T, D], last hidden state after the final norm.
+        """[B, T] ids -> [B, T, D]: the last hidden states after the final norm, in raw rows.
 
-        Args: input_ids: [B, T], on any device. attention_mask: [B, K + T], 1 = token; padding may
-            stand anywhere, and a row gives the same answer with or without it. read: [B, T] bool,
-            the rows that somebody reads: the others are left unfinished by the last block. None:
-            all. position_ids: [B, T]; by default each row counts its own tokens from 0. past: keys
-            and values of K earlier tokens; this pass's are appended to it.
+        Args:
+            input_ids: [B, T], on any device.
+            attention_mask: [B, K + T], 1 = token; padding may stand anywhere, and a sequence gets
+                the same hidden states with and without it.
+            needed: [B, T] bool, the raw rows that the caller needs; the last block leaves the
+                others unfinished. None: all.
+            position_ids: [B, T]; by default each sequence counts its own tokens from 0.
+            past: keys and values of K earlier tokens; those of this pass are appended to it.
 
         Raises:
-            ConfigurationError: `past` for an encoder, which keeps none.
+            ConfigurationError: there is a `past`, and the model is an encoder, which keeps none.
         """
         if past is not None and not self.keeps_cache:
             raise ConfigurationError(
                 f"family {self.spec.family!r} keeps no keys and values: leave out cache"
             )
+        cache = {"past_key_values": past, "use_cache": past is not None}
         mask = None if attention_mask is None else attention_mask.to(self.device)
-        if position_ids is None and mask is not None:
-            position_ids = positions(mask)[:, -input_ids.shape[1] :]
-        if position_ids is None and self.first_position:
-            position_ids = torch.arange(input_ids.shape[1])[None].expand_as(input_ids)
         with self.last_block.at(needed):
             output = self.model(
                 input_ids=input_ids.to(self.device),
                 attention_mask=mask,
-                position_ids=None
-                if position_ids is None
-                else position_ids.to(self.device) + self.first_position,
-                **(
-                    {"past_key_values": past, "use_cache": past is not None}
-                    if self.keeps_cache
-                    else {}
-                ),
+                position_ids=self._position_ids(input_ids, mask, position_ids),
+                **(cache if self.keeps_cache else {}),
             )
-        # Where device_map put the last layer elsewhere.
+        # With a device_map the last layer may be on another device.
         hidden_BTD: torch.Tensor = output.last_hidden_state.to(self.device)
         return hidden_BTD
 
+    def _position_ids(
+        self, ids_BT: torch.Tensor, mask_BL: torch.Tensor | None, asked_BT: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """The model's position ids [B, T]; None where it counts from 0 by itself."""
+        if asked_BT is None and mask_BL is not None:
+            asked_BT = positions(mask_BL)[:, -ids_BT.shape[1] :]
+        if asked_BT is None and self.first_position:
+            asked_BT = torch.arange(ids_BT.shape[1])[None].expand_as(ids_BT)
+        if asked_BT is None:
+            return None
+        return asked_BT.to(self.device) + self.first_position
+
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[..., D] -> [..., V], row for row."""
+        """[..., D] -> [..., V]: the output layer, row for row, without a shift."""
         logits: torch.Tensor = self.output(hidden)
         return logits.to(self.device)
 
@@ -108,9 +124,8 @@ class FullCanvasBackbone:
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         """[B, T] ids -> [B, T, V]: row i scores token i."""
-        return self.unembed(
-            scoring_rows(self.hidden(input_ids, attention_mask), self.spec.logits_shifted)
-        )
+        hidden_BTD = self.hidden(input_ids, attention_mask)
+        return self.unembed(scoring_rows(hidden_BTD, self.spec.logits_shifted))
 
 
 def see_everything(model: PreTrainedModel) -> None:
@@ -122,5 +137,5 @@ def see_everything(model: PreTrainedModel) -> None:
 
 
 def fingerprint(settings: dict[str, Any], weights: str) -> str:
-    """16 hex digits over what the model is built from and the digest of its weights."""
+    """A short digest of the settings that a model is built from and the digest of its weights."""
     return short_digest(json.dumps(settings, sort_keys=True) + weights)

@@ -1,12 +1,11 @@
-"""The last transformer block, made to work at chosen positions alone where it works position by
-position.
+"""The last transformer block, made to work at chosen positions alone.
 
-No token of a pass reads what stands behind the last block's attention at another token. So its
-output projection and its feed-forward network, three quarters of the block's matrix products in
-LLaMA, are needed only where somebody looks. Forward hooks take the chosen positions out before
-these parts and put the results back behind them; other positions keep their residual.
+After the last block's attention no position depends on another one. So its output projection and
+its feed-forward network, three quarters of the block's matrix products in LLaMA, are needed only at
+the positions whose hidden states are needed. Forward hooks take the chosen positions out before
+these parts and put the results back after them; other positions keep their residual.
 
-Legend: B rows, T tokens, N chosen positions, D width.
+Legend: B batch, T tokens, N chosen positions, D width.
 """
 
 from __future__ import annotations
@@ -30,8 +29,9 @@ PARTS = (
 
 
 class LastBlock:
-    """Hooks on the last of a model's blocks; one that has none of the known parts computes
-    everything, as before.
+    """Hooks on the last of a model's blocks.
+
+    A block that has none of the known parts computes everything, as before.
 
     Args:
         model: a base model of transformers.
@@ -48,7 +48,8 @@ class LastBlock:
     def at(self, where_BT: torch.Tensor | None) -> Iterator[None]:
         """Within it a pass over [B, T] ids is right at `where_BT` alone; None: everywhere."""
         if where_BT is not None:
-            self._index_N, self._shape = where_BT.flatten().nonzero()[:, 0], tuple(where_BT.shape)
+            self._index_N = where_BT.flatten().nonzero()[:, 0]
+            self._shape = tuple(where_BT.shape)
         try:
             yield
         finally:
@@ -57,46 +58,40 @@ class LastBlock:
     def _take(
         self, _module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, ...] | None:
-        """[B, T, D] -> [N, D]."""
+        """[B, T, D] -> [1, N, D]: the states at the chosen positions, as one sequence."""
         if self._index_N is None:
             return None
         states_BTD, *others = inputs
-        return states_BTD.flatten(0, 1).index_select(
-            0, self._index_N.to(states_BTD.device)
-        ), *others
+        index_N = self._index_N.to(states_BTD.device)
+        return states_BTD.flatten(0, 1).index_select(0, index_N)[None], *others
 
     def _put_back(
-        self, _module: torch.nn.Module, _inputs: Any, states_ND: torch.Tensor
+        self, _module: torch.nn.Module, _inputs: Any, states_1ND: torch.Tensor
     ) -> torch.Tensor | None:
-        """[N, D] -> [B, T, D], 0 elsewhere."""
+        """[1, N, D] -> [B, T, D]: the results at the chosen positions, 0 elsewhere."""
         if self._index_N is None:
             return None
-        states_BTD = states_ND.new_zeros(*self._shape, states_ND.shape[-1])
-        states_BTD.flatten(0, 1).index_copy_(0, self._index_N.to(states_ND.device), states_ND)
+        states_BTD = states_1ND.new_zeros(*self._shape, states_1ND.shape[-1])
+        index_N = self._index_N.to(states_1ND.device)
+        states_BTD.flatten(0, 1).index_copy_(0, index_N, states_1ND[0])
         return states_BTD
 
 
 def blocks(model: torch.nn.Module) -> torch.nn.ModuleList:
     """A model's transformer blocks: the largest list of modules in it."""
-    return max(
-        (module for module in model.modules() if isinstance(module, torch.nn.ModuleList)),
-        key=matrix_weights,
-    )
+    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
+    return max(lists, key=matrix_weights)
 
 
 def matrix_weights(*modules: torch.nn.Module) -> int:
-    """How many weights stand in matrices, without norms and biases."""
-    matrices = {
-        id(weight): weight
-        for module in modules
-        for weight in module.parameters()
-        if weight.ndim == 2
-    }
-    return sum(weight.numel() for weight in matrices.values())
+    """The number of weights in matrices, without norms and biases; a shared weight counts once."""
+    parameters = [weight for module in modules for weight in module.parameters()]
+    matrices = {id(weight): weight.numel() for weight in parameters if weight.ndim == 2}
+    return sum(matrices.values())
 
 
 def chosen_weights(model: torch.nn.Module) -> int:
-    """How many of a model's weights in matrices run at the chosen positions alone."""
+    """The number of a model's weights in matrices that run at the chosen positions alone."""
     return matrix_weights(*(module for part in _parts(model) for module in part))
 
 

@@ -1,5 +1,6 @@
-"""Where the weights go: one device, or, with `device_map`, the layers spread over all that the
-machine has (accelerate).
+"""The devices of a model's weights: a single one, or with `device_map` all of the machine's.
+
+accelerate spreads the layers over them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 @dataclass(frozen=True)
 class Devices:
-    """Device of every weight by the longest prefix of its name, as accelerate's device maps have
-    it.
+    """The device of every weight, by the longest prefix of its name, as in accelerate's maps.
+
+    Attributes:
+        map: name of a module -> its device; "" is the whole model.
+        spread: whether there are several devices.
     """
 
     map: Mapping[str, Any]
@@ -34,14 +38,14 @@ class Devices:
             device(type='meta')
         """
         fitting = [
-            prefix
-            for prefix in self.map
-            if not prefix or name == prefix or name.startswith(f"{prefix}.")
+            module
+            for module in self.map
+            if not module or name == module or name.startswith(f"{module}.")
         ]
         return torch.device(self.map[max(fitting, key=len)])
 
     def dispatch(self, model: PreTrainedModel) -> None:
-        """Has accelerate move activations from device to device, where there are several."""
+        """Lets accelerate move activations from device to device, where there are several."""
         if self.spread:
             from accelerate import dispatch_model
 
@@ -52,14 +56,16 @@ class Devices:
 
 @dataclass(frozen=True)
 class Placement:
-    """What the user asked for.
+    """The placement that the user asked for.
 
     Attributes:
         device: of the whole model, where there is no map.
-        device_map: one of MAPS, or module name -> device, as in transformers.
+        device_map: one of MAPS, or name of a module -> device, as in transformers.
+        max_memory: device -> bytes that a map may use there, as in accelerate; None: all.
 
-    Raises: ConfigurationError: an unknown map, or one for several processes, each of which would
-        take all devices.
+    Raises:
+        ConfigurationError: the map is unknown, or there are several processes, each of which would
+            take all devices.
     """
 
     device: torch.device
@@ -71,16 +77,22 @@ class Placement:
             return
         if isinstance(self.device_map, str) and self.device_map not in MAPS:
             raise ConfigurationError(
-                f"device_map={self.device_map!r}: expected one of {', '.join(MAPS)}; a single device is named by device="
+                f"device_map={self.device_map!r}: expected one of {', '.join(MAPS)}; "
+                "a single device is named by device="
             )
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigurationError(
-                "device_map spreads one model over all GPUs, accelerate launch gives every process a model of its own: "
-                "leave out device_map (parallelize) or start without accelerate launch"
+                "device_map spreads one model over all GPUs, and accelerate launch gives every "
+                "process a model of its own: leave out device_map (parallelize) or start without "
+                "accelerate launch"
             )
 
     def of(self, model: PreTrainedModel, dtype: torch.dtype) -> Devices:
-        """The device of every weight of a model on the meta device.
+        """The device of every weight of a model.
+
+        Args:
+            model: the model, on the meta device.
+            dtype: of the weights to come, by which their sizes are known.
 
         Raises:
             ConfigurationError: the devices together do not hold the model.
@@ -92,6 +104,7 @@ class Placement:
         from accelerate import infer_auto_device_map
         from accelerate.utils import get_balanced_memory, get_max_memory
 
+        # Classes of modules that stay on one device.
         whole: list[str] = sorted(model._no_split_modules or ())
         memory = get_max_memory(self.max_memory)
         if self.device_map != "sequential":
@@ -105,6 +118,7 @@ class Placement:
         found = infer_auto_device_map(model, memory, no_split_module_classes=whole, dtype=dtype)
         if "disk" in found.values():
             raise ConfigurationError(
-                f"device_map={self.device_map!r}: the model does not fit into {memory}: take a smaller dtype or more devices"
+                f"device_map={self.device_map!r}: the model does not fit into {memory}: "
+                "take a smaller dtype or more devices"
             )
         return Devices(found, spread=True)

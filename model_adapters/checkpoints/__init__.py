@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from model_adapters.checkpoints.blueprint import Blueprint, checked_config, own_name, stock_config
-from model_adapters.checkpoints.checkpoint import Checkpoint, fingerprint_of_files, open_checkpoint
+from model_adapters.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from model_adapters.checkpoints.token_ids import TokenIds
+from model_adapters.checkpoints.weights import Weights
 
 __all__ = [
     "Blueprint",
     "Checkpoint",
+    "TokenIds",
+    "Weights",
     "checked_config",
-    "fingerprint_of_files",
     "open_checkpoint",
     "own_name",
     "stock_config",

@@ -1,12 +1,13 @@
-"""What a family's file says of a checkpoint, and the model that follows from it.
+"""The blueprint: all that a family's file says of a checkpoint, and the model that follows from it.
 
-A family is a file with two functions, and a row in loading.py:
+A family is a file in model_adapters/families with two functions, and a row in FAMILIES there:
 
-    recognises(config, weights)      does this config.json (with these weight names) belong to the family?
-    blueprint(checkpoint)            which of transformers' models computes it, how its weights are called, which rows score what
+    recognises(config, weight_names)    does the checkpoint belong to the family?
+    blueprint(checkpoint)               the model of transformers that computes it, and the names
+                                        of its weights
 
-Everything else is the same for all families and stands in assembly.py. docs/families.md shows how
-to add one.
+Everything else is the same for all families and stands in model_adapters/backbones.
+docs/families.md shows how to add one.
 """
 
 from __future__ import annotations
@@ -21,9 +22,19 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 
 from eosbench.errors import CheckpointError
 
+# What a checkpoint says of itself: the stock model's config must not take over these names.
+_NOT_OF_THE_MODEL = (
+    "model_type",
+    "architectures",
+    "auto_map",
+    "transformers_version",
+    "_name_or_path",
+    "quantization_config",
+)
+
 
 def own_name(name: str) -> str:
-    """For checkpoints that call their weights as transformers does."""
+    """The stored name of a weight where the checkpoint calls it as transformers does."""
     return name
 
 
@@ -35,16 +46,19 @@ def linear_head(model: PreTrainedModel) -> torch.nn.Module:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """How to run a checkpoint on one of transformers' own models.
+    """A description of how one of transformers' own models computes a checkpoint.
 
-    Attributes: config: of that model. auto_class: which of its versions has an output layer:
-        AutoModelForCausalLM or AutoModelForMaskedLM. stored_name: transformers' name of a weight ->
-        its name in the checkpoint. not_weights: patterns (re.search) of stored tensors that the
-        model has no use for: buffers, heads of other tasks. logits_shifted: whether raw row i
-        scores token i + 1. head: the model -> the module that turns last hidden states into logits.
-        max_length: longest sequence; None is the config's max_position_embeddings. first_position:
-        the position id of a row's first token (2 in RoBERTa). keeps_cache: whether the model can
-        keep keys and values (encoders cannot).
+    Attributes:
+        config: the config of that model.
+        auto_class: its version with an output layer: AutoModelForCausalLM or AutoModelForMaskedLM.
+        stored_name: transformers' name of a weight -> its name in the checkpoint.
+        not_weights: patterns (re.search) of stored tensors that the model has no use for: buffers,
+            heads of other tasks.
+        logits_shifted: whether raw row i scores token i + 1.
+        head: the model -> the module that turns last hidden states into logits.
+        max_length: longest sequence; None is the config's max_position_embeddings.
+        first_position: the position id of a sequence's first token (2 in RoBERTa).
+        keeps_cache: whether the model can keep keys and values (encoders cannot).
     """
 
     config: PreTrainedConfig
@@ -59,17 +73,21 @@ class Blueprint:
 
 
 def stock_config(model_type: str, config: dict[str, Any]) -> PreTrainedConfig:
-    """transformers' config of that type from a config.json that uses its names.
+    """transformers' config of a model type, from a config.json that uses its names.
 
     Raises:
         CheckpointError: the values do not describe such a model.
     """
-    return checked_config(
-        model_type, {key: value for key, value in config.items() if key not in _NOT_OF_THE_MODEL}
-    )
+    settings = {key: value for key, value in config.items() if key not in _NOT_OF_THE_MODEL}
+    return checked_config(model_type, settings)
 
 
 def checked_config(model_type: str, settings: dict[str, Any]) -> PreTrainedConfig:
+    """transformers' config of a model type with these settings.
+
+    Raises:
+        CheckpointError: the settings do not describe such a model.
+    """
     try:
         found: PreTrainedConfig = AutoConfig.for_model(model_type, **settings)
     except (TypeError, ValueError, KeyError, StrictDataclassError) as error:
@@ -77,14 +95,3 @@ def checked_config(model_type: str, settings: dict[str, Any]) -> PreTrainedConfi
             f"config.json does not describe a {model_type} model: {error}"
         ) from error
     return found
-
-
-# What the checkpoint says of itself; a generic wrapper's names must not follow the stock model.
-_NOT_OF_THE_MODEL = (
-    "model_type",
-    "architectures",
-    "auto_map",
-    "transformers_version",
-    "_name_or_path",
-    "quantization_config",
-)

@@ -1,9 +1,9 @@
-"""The families of diffusion language models, a file each: how a checkpoint is recognised, and what
-its weights are called.
+"""The families of diffusion language models, a file each.
 
-To add a family, write one file with `recognises` and `blueprint`
-(model_adapters/checkpoints/blueprint.py) and add one row to FAMILIES: docs/families.md. Nothing
-here knows where a checkpoint lives. A family's file is imported when it is asked for.
+A family's file says how a checkpoint of it is recognised, and what its weights are called. To add
+one, write a file with `recognises` and `blueprint` (model_adapters/checkpoints/blueprint.py) and
+add a row to FAMILIES (docs/families.md). Nothing here knows where a checkpoint lives. A family's
+file is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from model_adapters.families.unsupported import why_unsupported
 
 __all__ = ["FAMILIES", "family_file", "family_of", "recognised", "why_unsupported"]
 
-# Name of a family's file -> the checkpoints it is for. The first whose `recognises` says yes builds
-# the backbone.
+# Name of a family's file -> the checkpoints it is for. The first one that recognises a checkpoint
+# describes it.
 FAMILIES: dict[str, str] = {
     "llada": "LLaDA-8B-Base, -Instruct, LLaDA-1.5, dLLM-Var",
     "dream": "Dream-v0, Dream-Coder, DiffuCoder",
@@ -29,38 +29,50 @@ FAMILIES: dict[str, str] = {
 }
 
 
-def family_of(config: dict[str, Any], weights: Collection[str] = (), name: str = "") -> str:
-    """Name of the family that a checkpoint belongs to, by its config.json and the names of its
-    weights.
+def family_of(config: dict[str, Any], weight_names: Collection[str] = (), name: str = "") -> str:
+    """The name of the family that a checkpoint belongs to.
 
-    Raises: CheckpointError: none of the table; where the family is known, with the reason why it
-        does not fit.
+    Args:
+        config: its config.json.
+        weight_names: names of its stored tensors.
+        name: its path or hub id, for messages, and for what only a name tells.
+
+    Raises:
+        CheckpointError: it belongs to no family of the table; where the family is known, the
+            message says why it does not fit.
 
     Example:
         >>> family_of({"model_type": "llada", "architectures": ["LLaDAModelLM"]})
         'llada'
     """
-    found = recognised(config, weights)
+    found = recognised(config, weight_names)
     unfit = why_unsupported(config, name if found == "a2d" else None)
     if found and unfit is None:
         return found
-    says = f"config.json says model_type={config.get('model_type')!r}, architectures={config.get('architectures')!r}"
+    says = (
+        f"config.json says model_type={config.get('model_type')!r}, "
+        f"architectures={config.get('architectures')!r}"
+    )
     supported = "; ".join(f"{family} ({checkpoints})" for family, checkpoints in FAMILIES.items())
     if unfit:
         raise CheckpointError(
-            f"{name or 'this checkpoint'} is {unfit.name} ({says}): {unfit.reason}. Supported: {supported}"
+            f"{name or 'this checkpoint'} is {unfit.name} ({says}): {unfit.reason}. "
+            f"Supported: {supported}"
         )
     raise CheckpointError(
-        f"no supported family: {says}; expected one of: {supported}. A model that brings its own code and returns logits for "
-        "every position can be run with trust_remote_code=True"
+        f"no supported family: {says}; expected one of: {supported}. A model that brings its own "
+        "code and returns logits for every position can be run with trust_remote_code=True"
     )
 
 
-def recognised(config: dict[str, Any], weights: Collection[str]) -> str | None:
-    """Name of the first family whose file recognises the checkpoint, or None."""
-    return next((name for name in FAMILIES if family_file(name).recognises(config, weights)), None)
+def recognised(config: dict[str, Any], weight_names: Collection[str]) -> str | None:
+    """The name of the first family whose file recognises the checkpoint, or None."""
+    for name in FAMILIES:
+        if family_file(name).recognises(config, weight_names):
+            return name
+    return None
 
 
 def family_file(family: str) -> Any:
-    """The module of a family, with its `recognises` and `blueprint`."""
+    """The module of a family, with its functions `recognises` and `blueprint`."""
     return importlib.import_module(f"model_adapters.families.{family}")

@@ -1,10 +1,9 @@
-"""Masked models on a stock architecture (A2D, "autoregressive to diffusion"): Qwen3, Qwen2, LLaMA
-or GPT-2 with a full mask.
+"""Masked models on a stock architecture: Qwen3, Qwen2, LLaMA or GPT-2 with full attention.
 
-dllm-hub's checkpoints call themselves a2d-qwen3 and the like; a checkpoint that names the stock
-architecture itself is taken as one when it has a mask token (without, it is a causal model, as
-unsupported.py says). Logits are not shifted unless config.json says `logits_shifted: true` or
-`right_shift_logits: true`, or the user does.
+"A2D" is "autoregressive to diffusion": dllm-hub's checkpoints call themselves a2d-qwen3 and the
+like. A checkpoint that names the stock architecture itself is taken as one when it has a mask
+token; without a mask token it is a causal model, and an error says so. Logits are not shifted
+unless config.json says `logits_shifted: true` or `right_shift_logits: true`, or the user does.
 """
 
 from __future__ import annotations
@@ -20,15 +19,17 @@ if TYPE_CHECKING:
 STOCK = ("qwen3", "qwen2", "llama", "gpt2")
 
 
-def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:
+def recognises(config: dict[str, Any], weight_names: Collection[str]) -> bool:
+    """Whether it is one of the stock architectures."""
     return _stock_type(config) in STOCK
 
 
 def blueprint(checkpoint: Checkpoint) -> Blueprint:
+    """The stock architecture's causal model, under its own names."""
     config = checkpoint.config
     # GPT-2 itself is published without the first part of its weights' names, and with its causal
     # masks.
-    bare = "wte.weight" in checkpoint.files
+    bare = "wte.weight" in checkpoint.weight_names
     return Blueprint(
         stock_config(_stock_type(config), config),
         stored_name=_without_prefix if bare else own_name,

@@ -1,9 +1,9 @@
-"""DiffuGPT (diffusionfamily/diffugpt-s, -m) on transformers' GPT-2, with full attention; raw row i
-scores token i + 1.
+"""DiffuGPT (diffusionfamily/diffugpt-s, -m) on transformers' GPT-2, with full attention.
 
-Published by a wrapper that renamed its parts: the blocks are `denoise_model.*`, the embeddings
-`embed_tokens`, and the output layer `lm_head`, where it is not tied to them. The config is GPT-2's
-own, so the weights' names are what tells them apart. Token ids come from the tokenizer.
+Raw row i scores token i + 1. The checkpoints were published by a wrapper that renamed its parts:
+the blocks are `denoise_model.*`, the embeddings `embed_tokens`, and the output layer is `lm_head`
+where it is not tied to them. The config is GPT-2's own, so only the weights' names tell the two
+apart. Token ids come from the tokenizer.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from model_adapters.checkpoints import Checkpoint
 
 
-def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:
+def recognises(config: dict[str, Any], weight_names: Collection[str]) -> bool:
+    """Whether it is a GPT-2 under the wrapper's names."""
     return config.get("model_type") == "gpt2" and any(
-        name.startswith("denoise_model.") for name in weights
+        name.startswith("denoise_model.") for name in weight_names
     )
 
 
 def blueprint(checkpoint: Checkpoint) -> Blueprint:
+    """GPT2LMHeadModel under the wrapper's names."""
     return Blueprint(
         stock_config("gpt2", checkpoint.config),
         stored_name=stored_name,
-        # Causal masks of the model it was made from, and its word embeddings, which the wrapper
-        # does not use.
+        # The causal masks of the model it was made from, and its word embeddings: the wrapper uses
+        # neither.
         not_weights=(r"\.attn\.(masked_)?bias$", r"^denoise_model\.wte\.weight$"),
         logits_shifted=True,
     )
@@ -37,8 +39,8 @@ def blueprint(checkpoint: Checkpoint) -> Blueprint:
 def stored_name(name: str) -> str:
     """The wrapper's name of a weight.
 
-    >>> stored_name("transformer.h.0.ln_1.weight"), stored_name("transformer.wte.weight"), stored_name("lm_head.weight")
-    ('denoise_model.h.0.ln_1.weight', 'embed_tokens.weight', 'lm_head.weight')
+    >>> stored_name("transformer.h.0.ln_1.weight"), stored_name("transformer.wte.weight")
+    ('denoise_model.h.0.ln_1.weight', 'embed_tokens.weight')
     """
     if name == "transformer.wte.weight":
         return "embed_tokens.weight"

@@ -1,9 +1,9 @@
-"""DiffuLLaMA (diffusionfamily/diffullama) on transformers' LLaMA, with full attention; raw row i
-scores token i + 1.
+"""DiffuLLaMA (diffusionfamily/diffullama) on transformers' LLaMA, with full attention.
 
-It comes under two sets of names: LLaMA's own, or those of the wrapper it was trained in, as
-DiffuGPT does (`denoise_model.*`, `embed_tokens`, `lm_head`). Its config says no more than that it
-is a LLaMA: the wrapper's names tell, or the checkpoint's own. Token ids come from the tokenizer.
+Raw row i scores token i + 1. It comes under two sets of names: LLaMA's own, or those of the wrapper
+that it was trained in, as DiffuGPT does (`denoise_model.*`, `embed_tokens`, `lm_head`). Its config
+says no more than that it is a LLaMA, so it is told by the wrapper's names, or by the checkpoint's
+own name. Token ids come from the tokenizer.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from model_adapters.checkpoints import Checkpoint
 
 
-def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:
+def recognises(config: dict[str, Any], weight_names: Collection[str]) -> bool:
+    """Whether it is a LLaMA under the wrapper's names, or one that is called DiffuLLaMA."""
     named = "diffullama" in str(config.get("_name_or_path")).lower()
-    wrapped = any(name.startswith("denoise_model.") for name in weights)
+    wrapped = any(name.startswith("denoise_model.") for name in weight_names)
     return config.get("model_type") == "llama" and (named or wrapped)
 
 
 def blueprint(checkpoint: Checkpoint) -> Blueprint:
-    wrapped = any(name.startswith("denoise_model.") for name in checkpoint.files)
+    """LlamaForCausalLM under its own names or the wrapper's."""
+    wrapped = any(name.startswith("denoise_model.") for name in checkpoint.weight_names)
     return Blueprint(
         stock_config("llama", checkpoint.config),
         stored_name=stored_name if wrapped else own_name,

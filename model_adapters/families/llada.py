@@ -1,9 +1,9 @@
-"""LLaDA (GSAI-ML/LLaDA-8B-Base, -Instruct, LLaDA-1.5, dLLM-Var, and small models in the same
-format) on transformers' LLaMA.
+"""LLaDA on transformers' LLaMA: GSAI-ML/LLaDA-8B-Base, -Instruct, LLaDA-1.5, dLLM-Var.
 
-LLaDA is LLaMA with full attention and other names for everything: its config speaks of d_model
-and n_heads, its weights of wte, ff_proj and ff_out. `llama_config` and `weight_names` are that
-dictionary. Logits are not shifted. Settings that LLaMA's blocks do not have are errors.
+Small models in the same format are of this family too. LLaDA is LLaMA with full attention and other
+names for everything: its config speaks of d_model and n_heads, its weights of wte, ff_proj and
+ff_out. `llama_config` and `weight_names` are that dictionary. Logits are not shifted. Settings that
+LLaMA's blocks do not have are errors.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from model_adapters.checkpoints import Checkpoint
 
-# What each setting has to be for LLaMA's blocks to compute the same; a setting that config.json
-# leaves out has this value.
+# The values of each setting with which LLaMA's blocks compute the same; a setting that config.json
+# leaves out has the first one.
 REQUIRED: dict[str, tuple[Any, ...]] = {
     "block_type": ("llama",),
     "block_group_size": (1,),
@@ -49,7 +49,8 @@ LAYER_NAMES = {
 }
 
 
-def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:
+def recognises(config: dict[str, Any], weight_names: Collection[str]) -> bool:
+    """Whether it is LLaDA's architecture, or no other and LLaDA's model type."""
     return config.get("architectures") == ["LLaDAModelLM"] or (
         not config.get("architectures") and config.get("model_type") == "llada"
     )
@@ -70,19 +71,19 @@ def llama_config(config: dict[str, Any]) -> PreTrainedConfig:
     for name, allowed in REQUIRED.items():
         if config.get(name, allowed[0]) not in allowed:
             raise CheckpointError(
-                f"unsupported LLaDA setting {name}={config[name]!r}: expected {' or '.join(map(repr, allowed))}"
+                f"unsupported LLaDA setting {name}={config[name]!r}: "
+                f"expected {' or '.join(map(repr, allowed))}"
             )
     try:
-        heads = config["n_heads"]
+        heads, width = config["n_heads"], config["d_model"]
+        key_value_heads = 1 if config.get("multi_query_attention") else heads
         settings = {
             "vocab_size": config.get("embedding_size") or config["vocab_size"],
-            "hidden_size": config["d_model"],
-            "intermediate_size": config.get("mlp_hidden_size")
-            or config["mlp_ratio"] * config["d_model"],
+            "hidden_size": width,
+            "intermediate_size": config.get("mlp_hidden_size") or config["mlp_ratio"] * width,
             "num_hidden_layers": config["n_layers"],
             "num_attention_heads": heads,
-            "num_key_value_heads": config.get("n_kv_heads")
-            or (1 if config.get("multi_query_attention") else heads),
+            "num_key_value_heads": config.get("n_kv_heads") or key_value_heads,
             "max_position_embeddings": config["max_sequence_length"],
             "rms_norm_eps": config.get("rms_norm_eps", 1e-5),
             "rope_parameters": {

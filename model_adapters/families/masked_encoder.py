@@ -1,9 +1,8 @@
-"""Masked encoders used as diffusion language models: BERT, RoBERTa and ModernBERT, as
-AutoModelForMaskedLM builds them.
+"""Masked encoders used as diffusion language models: BERT, RoBERTa and ModernBERT.
 
-They look both ways by themselves and score the token that stands where they look: nothing is
-renamed or shifted. Their output layer is a small network; the hidden state that predictors read is
-what stands before it. Texts end with the separator.
+AutoModelForMaskedLM builds them. They attend both ways by themselves, and row i scores token i:
+nothing is renamed or shifted. Their output layer is a small network, and the hidden state that
+predictors get is the input of it. Texts end with the separator.
 """
 
 from __future__ import annotations
@@ -23,14 +22,16 @@ ENCODERS = ("bert", "roberta", "modernbert")
 NOT_WEIGHTS = (r"\.pooler\.", r"^cls\.seq_relationship\.", r"\.position_ids$")
 
 
-def recognises(config: dict[str, Any], weights: Collection[str]) -> bool:
+def recognises(config: dict[str, Any], weight_names: Collection[str]) -> bool:
+    """Whether it is one of the encoders."""
     return str(config.get("model_type")).lower().removeprefix("a2d-") in ENCODERS
 
 
 def blueprint(checkpoint: Checkpoint) -> Blueprint:
+    """AutoModelForMaskedLM under its own names, old or new."""
     model_type = str(checkpoint.config["model_type"]).lower().removeprefix("a2d-")
     config = stock_config(model_type, checkpoint.config)
-    # RoBERTa's positions begin behind its padding id: two of its 514 are never used.
+    # RoBERTa's positions begin after its padding id: two of its 514 are never used.
     first = config.pad_token_id + 1 if model_type == "roberta" else 0
 
     def stored_name(name: str) -> str:
@@ -38,7 +39,7 @@ def blueprint(checkpoint: Checkpoint) -> Blueprint:
         old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
             "LayerNorm.bias", "LayerNorm.beta"
         )
-        return old if old in checkpoint.files else name
+        return old if old in checkpoint.weight_names else name
 
     return Blueprint(
         config,
@@ -53,8 +54,9 @@ def blueprint(checkpoint: Checkpoint) -> Blueprint:
 
 
 def head(model: PreTrainedModel) -> torch.nn.Module:
-    """All that stands behind the encoder: `cls` in BERT, `lm_head` in RoBERTa, `head` and `decoder`
-    in ModernBERT.
+    """All modules after the encoder.
+
+    These are `cls` in BERT, `lm_head` in RoBERTa, `head` and `decoder` in ModernBERT.
     """
     parts = [part for part in model.children() if part is not model.base_model]
     return torch.nn.Sequential(*parts)

@@ -1,5 +1,6 @@
-"""Families that are known and do not fit, each with the reason: an error that says why is worth
-more than "unknown".
+"""Families that are known and do not fit, each with the reason.
+
+An error that says why is worth more than "unknown".
 """
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 _BLOCKS = (
-    "it denoises blocks one after the other and attends causally between them, so a canvas has no step zero that shows where the "
-    "answer ends, and no length to predict"
+    "it denoises blocks one after the other and attends causally between them, so a canvas has no "
+    "step zero that shows where the answer ends, and no length to predict"
 )
 
 
 @dataclass(frozen=True)
 class Unsupported:
-    """One row.
+    """A family that does not fit.
 
     Attributes:
         name: of the family.
-        pattern: what its architectures or model_type match, ignoring case.
+        pattern: a regular expression that its architectures or model_type match, ignoring case.
         reason: why it does not fit.
-        own_code_fits: whether it does fit when its own code computes it (trust_remote_code=True).
+        own_code_fits: whether a model of this kind can be run by code of its own
+            (trust_remote_code=True).
     """
 
     name: str
@@ -36,8 +38,9 @@ UNSUPPORTED = (
     Unsupported(
         "LLaDA-MoE",
         r"llada[-_]?moe",
-        "its blocks are mixtures of experts, which none of transformers' own models computes as it does; its own code, run with "
-        "trust_remote_code=True, does",
+        "its blocks are mixtures of experts, and only dense models are known here; its published "
+        "code (trust_remote_code=True) was written for transformers 4 and does not run under "
+        "transformers 5",
         own_code_fits=True,
     ),
     Unsupported("SDAR or TraDo", r"sdar|trado", _BLOCKS),
@@ -47,25 +50,28 @@ UNSUPPORTED = (
     Unsupported(
         "DiffusionGemma",
         r"diffusion[-_]?gemma",
-        "it has no mask token: its canvas of 256 starts as uniform noise, where a masked diffusion model's starts as masks",
+        "it has no mask token: its canvas of 256 starts as uniform noise, where a masked diffusion "
+        "model's starts as masks",
     ),
     Unsupported(
         "a mixture of experts",
         r"moe|mixtral",
-        "only dense models are known here; if it brings code of its own, trust_remote_code=True runs that",
+        "only dense models are known here; if it brings code of its own, trust_remote_code=True "
+        "runs that",
         own_code_fits=True,
     ),
 )
-# More than one token a block, in a config of a stock architecture.
+# Settings that in a config of a stock architecture tell block diffusion, by a value above 1.
 BLOCK_SETTINGS = ("block_size", "bd_size", "block_length")
 
 
 def why_unsupported(config: dict[str, Any], stock_name: str | None = None) -> Unsupported | None:
-    """The family that does not fit, None where nothing speaks against it.
+    """The family that does not fit, or None where nothing speaks against the checkpoint.
 
-    Args: config: config.json. stock_name: the checkpoint's path or hub id where it is of a stock
-        architecture, whose config need not say more: a block
-            length in it, or the name that the checkpoint goes by, tells block diffusion.
+    Args:
+        config: its config.json.
+        stock_name: its path or hub id where it is of a stock architecture. The config need not say
+            more then: a block length in it tells block diffusion, or a part of this name.
 
     Example:
         >>> why_unsupported({"model_type": "sdar", "architectures": ["SDARForCausalLM"]}).name

@@ -1,4 +1,4 @@
-"""The packaged tasks through stock lm-eval, on a small trained checkpoint and on lm-eval's `dummy`."""
+"""The packaged tasks through stock lm-eval, on a small trained checkpoint and on `dummy`."""
 
 from __future__ import annotations
 

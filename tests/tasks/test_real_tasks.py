@@ -1,4 +1,4 @@
-"""Bound tasks on public data: their contexts against those of lm-eval's own tasks of the same data."""
+"""Bound tasks on public data: their contexts against those of lm-eval's tasks of the same data."""
 
 from __future__ import annotations
 

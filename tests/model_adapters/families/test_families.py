@@ -297,7 +297,8 @@ def test_missing_and_unexpected_weights_are_named(tmp_path: Path) -> None:
     )
     with pytest.raises(
         CheckpointError,
-        match=r"missing model\.layers\.1\.self_attn\.q_proj\.bias, .*; unexpected model\.layers\.7\.self_attn\.q_proj\.bias, ",
+        match=r"missing model\.layers\.1\.self_attn\.q_proj\.bias, .*; "
+        r"unexpected model\.layers\.7\.self_attn\.q_proj\.bias, ",
     ):
         load_backbone(tmp_path)
 
