@@ -20,7 +20,7 @@ from eosbench.errors import ConfigurationError
 if TYPE_CHECKING:
     from eosbench.forward import Need
 
-Reads = Literal["eos", "hidden", "text"]
+Reads = Literal["eos", "hidden", "text", "reference"]
 Fitting = Literal["weights", "lengths", "calibration", "none"]
 
 # Keywords of a class that are no options: `build` fills them in.
@@ -37,8 +37,8 @@ class Method:
         target: the class of the method, as "module:Class".
         summary: what the method does, in one line.
         order: its place in lists and tables, which are sorted by it.
-        reads: what it looks at: the EOS probabilities or the hidden states of step zero, or the
-            text of the prompt.
+        reads: what it looks at: the EOS probabilities or the hidden states of step zero, the text
+            of the prompt, or the reference answer.
         fitting: what `eosbench fit` does for it: trains weights, takes a number from the lengths of
             the training answers, calibrates the method as it is, or nothing.
     """
@@ -52,7 +52,7 @@ class Method:
     @property
     def needs(self) -> frozenset[Need]:
         """What step zero must hold for the method; empty where it does not read the model."""
-        return frozenset(one for one in self.reads if one != "text")
+        return frozenset(one for one in self.reads if one in ("eos", "hidden"))
 
     def load(self) -> Any:
         """The class of the method."""
@@ -155,6 +155,7 @@ METHODS: dict[str, Method] = {
         target="eosbench.predictors.oracle:Oracle",
         summary="The length of the reference answer: the limit that no method can pass.",
         order=140,
+        reads=("reference",),
     ),
 }
 THE_FIVE = ("logit", "concat_regression", "average_regression", "classification", "distilbert")

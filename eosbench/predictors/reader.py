@@ -80,12 +80,12 @@ class LengthReader:
                 start += len(batch)
 
     def _read(self, method: str, batch: Sequence[Prompt], with_eos: bool) -> list[Reading]:
-        if not self.predictors[method].row.reads:
+        if not _is_shared(self.predictors[method]):
             return self._predict({method: self.predictors[method]}, batch, with_eos=False)
         if self._kept is None:
             return self._predict({method: self.predictors[method]}, batch, with_eos)
         new = [prompt for prompt in batch if _key(prompt) not in self._kept]
-        shared = {name: fitted for name, fitted in self.predictors.items() if fitted.row.reads}
+        shared = {name: fitted for name, fitted in self.predictors.items() if _is_shared(fitted)}
         if new:
             self._kept.update(
                 zip(map(_key, new), self._predict(shared, new, with_eos=True), strict=True)
@@ -126,6 +126,11 @@ class LengthReader:
             )
             for row, (reading, prompt) in enumerate(zip(readings, prompts, strict=True))
         ]
+
+
+def _is_shared(fitted: FittedPredictor) -> bool:
+    """Whether a prediction follows from the prompt and its canvas, and is worth remembering."""
+    return bool(fitted.row.reads) and "reference" not in fitted.row.reads
 
 
 def _key(prompt: Prompt) -> Key:

@@ -6,14 +6,17 @@ The requests are of the types `loglikelihood` and `loglikelihood_rolling`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lm_eval.api.instance import Instance
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from eosbench.errors import ConfigurationError
 from eosbench.forward import Cost
 from eosbench.likelihood import Likelihood
+
+Encode = Callable[..., list[int]]  # (text, add_special_tokens=...) -> token ids
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,48 @@ class LikelihoodRequest:
     variance: float = 0.0
     is_greedy: bool = True
     cost: Cost = field(default_factory=Cost)
+
+    @classmethod
+    def continuation(cls, instance: Instance, encode: Encode, prefix_id: int) -> LikelihoodRequest:
+        """A `loglikelihood` request in token ids, cut where lm-eval cuts it.
+
+        Special tokens that the tokenizer puts around a prompt stay with the context. An empty
+        context is the prefix token, which is not scored where the continuation begins with it.
+
+        Args:
+            instance: of (context, continuation).
+            encode: the model's `tok_encode`.
+            prefix_id: the token that stands for an empty context.
+        """
+        context, continuation = instance.args
+        text = context.rstrip()
+        plain = encode(text, add_special_tokens=False)
+        target = encode(context + continuation, add_special_tokens=False)[len(plain) :]
+        if text:
+            return cls(instance, [Window(encode(text), target)])
+        if target[:1] == [prefix_id]:
+            target = target[1:]
+        return cls(instance, [Window([prefix_id], target)])
+
+    @classmethod
+    def rolling(
+        cls, instance: Instance, encode: Encode, prefix_id: int, max_length: int
+    ) -> LikelihoodRequest:
+        """A `loglikelihood_rolling` request in the disjoint windows of lm-eval.
+
+        Args:
+            instance: of one text.
+            encode: the model's `tok_encode`.
+            prefix_id: the token that stands before the text.
+            max_length: the model's positions.
+        """
+        overlapping = get_rolling_token_windows(
+            token_list=encode(instance.args[0], add_special_tokens=False),
+            prefix_token=prefix_id,
+            max_seq_len=max_length - 1,
+            context_len=1,
+        )
+        return cls(instance, [Window(*make_disjoint_window(window)) for window in overlapping])
 
     def add(self, likelihood: Likelihood, cost: Cost) -> None:
         """Counts one scored window."""

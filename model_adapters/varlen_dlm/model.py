@@ -1,12 +1,11 @@
-"""`varlen_dlm`: a diffusion language model with a predicted canvas, as lm-evaluation-harness sees
-it.
+"""The lm-eval model `varlen_dlm`: a diffusion language model with a predicted canvas.
 
     lm_eval --model varlen_dlm --tasks eos_upper_bound,gsm8k
-    lm_eval --model varlen_dlm --model_args pretrained=GSAI-ML/LLaDA-8B-Instruct,method=classification,predictor=heads/llada-cls
-    --tasks ...
+    lm_eval --model varlen_dlm --tasks gsm8k \
+        --model_args pretrained=GSAI-ML/LLaDA-8B-Instruct,method=classification,predictor=heads/cls
 
-What lm-eval calls stands here; how texts and bounds come about is in answers.py and
-strategy_answers.py, likelihoods are in scores.py. Every finished request goes to lm-eval's
+Here stands what lm-eval calls. Generation requests are answered in answers.py and
+strategy_answers.py, likelihood requests in scores.py. Every finished request goes to lm-eval's
 response cache at once, so that a killed run with --use_cache goes on where it was.
 """
 
@@ -15,10 +14,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import torch
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import CacheHook, TemplateLM
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window, simple_parse_args_string
+from lm_eval.api.model import CacheHook
+from lm_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
 from eosbench.backbone import Backbone
@@ -27,24 +25,27 @@ from eosbench.forward import Ledger
 from eosbench.predictors import FittedPredictor, LengthReader, load_predictor
 from eosbench.strategies import Strategy, load_strategy
 from model_adapters import load_backbone
-from model_adapters.varlen_dlm.answers import Answers
+from model_adapters.varlen_dlm.answers import Answerer, BoundAnswers
 from model_adapters.varlen_dlm.arguments import Arguments, parse_arguments
-from model_adapters.varlen_dlm.chat import render_turns
+from model_adapters.varlen_dlm.bounds import Bounds
 from model_adapters.varlen_dlm.fingerprint import predictor_digest, settings_fingerprint
 from model_adapters.varlen_dlm.flags import with_flags
+from model_adapters.varlen_dlm.generation_requests import read_requests
+from model_adapters.varlen_dlm.hosted_model import HostedModel
 from model_adapters.varlen_dlm.likelihood_requests import LikelihoodRequest, Window
 from model_adapters.varlen_dlm.model_info import model_info
 from model_adapters.varlen_dlm.processes import Processes
-from model_adapters.varlen_dlm.requests import Request, own_requests, read_requests
+from model_adapters.varlen_dlm.references import references_of
 from model_adapters.varlen_dlm.response_cache import ResponseCache
 from model_adapters.varlen_dlm.scores import Scores
+from model_adapters.varlen_dlm.shares import Share
 from model_adapters.varlen_dlm.strategy_answers import StrategyAnswers
 
 logger = logging.getLogger(__name__)
 
 
-class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
-    """A diffusion language model whose canvas is cut to a predicted length, or grows and shrinks
+class VarLenDLM(HostedModel):
+    """A diffusion language model whose canvas is cut to a predicted length, or changes its length
     while it is denoised.
 
     Args:
@@ -70,15 +71,14 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
                 canvas=arguments.max_gen_toks,
                 options=arguments.options,
             )
-        self._set_up(
-            arguments, processes, backbone, LengthReader(backbone, predictors), arguments.method
-        )
+        reader = LengthReader(backbone, predictors)
+        self._set_up(arguments, processes, backbone, reader, arguments.method)
 
     @classmethod
     def create_from_arg_obj(
         cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
     ) -> VarLenDLM:
-        """What lm-eval calls with `--model_args` and its own flags, which may say the same thing."""
+        """The model of `--model_args`, as a mapping, and of lm-eval's own flags."""
         report_errors_plainly()
         return cls(**with_flags(arg_dict, additional_config or {}))
 
@@ -86,21 +86,24 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     def create_from_arg_string(
         cls, arg_string: str, additional_config: dict[str, Any] | None = None
     ) -> VarLenDLM:
+        """The model of `--model_args`, as name=value,name=value, and of lm-eval's own flags."""
         return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
     @classmethod
     def sharing(
         cls, arguments: Arguments, backbone: Backbone, reader: LengthReader, rule: str = ""
     ) -> VarLenDLM:
-        """One run of several on one backbone, whose reader remembers step zero for all that read
-        it.
+        """One of several runs on one backbone and one reader, which share step zero.
 
-        `rule` names its predictor in the reader, which by default is called as its method.
+        Args:
+            arguments: of this run.
+            backbone: loaded already.
+            reader: holds the predictors of all runs.
+            rule: the name of this run's predictor in the reader, by default its method.
         """
         model = cls.__new__(cls)
-        model._set_up(
-            arguments, Processes(arguments.device), backbone, reader, rule or arguments.method
-        )
+        processes = Processes(arguments.device)
+        model._set_up(arguments, processes, backbone, reader, rule or arguments.method)
         return model
 
     def _set_up(
@@ -111,110 +114,44 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         reader: LengthReader,
         rule: str,
     ) -> None:
-        super().__init__()
-        self.arguments, self.processes, self.backbone, self.reader = (
-            arguments,
-            processes,
-            backbone,
-            reader,
-        )
+        super().__init__(backbone, processes, arguments.pretrained)
+        self.arguments, self.reader = arguments, reader
         self.ledger = Ledger(arguments.telemetry)
         self.method: FittedPredictor | Strategy
-        self.answers: Answers | StrategyAnswers
+        self.answers: Answerer
         if arguments.decides_while_decoding:
             self.method = load_strategy(arguments.method, arguments.options)
             self.answers = StrategyAnswers(arguments, backbone, self.method, self.ledger)
         else:
-            self.method = fitted = reader.predictors[rule]
-            fitted.check_promise(arguments.promise, canvas=arguments.max_gen_toks)
-            if fitted.calibration is None and arguments.alpha not in (None, Arguments.alpha):
-                logger.warning(
-                    "method %s has no calibration scores here: alpha=%g has no meaning",
-                    fitted.method,
-                    arguments.alpha,
-                )
-            self.answers = Answers(arguments, backbone, reader, self.ledger, rule)
+            self.method = reader.predictors[rule]
+            _check_promise(arguments, self.method)
+            references = references_of(arguments.reference, backbone, arguments.seed)
+            bounds = Bounds(arguments, backbone, reader, rule, references)
+            self.answers = BoundAnswers(bounds, backbone, self.ledger)
         self.scores = Scores(arguments, backbone)
         self._spent_by_all: list[dict[str, dict[str, float]]] | None = None
         self.fingerprint = settings_fingerprint(
             backbone.spec, arguments, predictor_digest(arguments.predictor_folder())
         )
         self.cache = ResponseCache(self.cache_hook, self.fingerprint)
-        self.tokenizer = backbone.tokenizer
-        if self.tokenizer is None:
-            raise ConfigurationError(
-                f"checkpoint {arguments.pretrained} has no tokenizer: put its files (tokenizer.json, ...) beside config.json"
-            )
-        if arguments.max_gen_toks >= backbone.spec.max_length:
-            raise ConfigurationError(
-                f"max_gen_toks={arguments.max_gen_toks} leaves no room for a prompt: "
-                f"the model has {backbone.spec.max_length} positions"
-            )
-
-    # What lm-eval asks of any model.
-
-    @property
-    def device(self) -> torch.device:
-        return self.backbone.device
-
-    @property
-    def rank(self) -> int:
-        return self.processes.rank
-
-    @property
-    def world_size(self) -> int:
-        return self.processes.world_size
-
-    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        return self.processes.all_gather(tensor)
-
-    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
-        return self.processes.gather_object(obj, dst)
+        _check_backbone(arguments, backbone)
 
     def barrier(self) -> None:
         """Waits for all processes; afterwards each knows what all of them spent."""
         self.processes.wait()
         self._spent_by_all = self.processes.everyones(self.ledger.totals())
 
-    @property
-    def eot_token_id(self) -> int:
-        end = self.tokenizer.eos_token_id
-        return min(self.backbone.spec.eos_ids) if end is None else int(end)
-
-    @property
-    def prefix_token_id(self) -> int:
-        bos = self.tokenizer.bos_token_id
-        return self.eot_token_id if bos is None else int(bos)
-
-    @property
-    def tokenizer_name(self) -> str:
-        return f"{self.arguments.pretrained}__{self.backbone.spec.fingerprint}".replace("/", "__")
-
-    def apply_chat_template(
-        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
-    ) -> str:
-        return render_turns(
-            self.tokenizer, self.arguments.pretrained, chat_history, add_generation_prompt
-        )
-
-    def tok_encode(
-        self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
-    ) -> list[int]:
-        """Ids; by default with special tokens, unless the text opens with one already because a
-        chat template put it there.
-        """
-        if add_special_tokens is None:
-            bos = self.tokenizer.bos_token
-            add_special_tokens = not (bos and string.startswith(bos))
-        return list(self.tokenizer(string, add_special_tokens=add_special_tokens)["input_ids"])
-
     def set_cache_hook(self, cache_hook: CacheHook) -> None:
-        """Takes lm-eval's response cache, unless it was filled under other settings (CacheError)."""
+        """Takes lm-eval's response cache.
+
+        Raises:
+            CacheError: it was filled under other settings.
+        """
         self.cache = ResponseCache(cache_hook, self.fingerprint)
         super().set_cache_hook(cache_hook)
 
     def get_model_info(self) -> dict[str, Any]:
-        """What the results file's `config` says of this run."""
+        """The part of the results file's `config` that describes this run."""
         costs = Ledger()
         costs.merge(self._spent_by_all or [self.ledger.totals()])
         info = model_info(
@@ -225,71 +162,57 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     # Requests.
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        own, answered_by = own_requests(requests)
-        read = read_requests(
-            [requests[index] for index in own],
-            self.tok_encode,
-            self.arguments,
-            self.backbone.spec.max_length,
-        )
-        lengths = [
-            self._told_beside(requests[index], one) for index, one in zip(own, read, strict=True)
-        ]
-        answers = [
-            None if told is None else self.cache.find(requests[own[at]], told)
-            for at, told in enumerate(lengths)
-        ]
-        left = [place for place, answer in enumerate(answers) if answer is None]
-        todo = [read[place] for place in left]
-        self.answers.prepare(todo, progress=not disable_tqdm and self.rank == 0)
-        with self._bar(f"varlen_dlm {self.arguments.method}", len(todo), disable_tqdm) as bar:
-            for at, answer in self.answers.answer(todo):
-                place, request = left[at], requests[own[left[at]]]
-                answers[place] = answer
+        """The text that answers each request, or the record of one that asks for a bound."""
+        share = Share.of(requests)
+        max_length = self.backbone.spec.max_length
+        asked = read_requests(share.own, self.tok_encode, self.arguments, max_length)
+        for request in asked:
+            request.length_beside_key = self.answers.length_beside_key(request)
+            request.answer = self.cache.find(request.instance, request.length_beside_key)
+        pending = [request for request in asked if request.answer is None]
+        self.answers.prepare(pending, progress=not disable_tqdm and self.rank == 0)
+        with self._bar(self.arguments.method, len(pending), disable_tqdm) as bar:
+            for request in self.answers.answer(pending):
                 # The cache has one place for a request. Of several draws lm-eval puts one there
                 # itself, when all are done.
-                if not read[place].is_random or request.repeats in (None, 1):
-                    self.cache.put("generate_until", request, answer, lengths[place])
+                if not request.is_one_of_several_draws:
+                    self.cache.put(request.instance, request.answer, request.length_beside_key)
                 bar.update()
-        return [answers[place] or "" for place in answered_by]
-
-    def _told_beside(self, instance: Instance, request: Request) -> int | None:
-        """L where the answer depends on it and the request's arguments, of which lm-eval makes its
-        key, do not hold it.
-        """
-        if (
-            isinstance(self.answers, StrategyAnswers)
-            or self.answers.own is not None
-            or "reference" in instance.args[1]
-        ):
-            return None
-        return self.answers.told_length(request)
+        return share.spread([request.answer or "" for request in asked])
 
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
         """Of every continuation the log-likelihood in nats, and whether greedy decoding gives it."""
-        own, answered_by = own_requests(requests)
-        asked = [self._continuation(requests[index]) for index in own]
-        with self._bar("varlen_dlm loglikelihood", len(asked), disable_tqdm) as bar:
+        share = Share.of(requests)
+        asked = [
+            LikelihoodRequest.continuation(instance, self.tok_encode, self.prefix_token_id)
+            for instance in share.own
+        ]
+        with self._bar("loglikelihood", len(asked), disable_tqdm) as bar:
             for request in self.scores.answer(asked, greedy=True):
                 self._keep(request)
                 bar.update()
-        return [(asked[place].value, asked[place].is_greedy) for place in answered_by]
+        return share.spread([(request.value, request.is_greedy) for request in asked])
 
     def loglikelihood_rolling(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[float]:
-        """Of every text the log-likelihood in nats: the sum over disjoint windows, as lm-eval
-        defines it, each given what stands before it.
+        """Of every text the log-likelihood in nats, as lm-eval defines it.
+
+        It is the sum over disjoint windows, each given what stands before it.
         """
-        own, answered_by = own_requests(requests)
-        asked = [self._rolling_text(requests[index]) for index in own]
-        with self._bar("varlen_dlm rolling", len(asked), disable_tqdm) as bar:
+        share = Share.of(requests)
+        prefix_id, max_length = self.prefix_token_id, self.backbone.spec.max_length
+        asked = [
+            LikelihoodRequest.rolling(instance, self.tok_encode, prefix_id, max_length)
+            for instance in share.own
+        ]
+        with self._bar("rolling", len(asked), disable_tqdm) as bar:
             for request in self.scores.answer(asked, greedy=False):
                 self._keep(request)
                 bar.update()
-        return [asked[place].value for place in answered_by]
+        return share.spread([request.value for request in asked])
 
     def _loglikelihood_tokens(
         self,
@@ -306,36 +229,6 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             pass
         return [(request.value, request.is_greedy) for request in asked]
 
-    def _continuation(self, instance: Instance) -> LikelihoodRequest:
-        """A `loglikelihood` request in ids, cut where lm-eval cuts them; what the tokenizer adds
-        around a prompt stays with the context.
-        """
-        context, continuation = instance.args
-        text = context.rstrip()
-        plain = self.tok_encode(text, add_special_tokens=False)
-        target = self.tok_encode(context + continuation, add_special_tokens=False)[len(plain) :]
-        if text:
-            return LikelihoodRequest(instance, [Window(self.tok_encode(text), target)])
-        # An empty context is the prefix token, which is not scored where the continuation brings it
-        # itself.
-        prefix = [self.prefix_token_id]
-        if target[:1] == prefix:
-            target = target[1:]
-        return LikelihoodRequest(instance, [Window(prefix, target)])
-
-    def _rolling_text(self, instance: Instance) -> LikelihoodRequest:
-        """A `loglikelihood_rolling` request in lm-eval's disjoint windows, each after what stands
-        before it.
-        """
-        overlapping = get_rolling_token_windows(
-            token_list=self.tok_encode(instance.args[0], add_special_tokens=False),
-            prefix_token=self.prefix_token_id,
-            max_seq_len=self.backbone.spec.max_length - 1,
-            context_len=1,
-        )
-        windows = [Window(*make_disjoint_window(window)) for window in overlapping]
-        return LikelihoodRequest(instance, windows)
-
     def _keep(self, request: LikelihoodRequest) -> None:
         """Counts what a finished request cost, and hands it to lm-eval's response cache."""
         instance = request.instance
@@ -346,7 +239,32 @@ class VarLenDLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
             request.cost,
             standard_error=request.standard_error,
         )
-        self.cache.put(instance.request_type, instance, request.answer)
+        self.cache.put(instance, request.answer)
 
     def _bar(self, text: str, total: int, hidden: bool) -> Any:
-        return tqdm(total=total, desc=text, disable=hidden or self.rank != 0)
+        return tqdm(total=total, desc=f"varlen_dlm {text}", disable=hidden or self.rank != 0)
+
+
+def _check_promise(arguments: Arguments, fitted: FittedPredictor) -> None:
+    """Refuses a promise that the predictor cannot keep, and warns of one without a meaning."""
+    fitted.check_promise(arguments.promise, canvas=arguments.max_gen_toks)
+    if fitted.calibration is None and arguments.alpha not in (None, Arguments.alpha):
+        logger.warning(
+            "method %s has no calibration scores here: alpha=%g has no meaning",
+            fitted.method,
+            arguments.alpha,
+        )
+
+
+def _check_backbone(arguments: Arguments, backbone: Backbone) -> None:
+    """Refuses a checkpoint without a tokenizer, and a canvas that leaves no room for a prompt."""
+    if backbone.tokenizer is None:
+        raise ConfigurationError(
+            f"checkpoint {arguments.pretrained} has no tokenizer: put its files "
+            "(tokenizer.json, ...) beside config.json"
+        )
+    if arguments.max_gen_toks >= backbone.spec.max_length:
+        raise ConfigurationError(
+            f"max_gen_toks={arguments.max_gen_toks} leaves no room for a prompt: "
+            f"the model has {backbone.spec.max_length} positions"
+        )

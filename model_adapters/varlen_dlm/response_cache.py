@@ -42,11 +42,13 @@ class ResponseCache:
             for mark in [key for key in self._database if key.startswith(SET_ASIDE)]:
                 self._database.pop(mark.removeprefix(SET_ASIDE), None)
 
-    def find(self, request: Instance, length: int) -> str | None:
-        """The answer to a generate_until request whose reference has this many tokens, None where
-        there is none or it samples.
+    def find(self, request: Instance, length: int | None) -> str | None:
+        """The answer to a `generate_until` request whose reference has this many tokens.
+
+        None where there is none, where the request samples, and where the answer depends on no
+        reference (length None): lm-eval has looked for it then.
         """
-        if self._database is None:
+        if self._database is None or length is None:
             return None
         key = hash_args("generate_until", request.args)
         self._database[SET_ASIDE + key] = True
@@ -54,14 +56,23 @@ class ResponseCache:
         # Lm-eval does not look then, either.
         return None if request.args[1].get("do_sample") else answer
 
-    def put(self, kind: str, request: Instance, answer: Any, length: int | None = None) -> None:
-        """Keeps an answer, under lm-eval's own key unless it depends on the reference's length."""
+    def put(self, request: Instance, answer: Any, length: int | None = None) -> None:
+        """Keeps an answer.
+
+        Args:
+            request: whose answer it is.
+            answer: in lm-eval's form.
+            length: of the reference, where the answer depends on it: it is kept beside lm-eval's
+                own keys then.
+        """
         if self._database is None:
             return
         if length is None:
-            self._hook.add_partial(kind, request.args, answer)
+            self._hook.add_partial(request.request_type, request.args, answer)
         else:
-            self._database[f"{BY_REFERENCE}{length} {hash_args(kind, request.args)}"] = answer
+            self._database[
+                f"{BY_REFERENCE}{length} {hash_args(request.request_type, request.args)}"
+            ] = answer
         self._database.commit(blocking=True)
 
 

@@ -1,5 +1,6 @@
-"""From requests to texts for a method that decides the length while decoding: there is no bound
-before, and none to ask for.
+"""Answers to generation requests by a method that decides the length while it decodes.
+
+There is no bound before the first token, and none to ask for.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ from eosbench.errors import ConfigurationError
 from eosbench.forward import Ledger
 from eosbench.strategies import Strategy
 from model_adapters.varlen_dlm.arguments import Arguments
-from model_adapters.varlen_dlm.requests import Request
+from model_adapters.varlen_dlm.generation_requests import GenerationRequest
 from model_adapters.varlen_dlm.stop_strings import text_before_stop
 
 
 class StrategyAnswers:
-    """Answers generation requests by a strategy, and charges them to a ledger."""
+    """Answers by a strategy.
+
+    Args:
+        arguments: of the model.
+        backbone: the model that denoises.
+        strategy: decides the length.
+        ledger: is charged for every request.
+    """
 
     def __init__(
         self, arguments: Arguments, backbone: Backbone, strategy: Strategy, ledger: Ledger
     ) -> None:
-        self.arguments, self.backbone, self.strategy, self.ledger = (
-            arguments,
-            backbone,
-            strategy,
-            ledger,
-        )
+        self.arguments, self.backbone = arguments, backbone
+        self.strategy, self.ledger = strategy, ledger
 
-    def prepare(self, requests: Sequence[Request], *, progress: bool = False) -> None:
+    def prepare(self, requests: Sequence[GenerationRequest], *, progress: bool = False) -> None:
         """Looks at all requests before anything is computed.
 
         Raises:
@@ -37,17 +41,23 @@ class StrategyAnswers:
         asked = next((request for request in requests if request.benchmark is not None), None)
         if asked is not None:
             raise ConfigurationError(
-                f"task {asked.task} asks for a bound before the first token is decoded, but method {self.arguments.method!r} "
-                "decides the length while decoding and predicts none: run it on generation tasks (varlen_instruct, gsm8k, ...), "
-                "or a method that predicts (eosbench sweep --methods all runs each where it can)"
+                f"task {asked.task} asks for a bound before the first token is decoded, but method "
+                f"{self.arguments.method!r} decides the length while decoding and predicts none: "
+                "run it on generation tasks (varlen_instruct, gsm8k, ...), or a method that "
+                "predicts (eosbench sweep --methods all runs each where it can)"
             )
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, str]]:
-        """(index, text) as they finish."""
-        jobs = [request.job(self.backbone.tokenizer, request.canvas) for request in requests]
-        for index, answer in self.strategy.generate(
-            self.backbone, jobs, batch_size=self.arguments.batch_size
-        ):
+    def answer(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationRequest]:
+        """The requests as they are answered, each with its text."""
+        tokenizer = self.backbone.tokenizer
+        jobs = [request.job(tokenizer, request.canvas) for request in requests]
+        answers = self.strategy.generate(self.backbone, jobs, batch_size=self.arguments.batch_size)
+        for index, answer in answers:
             request = requests[index]
             self.ledger.add(request.task, request.document, "generate", answer.cost)
-            yield index, text_before_stop(self.backbone.tokenizer, answer.tokens, request.until)
+            request.answer = text_before_stop(tokenizer, answer.tokens, request.until)
+            yield request
+
+    def length_beside_key(self, request: GenerationRequest) -> int | None:
+        """None: no strategy is told of a reference."""
+        return None

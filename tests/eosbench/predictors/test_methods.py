@@ -62,8 +62,9 @@ def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
     assert set(THE_FIVE) <= set(METHODS)
     for method, row in METHODS.items():
         assert row.target.startswith(f"eosbench.predictors.{method}:")
-        assert set(row.reads) <= {"eos", "hidden", "text"}
-        assert row.needs == set(row.reads) - {"text"}
+        assert set(row.reads) <= {"eos", "hidden", "text", "reference"}
+        assert row.needs == set(row.reads) - {"text", "reference"}
+        assert ("reference" in row.reads) == (method == "oracle")
         assert row.summary.endswith(".") and "\n" not in row.summary
         assert hasattr(row.load(), "from_lengths") == (row.fitting == "lengths")
     orders = [row.order for row in METHODS.values()]

@@ -39,24 +39,27 @@ KNOWN = {
 }
 
 
-@dataclass(frozen=True)
-class Request:
-    """One request as the adapter works on it.
+@dataclass(eq=False)
+class GenerationRequest:
+    """One request, checked, and its answer as soon as there is one.
 
     Attributes:
-        task, document: where it comes from, for telemetry and messages.
+        instance: lm-eval's.
         ids: prompt token ids, cut to what fits.
-        canvas: C, the most tokens the answer may have.
+        canvas: C, the most tokens that the answer may have.
         until: stop strings.
         settings: how a whole canvas is denoised.
         seed: of this request's random numbers; the repeats of a sampled request differ.
-        benchmark: the arguments of an EOS upper-bound request, None for plain generation.
-        reference: the reference answer where the task sent one.
-        cut: prompt tokens dropped on the left.
+        benchmark: the arguments of a request of the EOS upper-bound benchmark, None for one that
+            wants a text.
+        reference: the reference answer, where the task sent one.
+        cut: prompt tokens that were dropped on the left.
+        length_beside_key: L, where the answer depends on it and the key of lm-eval's response cache
+            does not.
+        answer: the text, or the benchmark's record; None until it is there.
     """
 
-    task: str
-    document: int | None
+    instance: Instance
     ids: tuple[int, ...]
     canvas: int
     until: tuple[str, ...]
@@ -65,39 +68,40 @@ class Request:
     benchmark: Mapping[str, Any] | None
     reference: str | None
     cut: int
+    length_beside_key: int | None = None
+    answer: str | None = None
+
+    @property
+    def task(self) -> str:
+        """The name of the task that it belongs to."""
+        return str(self.instance.task_name)
+
+    @property
+    def document(self) -> int | None:
+        """The number of its document in the task."""
+        number: int | None = self.instance.doc_id
+        return number
+
+    @property
+    def carries_reference(self) -> bool:
+        """Whether the reference is among its arguments, of which lm-eval makes a cache key."""
+        return "reference" in self.instance.args[1]
+
+    @property
+    def is_one_of_several_draws(self) -> bool:
+        """Whether its repeats have other answers."""
+        is_random = self.settings.temperature > 0 or self.settings.remasking == "random"
+        return is_random and self.instance.repeats not in (None, 1)
 
     def job(self, tokenizer: Any, window: int) -> Job:
         """The request as decoding takes it, in a window of so many tokens."""
-        stops, fixes = (
-            partial(rule, tokenizer, self.until) if self.until else None
-            for rule in (holds_stop, fixes_stop)
+        stops = fixes_stop_here = None
+        if self.until:
+            stops = partial(holds_stop, tokenizer, self.until)
+            fixes_stop_here = partial(fixes_stop, tokenizer, self.until)
+        return Job(
+            self.ids, self.settings, window, self.seed, stops=stops, fixes_stop=fixes_stop_here
         )
-        return Job(self.ids, self.settings, window, self.seed, stops=stops, fixes_stop=fixes)
-
-    @property
-    def is_random(self) -> bool:
-        return self.settings.temperature > 0 or self.settings.remasking == "random"
-
-
-def own_requests(instances: Sequence[Instance]) -> tuple[list[int], list[int]]:
-    """Which requests are this process's own, and for each request the place among those whose
-    answer is its answer.
-
-    lm-eval fills up the shares of several processes to one length with copies of their last
-    request. These are neither computed nor paid for again.
-    """
-    places: dict[int, list[int]] = {}
-    own: list[int] = []
-    answered_by: list[int] = []
-    for index, instance in enumerate(instances):
-        seen = places.setdefault(id(instance), [])
-        if instance.repeats is None or len(seen) < instance.repeats:
-            seen.append(len(own))
-            own.append(index)
-            answered_by.append(seen[-1])
-        else:
-            answered_by.append(seen[0])
-    return own, answered_by
 
 
 def read_requests(
@@ -105,7 +109,7 @@ def read_requests(
     encode: Callable[[str], list[int]],
     arguments: Arguments,
     max_length: int,
-) -> list[Request]:
+) -> list[GenerationRequest]:
     """All requests, or an error before any work is done.
 
     Raises: ConfigurationError: an empty prompt, a canvas of 0 or beyond the context, a bad value
@@ -149,7 +153,7 @@ def _read(
     arguments: Arguments,
     max_length: int,
     name: str,
-) -> Request:
+) -> GenerationRequest:
     context, kwargs = instance.args
     where = f"task {instance.task_name}, document {instance.doc_id}"
     asked = next(
@@ -165,9 +169,8 @@ def _read(
         settings = arguments.for_request(canvas, kwargs).decode_config(canvas, _temperature(kwargs))
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
-    return Request(
-        task=str(instance.task_name),
-        document=instance.doc_id,
+    return GenerationRequest(
+        instance=instance,
         ids=tuple(ids[-room:]),
         canvas=canvas,
         until=_until(kwargs.get("until"), where),

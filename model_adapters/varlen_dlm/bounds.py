@@ -1,0 +1,195 @@
+"""From a generation request to its bound: what the predictor is shown, and what comes of it.
+
+A predictor sees the prompt and the canvas. The reference answer, which requests of the EOS
+upper-bound benchmark carry, fills in the revealed tokens of that canvas and is compared with the
+bound afterwards; only a method that reads the reference (`oracle`) is told its length.
+
+Legend: C canvas, L reference length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eosbench.backbone import Backbone
+from eosbench.bounds import to_bound
+from eosbench.documents import decode_prompt, partly_masked_canvas
+from eosbench.errors import ConfigurationError
+from eosbench.forward import Cost, estimated_flops
+from eosbench.predictors import LengthReader, Reading
+from eosbench.records import LengthBound, LengthPrediction, Prompt
+from model_adapters.varlen_dlm.arguments import Arguments
+from model_adapters.varlen_dlm.generation_requests import GenerationRequest
+from model_adapters.varlen_dlm.references import References
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A request, and what the predictor is shown of it.
+
+    Attributes:
+        request: the request.
+        prompt: its prompt and the canvas.
+        revealed: canvas positions of the revealed tokens.
+        length: L of a request of the benchmark, 0 for one that wants a text.
+    """
+
+    request: GenerationRequest
+    prompt: Prompt
+    revealed: Sequence[int] = ()
+    length: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Bounded:
+    """The bound of a request.
+
+    Attributes:
+        shown: the request, and what the predictor was shown of it.
+        prediction: what the predictor said.
+        bound: what calibration, rounding and clamping made of it.
+        cost: of the prediction: step zero, where the method reads the model, and its own seconds.
+        eos_rank_C, eos_probability_C: of step zero, per canvas position, where they were asked for
+            and the method reads the model.
+    """
+
+    shown: Shown
+    prediction: LengthPrediction
+    bound: LengthBound
+    cost: Cost
+    eos_rank_C: NDArray[np.int64] | None
+    eos_probability_C: NDArray[np.float32] | None
+
+
+class Bounds:
+    """The bounds of one method.
+
+    Args:
+        arguments: of the model.
+        backbone: the model that step zero runs on.
+        reader: holds the predictor.
+        rule: the name of the predictor in the reader.
+        references: what requests of the benchmark are compared with.
+    """
+
+    def __init__(
+        self,
+        arguments: Arguments,
+        backbone: Backbone,
+        reader: LengthReader,
+        rule: str,
+        references: References,
+    ) -> None:
+        self.arguments = arguments
+        self.backbone = backbone
+        self.reader = reader
+        self.rule = rule
+        self.references = references
+        self.fitted = reader.predictors[rule]
+        self.is_told = "reference" in self.fitted.row.reads
+        self._is_fitted = arguments.predictor_folder() is not None
+
+    def of(self, shown: Sequence[Shown], *, with_eos: bool = False) -> Iterator[Bounded]:
+        """The bound of each request, in order.
+
+        Args:
+            shown: of any lengths; neighbours of like length make better batches.
+            with_eos: whether the rank and the probability of EOS are wanted as well.
+        """
+        readings = self.reader.read(
+            self.rule,
+            [one.prompt for one in shown],
+            self.arguments.batch_size,
+            with_eos=with_eos,
+        )
+        reads_dlm = self.reader.reads_dlm(self.rule)
+        for one, reading in zip(shown, readings, strict=True):
+            prediction = reading.predictions[self.rule]
+            bound = self._bound(one, prediction)
+            yield Bounded(
+                one,
+                prediction,
+                bound,
+                self._cost(one.prompt, reading, bound.bound),
+                reading.eos_rank_C if reads_dlm else None,
+                reading.eos_probability_C if reads_dlm else None,
+            )
+
+    def masked(self, request: GenerationRequest) -> Shown:
+        """The prompt before a canvas of masks.
+
+        The canvas is as long as the one that the predictor was fitted for, and as long as the
+        request's for a method that was fitted for none.
+        """
+        canvas = self.arguments.max_gen_toks if self._is_fitted else request.canvas
+        masks = (self.backbone.spec.mask_id,) * canvas
+        return Shown(request, self._prompt(request, masks))
+
+    def revealed(self, request: GenerationRequest) -> Shown:
+        """The prompt before a canvas on which a share of the reference is revealed.
+
+        Raises:
+            ConfigurationError: the request has no reference or no fraction, or a canvas that the
+                predictor was not fitted for.
+        """
+        asked = request.benchmark or {}
+        reference = self.references.of(request)
+        if reference is None or "fraction" not in asked:
+            raise ConfigurationError(
+                f"task {request.task}: its requests need a reference and a fraction for the EOS "
+                "benchmark"
+            )
+        if self._is_fitted and request.canvas != self.arguments.max_gen_toks:
+            raise ConfigurationError(
+                f"task {request.task}: max_gen_toks={request.canvas} among its generation "
+                "arguments, but the predictor was fitted for a canvas of "
+                f"{self.arguments.max_gen_toks}: leave it out there"
+            )
+        canvas, positions = partly_masked_canvas(
+            reference.ids,
+            request.canvas,
+            self.backbone.spec.mask_id,
+            asked["fraction"],
+            str(asked.get("document", request.reference)),
+            asked.get("reveal", "random"),
+        )
+        prompt = self._prompt(request, canvas, asked["fraction"])
+        return Shown(request, prompt, positions, reference.length)
+
+    def _prompt(
+        self, request: GenerationRequest, canvas: tuple[int, ...], fraction: float = 0.0
+    ) -> Prompt:
+        told = self.references.of(request) if self.is_told else None
+        return Prompt(
+            decode_prompt(self.backbone.tokenizer, request.ids),
+            request.ids,
+            canvas,
+            fraction,
+            reference_length=None if told is None else told.length,
+        )
+
+    def _bound(self, shown: Shown, prediction: LengthPrediction) -> LengthBound:
+        request = shown.request
+        return to_bound(
+            prediction,
+            canvas=request.canvas,
+            fraction=shown.prompt.fraction,
+            calibration=self.fitted.calibration,
+            promise=self.arguments.promise,
+            prompt_length=len(request.ids),
+            rounding=self.arguments.rounding,
+            block_length=request.settings.block_length or request.canvas,
+        )
+
+    def _cost(self, prompt: Prompt, reading: Reading, window: int) -> Cost:
+        seconds = reading.seconds[self.rule]
+        if not self.reader.reads_dlm(self.rule):
+            return Cost(window, seconds=seconds)
+        positions = len(prompt.ids) + len(prompt.canvas)
+        scored = len(prompt.canvas) if "eos" in self.fitted.row.needs else 0
+        flops = estimated_flops(self.backbone.spec, positions, 1, scored)
+        return Cost(window, 1, positions, flops, seconds, model_seconds=reading.model_seconds)

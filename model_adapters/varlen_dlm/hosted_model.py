@@ -1,0 +1,89 @@
+"""A model as lm-evaluation-harness hosts any: its device, its processes, its tokens, its chats.
+
+What it answers to requests is in model.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lm_eval.api.model import TemplateLM
+
+from eosbench.backbone import Backbone
+from model_adapters.varlen_dlm.chat import render_turns
+from model_adapters.varlen_dlm.processes import Processes
+
+
+class HostedModel(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
+    """A backbone with the members that lm-eval asks of every model.
+
+    Args:
+        backbone: the model.
+        processes: this process among those that share the requests.
+        pretrained: the name of the checkpoint, for messages and cache names.
+    """
+
+    def __init__(self, backbone: Backbone, processes: Processes, pretrained: str) -> None:
+        super().__init__()
+        self.backbone, self.processes, self.pretrained = backbone, processes, pretrained
+        self.tokenizer = backbone.tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the model's inputs go to."""
+        return self.backbone.device
+
+    @property
+    def rank(self) -> int:
+        """The number of this process."""
+        return self.processes.rank
+
+    @property
+    def world_size(self) -> int:
+        """The number of processes."""
+        return self.processes.world_size
+
+    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensors of all processes, concatenated."""
+        return self.processes.all_gather(tensor)
+
+    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
+        """The objects of all processes on process `dst`, None elsewhere."""
+        return self.processes.gather_object(obj, dst)
+
+    @property
+    def eot_token_id(self) -> int:
+        """The token that ends a text."""
+        end = self.tokenizer.eos_token_id
+        return min(self.backbone.spec.eos_ids) if end is None else int(end)
+
+    @property
+    def prefix_token_id(self) -> int:
+        """The token that stands for an empty context."""
+        bos = self.tokenizer.bos_token_id
+        return self.eot_token_id if bos is None else int(bos)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """The name under which lm-eval caches rendered requests."""
+        return f"{self.pretrained}__{self.backbone.spec.fingerprint}".replace("/", "__")
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The turns of a chat as one prompt; see model_adapters.varlen_dlm.chat."""
+        return render_turns(self.tokenizer, self.pretrained, chat_history, add_generation_prompt)
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
+    ) -> list[int]:
+        """The token ids of a text.
+
+        By default special tokens are added, unless the text begins with one already, because a chat
+        template put it there.
+        """
+        if add_special_tokens is None:
+            bos = self.tokenizer.bos_token
+            add_special_tokens = not (bos and string.startswith(bos))
+        return list(self.tokenizer(string, add_special_tokens=add_special_tokens)["input_ids"])
