@@ -1,4 +1,4 @@
-"""The metrics that the report shows: how each is headed, explained to a stranger, and printed."""
+"""The columns of the report's tables: one per metric, explained to a stranger."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Column:
-    """How a metric is named, explained and printed.
+    """A metric: its name, what it means, and how it is printed.
 
     Attributes:
+        key: its name in CSV files, and the key of its cells.
+        title: its heading.
+        meaning: a sentence or two for a stranger.
         percent: values are shares of one and are printed times 100.
         share: values are counts of documents over documents, so that their interval is Wilson's.
+        digits: how many are printed after the point.
         main: stands in the headline table.
         signed: values may be negative.
     """
@@ -25,12 +29,26 @@ class Column:
     main: bool = False
     signed: bool = False
 
+    @property
+    def scale(self) -> int:
+        """The factor by which values are shown: 100 for per cent, else 1."""
+        return 100 if self.percent else 1
+
+    def printed(self, value: float) -> str:
+        """A value, or an end of its interval, as the tables show it.
+
+        >>> Column("coverage", "coverage %", "", percent=True).printed(0.9531)
+        '95.3'
+        """
+        return f"{value * self.scale:.{self.digits}f}"
+
 
 BOUND_COLUMNS = (
     Column(
         "coverage",
         "coverage %",
-        "Share of documents whose predicted bound is at least the reference length: their answer fits. Higher is better.",
+        "Share of documents whose predicted bound is at least the reference length: their answer "
+        "fits. Higher is better.",
         percent=True,
         share=True,
         main=True,
@@ -38,20 +56,22 @@ BOUND_COLUMNS = (
     Column(
         "overshoot",
         "overshoot",
-        "By how many tokens the bound exceeds the reference length, averaged over the documents it covers. Lower is better.",
+        "By how many tokens the bound exceeds the reference length, averaged over the documents "
+        "it covers. Lower is better.",
         main=True,
     ),
     Column(
         "shortfall",
         "shortfall",
-        "By how many tokens the bound falls short, averaged over the documents it does not cover. Lower is better; a dash with a "
-        "count means that it covers them all.",
+        "By how many tokens the bound falls short, averaged over the documents it does not cover. "
+        "Lower is better; a dash with a count means that it covers them all.",
         main=True,
     ),
     Column(
         "saved",
         "saved",
-        "Tokens of the full canvas that need not be denoised (canvas minus bound), averaged over documents. Higher is better.",
+        "Tokens of the full canvas that need not be denoised (canvas minus bound), averaged over "
+        "documents. Higher is better.",
     ),
     Column(
         "rmse",
@@ -62,24 +82,26 @@ BOUND_COLUMNS = (
     Column(
         "accuracy",
         "accuracy %",
-        "Share of masked canvas positions that the bound puts on the right side of the answer's end. Higher is better.",
+        "Share of masked canvas positions that the bound puts on the right side of the answer's "
+        "end. Higher is better.",
         percent=True,
         main=True,
     ),
     Column(
         "compute_ratio",
         "compute ratio",
-        "Token-positions processed with the predicted window, divided by those with the full canvas, at one token per step. "
-        "Lower is cheaper; 1 is the full canvas.",
+        "Token-positions processed with the predicted window, divided by those with the full "
+        "canvas, at one token per step. Lower is cheaper; 1 is the full canvas.",
         digits=3,
         main=True,
     ),
     Column(
         "area",
         "area",
-        "Area under the share of documents covered within a compute budget, from 1/1024 of the full canvas to all of it on a "
-        "logarithmic axis: every halving of compute earns a covered document a tenth. Higher is better; the full canvas has 0, "
-        "nothing has more than the oracle.",
+        "Area under the share of documents covered within a compute budget, from 1/1024 of the "
+        "full canvas to all of it on a logarithmic axis: every halving of compute earns a covered "
+        "document a tenth. Higher is better; the full canvas has 0, nothing has more than the "
+        "oracle.",
         digits=3,
         main=True,
     ),
@@ -93,27 +115,30 @@ BOUND_COLUMNS = (
     Column(
         "bucket_accuracy",
         "bucket %",
-        "Share of documents whose bound lies in the same power-of-two bucket as the reference length.",
+        "Share of documents whose bound lies in the same power-of-two bucket as the reference "
+        "length.",
         percent=True,
         share=True,
     ),
     Column(
         "rounding_coverage",
         "by rounding %",
-        "Part of the coverage that only rounding brings, after calibration: documents that the calibrated bound misses and the "
-        "rounded one covers. 0 with rounding=none.",
+        "Part of the coverage that only rounding brings, after calibration: documents that the "
+        "calibrated bound misses and the rounded one covers. 0 with rounding=none.",
         percent=True,
         share=True,
     ),
     Column(
         "rounding_overshoot",
         "tokens by rounding",
-        "Tokens that rounding adds to a bound, averaged over documents: the price of that part. 0 with rounding=none.",
+        "Tokens that rounding adds to a bound, averaged over documents: the price of that part. 0 "
+        "with rounding=none.",
     ),
     Column(
         "eos_top1",
         "EOS top-1 %",
-        "How often the most likely token at the true end is the end-of-sequence token. Only for methods that read the model.",
+        "How often the most likely token at the true end is the end-of-sequence token. Only for "
+        "methods that read the model.",
         percent=True,
         share=True,
     ),
@@ -137,6 +162,7 @@ BOUND_COLUMNS = (
         percent=True,
     ),
 )
+BOUND_KEYS = tuple(column.key for column in BOUND_COLUMNS)
 SECONDS = Column(
     "seconds",
     "s / answer",
@@ -153,7 +179,8 @@ RELATIVE_COLUMNS = (
     Column(
         "speedup",
         "speed-up",
-        "Token-positions of the run with the fixed canvas divided by this one's: how many times less work, on any hardware.",
+        "Token-positions of the run with the fixed canvas divided by this one's: how many times "
+        "less work, on any hardware.",
         digits=2,
     ),
     Column(
@@ -165,14 +192,16 @@ RELATIVE_COLUMNS = (
     Column(
         "from_oracle",
         "from oracle",
-        "Token-positions of this run divided by those of the oracle, which knows every length: 1 is the limit of any prediction.",
+        "Token-positions of this run divided by those of the oracle, which knows every length: 1 "
+        "is the limit of any prediction.",
         digits=2,
     ),
     Column(
         "area",
         "area",
-        "Area under the method's curve of quality against compute: every halving of the full canvas's compute at undiminished "
-        "quality earns a tenth of that quality, lost quality weighs exponentially. Higher is better, the fixed canvas has 0.",
+        "Area under the method's curve of quality against compute: every halving of the full "
+        "canvas's compute at undiminished quality earns a tenth of that quality, lost quality "
+        "weighs exponentially. Higher is better, the fixed canvas has 0.",
         digits=3,
     ),
 )

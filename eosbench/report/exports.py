@@ -1,59 +1,49 @@
-"""The report's tables as files: Markdown for people, CSV for programs, LaTeX (booktabs) for papers."""
+"""The report's tables as files: Markdown for people, CSV for programs, LaTeX for papers."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from eosbench.report.seeds import flat_seeds
-from eosbench.report.significance import Pair
-from eosbench.report.tables import BELOW, Table, flat, heads, texts
+from eosbench.report.contents import Tables
+from eosbench.report.tables import BELOW, Row, Table, below_promise, heads, interval, texts
+from eosbench.results import Score
 
-BOUND_NOTE = f"{BELOW} the whole 95 % interval of the coverage lies under the share that calibration promises."
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Every table of a report. `families` is keyed by a benchmark's name; `seeds` is empty where no
-    method has several.
-    """
-
-    comparison: Table
-    families: dict[str, Table]
-    generation: Table
-    ranks: Table
-    pairs: Sequence[Pair]
-    seeds: Table
+BOUND_NOTE = (
+    f"{BELOW} the whole 95 % interval of the coverage lies under the share that calibration "
+    "promises."
+)
+MARKDOWN_MARKUP = "\\`*_[]"
+HTML_MARKUP = "<>|"
+# The columns that say at a glance what each bound task came to.
+EVERY_TASK = ("coverage", "overshoot", "compute_ratio", "area")
 
 
 def write_tables(output: Path, tables: Tables) -> list[Path]:
-    """Writes comparison.{md,tex,csv} and, where there is something to tell, families.csv,
-    generation.csv, pairs.csv and
-    seeds.csv."""
-    import pandas as pd
+    """Writes the tables as files and returns their paths.
 
+    comparison.{md,csv,tex} are always there; families.csv, generation.csv, pairs.csv and seeds.csv
+    where there is something to tell.
+    """
     sections = _sections(tables)
+    parts = [f"## {title}\n\n{markdown(table)}{_note(table)}" for title, table in sections]
     files = {
-        "comparison.md": "\n".join(
-            f"## {title}\n\n{markdown(table)}{_note(table)}" for title, table in sections
-        ),
-        "comparison.csv": pd.DataFrame(flat(tables.comparison)).to_csv(
-            index=False, lineterminator="\n"
-        ),
+        "comparison.md": "\n".join(parts),
+        "comparison.csv": _csv(flat(tables.comparison)),
         "comparison.tex": "\n".join(f"% {title}\n{latex(table)}" for title, table in sections),
     }
-    extra = {
-        "families.csv": [line for table in tables.families.values() for line in flat(table)],
+    by_family: list[dict[str, Any]] = []
+    for table in tables.families.values():
+        by_family += flat(table)
+    further = {
+        "families.csv": by_family,
         "generation.csv": flat(tables.generation),
         "pairs.csv": [vars(pair) for pair in tables.pairs],
         "seeds.csv": flat_seeds(tables.seeds),
     }
-    files |= {
-        name: pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
-        for name, lines in extra.items()
-        if lines
-    }
+    files |= {name: _csv(lines) for name, lines in further.items() if lines}
     for name, content in files.items():
         (output / name).write_text(content, encoding="utf-8")
     return [output / name for name in files]
@@ -61,9 +51,9 @@ def write_tables(output: Path, tables: Tables) -> list[Path]:
 
 def markdown(table: Table) -> str:
     """A pipe table; what a name holds of Markdown or HTML is shown, not interpreted."""
-    head, *lines = [[_plain(cell) for cell in line] for line in (heads(table), *texts(table))]
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *lines))
+    rule = ["---", *["---:"] * (len(heads(table)) - 1)]
+    lines = [list(map(_plain, line)) for line in (heads(table), *texts(table))]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
 
 
 def latex(table: Table) -> str:
@@ -71,9 +61,8 @@ def latex(table: Table) -> str:
     import pandas as pd
 
     frame = pd.DataFrame(texts(table), columns=heads(table))
-    text = frame.to_latex(
-        index=False, escape=True, column_format="l" + "r" * (len(frame.columns) - 1)
-    )
+    alignment = "l" + "r" * (len(frame.columns) - 1)
+    text = frame.to_latex(index=False, escape=True, column_format=alignment)
     return (
         text.replace(BELOW, r"\textsuperscript{\dag}")
         .replace("–", "--")
@@ -82,50 +71,80 @@ def latex(table: Table) -> str:
     )
 
 
-def _sections(tables: Tables) -> list[tuple[str, Table]]:
-    """Per benchmark the headline table (the least unmasked fraction), every fraction, every family;
-    then what compares runs.
+def flat(table: Table) -> list[dict[str, Any]]:
+    """Lines for a CSV file: every number in full.
+
+    The ends of its interval, its standard error and its count have columns of their own.
     """
-    comparison, sections = tables.comparison, []
-    for benchmark in comparison.benchmarks:
-        fractions = comparison.fractions(benchmark)
-        sections.append(
-            (
-                f"{benchmark}, {fractions[0]:.0%} unmasked",
-                comparison.at(benchmark, fractions[0]).used(),
-            )
-        )
-        every = [row for row in comparison.rows if row.benchmark == benchmark]
-        bounds = tuple(
-            column
-            for column in comparison.columns
-            if not column.key.startswith(("quality:", "seconds"))
-        )
-        sections.append((f"{benchmark}, every unmasked fraction", Table(bounds, every).used()))
-        if benchmark in tables.families:
-            sections.append(
-                (
-                    f"{benchmark}, by data family, {fractions[0]:.0%} unmasked",
-                    tables.families[benchmark],
-                )
-            )
-    if tables.seeds.rows:
-        sections += [
-            (f"{name}, across seeds".removeprefix(", "), table)
-            for name, table in _by_benchmark(tables.seeds)
-        ]
-    if len(comparison.benchmarks) > 1:
-        least = {
-            benchmark: comparison.fractions(benchmark)[0] for benchmark in comparison.benchmarks
+    lines = []
+    for row in table.rows:
+        line = _run_of(row)
+        line |= {
+            "benchmark": row.benchmark,
+            "fraction": row.fraction,
+            "task": row.task,
+            "family": row.family,
         }
+        line |= {"documents": row.documents, "censored": row.censored}
+        for column in table.columns:
+            score = row.cells.get(column.key, Score(math.nan))
+            low, high = interval(score, column)
+            name = column.key.removeprefix("quality:")
+            line |= {name: score.value, f"{name}_low": low, f"{name}_high": high}
+            line |= {f"{name}_stderr": score.stderr, f"{name}_n": score.count}
+            if column.key == "coverage":
+                line["below_promise"] = below_promise(row, column)
+        lines.append(line)
+    return lines
+
+
+def flat_seeds(table: Table) -> list[dict[str, Any]]:
+    """Lines for seeds.csv: how many seeds, and over them each metric's mean and deviation.
+
+    The ends of the mean's interval have columns of their own.
+    """
+    lines = []
+    for row in table.rows:
+        line = _run_of(row)
+        line |= {"benchmark": row.benchmark, "fraction": row.fraction}
+        line |= {"documents": row.documents, "censored": row.censored}
+        line["seeds"] = int(row.cells["seeds"].value)
+        for column in table.columns[1:]:
+            score = row.cells.get(column.key, Score(math.nan))
+            name = column.key.removeprefix("quality:")
+            line |= {f"{name}_mean": score.value, f"{name}_sd": score.spread}
+            line |= {f"{name}_low": score.low, f"{name}_high": score.high}
+            if column.key == "coverage":
+                line["below_promise"] = below_promise(row, column)
+        lines.append(line)
+    return lines
+
+
+def _run_of(row: Row) -> dict[str, Any]:
+    return {"run": row.run.name, "method": row.run.method, "backbone": row.run.backbone}
+
+
+def _csv(lines: Sequence[dict[str, Any]]) -> str:
+    import pandas as pd
+
+    return pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
+
+
+def _sections(tables: Tables) -> list[tuple[str, Table]]:
+    """Titles and tables of comparison.md: every benchmark first, then what compares runs."""
+    comparison = tables.comparison
+    sections: list[tuple[str, Table]] = []
+    for benchmark in comparison.benchmarks:
+        sections += _of_benchmark(tables, benchmark)
+    sections += _across_seeds(tables.seeds)
+    if len(comparison.benchmarks) > 1:
+        least = {name: comparison.fractions(name)[0] for name in comparison.benchmarks}
         rows = [
             row for row in comparison.rows if row.benchmark and row.fraction == least[row.benchmark]
         ]
-        keys = ("coverage", "overshoot", "compute_ratio", "area")
-        every_task = Table(
-            tuple(column for column in comparison.columns if column.key in keys), rows
-        )
-        sections.append(("every bound task, at its least unmasked fraction", every_task.used()))
+        columns = tuple(column for column in comparison.columns if column.key in EVERY_TASK)
+        title = "every bound task, at its least unmasked fraction"
+        sections.append((title, Table(columns, rows).used()))
     if tables.generation.rows:
         sections.append(("generation: quality and cost per answer", tables.generation))
     if tables.ranks.rows:
@@ -133,27 +152,51 @@ def _sections(tables: Tables) -> list[tuple[str, Table]]:
     return sections
 
 
-def _by_benchmark(table: Table) -> list[tuple[str, Table]]:
-    """The headline columns of each benchmark's rows, with those of runs that predict no bound."""
-    chosen = {
-        name: [row for row in table.rows if row.benchmark in (name, None)]
-        for name in table.benchmarks
-    }
-    return [
-        (name, Table(table.columns, rows).headline().used())
-        for name, rows in (chosen or {"": table.rows}).items()
+def _of_benchmark(tables: Tables, benchmark: str) -> list[tuple[str, Table]]:
+    """The headline table (the least unmasked fraction), every fraction, every data family."""
+    comparison = tables.comparison
+    least = comparison.fractions(benchmark)[0]
+    headline = comparison.at(benchmark, least).used()
+    rows = [row for row in comparison.rows if row.benchmark == benchmark]
+    bounds = tuple(
+        column
+        for column in comparison.columns
+        if not column.key.startswith(("quality:", "seconds"))
+    )
+    sections = [
+        (f"{benchmark}, {least:.0%} unmasked", headline),
+        (f"{benchmark}, every unmasked fraction", Table(bounds, rows).used()),
     ]
+    if benchmark in tables.families:
+        title = f"{benchmark}, by data family, {least:.0%} unmasked"
+        sections.append((title, tables.families[benchmark]))
+    return sections
+
+
+def _across_seeds(seeds: Table) -> list[tuple[str, Table]]:
+    """The headline columns of each benchmark's rows, with those of runs that predict no bound."""
+    if not seeds.rows:
+        return []
+    if not seeds.benchmarks:
+        return [("across seeds", seeds.headline().used())]
+    sections = []
+    for benchmark in seeds.benchmarks:
+        rows = [row for row in seeds.rows if row.benchmark in (benchmark, None)]
+        table = Table(seeds.columns, rows).headline().used()
+        sections.append((f"{benchmark}, across seeds", table))
+    return sections
 
 
 def _note(table: Table) -> str:
-    return (
-        f"\n{BOUND_NOTE}\n" if any(BELOW in cell for line in texts(table) for cell in line) else ""
-    )
+    """The note on marked coverages; empty where none is marked."""
+    marked = any(BELOW in " ".join(line) for line in texts(table))
+    return f"\n{BOUND_NOTE}\n" if marked else ""
 
 
 def _plain(cell: str) -> str:
-    for character in "\\`*_<>|[]":
-        cell = cell.replace(
-            character, f"&#{ord(character)};" if character in "<>|" else f"\\{character}"
-        )
+    """A cell whose markup is shown, not interpreted."""
+    for character in MARKDOWN_MARKUP:
+        cell = cell.replace(character, f"\\{character}")
+    for character in HTML_MARKUP:
+        cell = cell.replace(character, f"&#{ord(character)};")
     return " ".join(cell.split())

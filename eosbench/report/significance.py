@@ -1,9 +1,10 @@
-"""Which differences between runs are more than chance: every pair on the same documents, corrected
-for the number of pairs.
+"""The differences between runs that are more than chance: every pair on the same documents.
 
 Coverage and right-or-wrong qualities are compared by McNemar's exact test, everything else by
 the paired bootstrap. Bounds are compared at each benchmark's least unmasked fraction; Holm's
 correction runs over all pairs of one metric there.
+
+Legend: N documents, M pairs.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import numpy as np
 
 from eosbench.metrics import SIGNIFICANT, holm, mcnemar, paired, ranks
 from eosbench.report.columns import BOUND_COLUMNS, Column
-from eosbench.report.comparison import quality_metric
-from eosbench.report.tables import Row, Table, in_order
-from eosbench.results import Run, Score
+from eosbench.report.evidence import Evidence
+from eosbench.report.quality import quality_metric
+from eosbench.report.tables import Row, Table
+from eosbench.results import Score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +38,14 @@ EXACT = ("coverage",)
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs on the documents that both have: first minus second, its interval, and Holm's
-    p-value.
+    """Two runs on the documents that both have.
+
+    Attributes:
+        difference: the mean of first minus second over the documents that define both.
+        low: the lower end of its 95 % interval.
+        high: the upper end.
+        p: the two-sided p-value of the test.
+        p_holm: the same, corrected for the number of pairs.
     """
 
     task: str
@@ -55,6 +63,7 @@ class Pair:
 
     @property
     def significant(self) -> bool:
+        """Whether the corrected p-value is below 5 %."""
         return self.p_holm < SIGNIFICANT
 
     @property
@@ -65,11 +74,10 @@ class Pair:
         return self.first if (self.difference > 0) == self.higher_is_better else self.second
 
 
-def compare_pairs(runs: Sequence[Run], documents: pd.DataFrame) -> list[Pair]:
-    """Every pair of runs, metric by metric, task by task; nothing where fewer than two runs logged
-    a task.
-    """
-    order = [run.name for run in in_order(runs)]
+def compare_pairs(evidence: Evidence) -> list[Pair]:
+    """Every pair of runs that logged a task, task by task and metric by metric."""
+    documents = evidence.documents
+    order = [run.name for run in evidence.runs]
     made: list[Pair] = []
     for benchmark in sorted(documents["benchmark"].dropna().unique()):
         own = documents[documents["benchmark"] == benchmark]
@@ -77,42 +85,36 @@ def compare_pairs(runs: Sequence[Run], documents: pd.DataFrame) -> list[Pair]:
         for metric, higher in HIGHER_IS_BETTER.items():
             made += _pairs(own, str(own["task"].iloc[0]), metric, order, higher)
     for task in sorted(documents.loc[documents["benchmark"].isna(), "task"].unique()):
-        result = next(run.tasks[task] for run in runs if task in run.tasks)
+        result = next(run.tasks[task] for run in evidence.runs if task in run.tasks)
         score = quality_metric(result)
         own = documents[documents["task"] == task]
         if score and score in own:
-            made += _pairs(
-                own,
-                task,
-                score,
-                order,
-                bool(result.higher_is_better.get(score.split(",")[0], True)),
-            )
+            higher = bool(result.higher_is_better.get(score.split(",")[0], True))
+            made += _pairs(own, task, score, order, higher)
     return made
 
 
-def rank_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> Table:
-    """Per task and run: its rank by each metric, 1 + the number of runs that are significantly
-    better.
+def rank_table(evidence: Evidence, pairs: Sequence[Pair]) -> Table:
+    """Ranks per task and run: by each metric 1 + the number of runs that are significantly better.
 
-    Absent where no pair differs significantly: such an order would be chance.
+    A rank is absent where no pair differs significantly: such an order would be chance.
     """
     columns: dict[str, Column] = {}
     rows: list[Row] = []
     for task in dict.fromkeys(pair.task for pair in pairs):
         own = [pair for pair in pairs if pair.task == task]
-        names = {name for pair in own for name in (pair.first, pair.second)}
-        competitors = [run for run in in_order(runs) if run.name in names]
+        names = {pair.first for pair in own} | {pair.second for pair in own}
+        competitors = [run for run in evidence.runs if run.name in names]
         place = {run.name: index for index, run in enumerate(competitors)}
         cells: list[dict[str, Score]] = [{} for _ in competitors]
         for metric in dict.fromkeys(pair.metric for pair in own):
             key = metric if metric in HIGHER_IS_BETTER else "quality"
             columns.setdefault(key, _rank_column(key))
-            won = [
-                (place[winner], place[pair.second if winner == pair.first else pair.first])
-                for pair in own
-                if pair.metric == metric and (winner := pair.winner) is not None
-            ]
+            won: list[tuple[int, int]] = []
+            for pair in own:
+                if pair.metric == metric and pair.winner is not None:
+                    loser = pair.second if pair.winner == pair.first else pair.first
+                    won.append((place[pair.winner], place[loser]))
             if won:
                 for cell, rank in zip(cells, ranks(len(competitors), won), strict=True):
                     cell[key] = Score(float(rank))
@@ -127,6 +129,13 @@ def rank_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> Table:
 def _pairs(
     own: pd.DataFrame, task: str, metric: str, order: Sequence[str], higher: bool
 ) -> Iterator[Pair]:
+    """All pairs by one metric of one task.
+
+    Args:
+        own: the documents of the task.
+        order: the names of all runs; those that logged the task are paired in this order.
+        higher: whether more is better.
+    """
     wide = own.pivot_table(
         index="document", columns="run", values=metric, aggfunc="first", dropna=False
     )

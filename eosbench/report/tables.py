@@ -1,5 +1,4 @@
-"""The report's tables: rows of cells, and how they are printed. comparison.py and significance.py
-fill them.
+"""The report's tables: rows of cells, and how they are printed.
 
 A cell is a `Score` (value, 95 % interval, count of documents it is over) and is absent where
 nothing was measured; its column says how it is printed, so that the page, Markdown, CSV and
@@ -9,22 +8,26 @@ LaTeX agree. NaN is "not defined here": a dash with its count.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from eosbench.metrics import wilson
 from eosbench.report.columns import Column
 from eosbench.results import Run, Score
-from eosbench.strategies import ALL_METHODS
 
 BELOW = "†"  # marks a coverage whose whole interval lies under what calibration promises
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table. What does not apply is None: a run without bound tasks has no benchmark
-    and no fraction.
+    """One line of a table.
+
+    What does not apply is None: a run without bound tasks has no benchmark and no fraction.
+
+    Attributes:
+        cells: keyed by the column's key.
+        documents: the number of documents.
+        censored: how many of them have an answer longer than the canvas.
     """
 
     run: Run
@@ -39,82 +42,64 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
+    """Columns, and rows of cells in the order in which they are shown."""
+
     columns: tuple[Column, ...]
     rows: list[Row]
 
     def at(self, benchmark: str | None, fraction: float | None) -> Table:
-        """The rows of one benchmark and fraction, with those of runs that predict no bound
-        (baselines).
-        """
+        """The headline of one benchmark and fraction, with the runs that predict no bound."""
+        place = (benchmark, fraction)
         chosen = [
             row
             for row in self.rows
-            if row.benchmark is None or (row.benchmark, row.fraction) == (benchmark, fraction)
+            if row.benchmark is None or (row.benchmark, row.fraction) == place
         ]
         return Table(self.columns, chosen).headline()
 
     def headline(self) -> Table:
-        """With the main columns alone."""
+        """The table with its main columns alone."""
         return Table(tuple(column for column in self.columns if column.main), self.rows)
 
     def used(self) -> Table:
-        """Without the columns that no row has."""
-        return Table(
-            tuple(
-                column
-                for column in self.columns
-                if any(column.key in row.cells for row in self.rows)
-            ),
-            self.rows,
-        )
+        """The table without the columns that no row has."""
+        keys: set[str] = set()
+        for row in self.rows:
+            keys.update(row.cells)
+        return Table(tuple(column for column in self.columns if column.key in keys), self.rows)
 
     @property
     def benchmarks(self) -> list[str]:
-        return sorted(
-            {row.benchmark for row in self.rows if row.benchmark is not None},
-            key=lambda name: (len(name), name),
-        )
+        """The names of all benchmarks, from the shortest on."""
+        names = {row.benchmark for row in self.rows if row.benchmark is not None}
+        return sorted(names, key=lambda name: (len(name), name))
 
     def fractions(self, benchmark: str) -> list[float]:
-        return sorted(
-            {
-                row.fraction
-                for row in self.rows
-                if row.benchmark == benchmark and row.fraction is not None
-            }
-        )
-
-
-def in_order(runs: Iterable[Run]) -> list[Run]:
-    """By the order of their methods' rows, then methods without a row by name, other models last."""
-    place = {method: row.order for method, row in ALL_METHODS.items()}
-
-    def key(run: Run) -> tuple[bool, float, str]:
-        return run.settings is None, place.get(run.method or "", math.inf), run.name
-
-    return sorted(runs, key=key)
+        """The unmasked fractions of one benchmark, from the least on."""
+        own = [row.fraction for row in self.rows if row.benchmark == benchmark]
+        return sorted({fraction for fraction in own if fraction is not None})
 
 
 def text(row: Row, column: Column) -> str:
-    """A cell in words: "95.3 [93.8, 96.4]", "95.3 ± 0.4 [93.8, 96.4]" across seeds; "– (0/200)"
-    where no document defines it; a
-    bare dash where nothing was measured."""
+    """A cell as it is printed: "95.3 [93.8, 96.4]", or "95.3 ± 0.4 [93.8, 96.4]" across seeds.
+
+    It is "– (0/200)" where no document defines the metric, and a bare dash where nothing was
+    measured.
+    """
     score = row.cells.get(column.key)
     if score is None:
         return "–"
     if math.isnan(score.value):
         return f"– (0/{row.documents})"
-    scale = 100 if column.percent else 1
     low, high = interval(score, column)
-    mark = BELOW if below_promise(row, column) else ""
-    value = f"{score.value * scale:.{column.digits}f}{mark}"
+    printed = column.printed(score.value)
+    if below_promise(row, column):
+        printed += BELOW
     if not math.isnan(score.spread):
-        value += f" ± {score.spread * scale:.{column.digits}f}"
-    return (
-        value
-        if math.isnan(low)
-        else f"{value} [{low * scale:.{column.digits}f}, {high * scale:.{column.digits}f}]"
-    )
+        printed += f" ± {column.printed(score.spread)}"
+    if not math.isnan(low):
+        printed += f" [{column.printed(low)}, {column.printed(high)}]"
+    return printed
 
 
 def below_promise(row: Row, column: Column) -> bool:
@@ -126,8 +111,9 @@ def below_promise(row: Row, column: Column) -> bool:
 
 
 def interval(score: Score, column: Column) -> tuple[float, float]:
-    """The 95 % interval: Wilson's for shares of documents, the resampled one, else a normal
-    approximation; NaN if unknown.
+    """The ends of the 95 % interval, NaN if unknown.
+
+    It is Wilson's for shares of documents, else the resampled one, else a normal approximation.
     """
     if column.share and score.count:
         return wilson(score.value, score.count)
@@ -138,62 +124,25 @@ def interval(score: Score, column: Column) -> tuple[float, float]:
 
 
 def heads(table: Table) -> list[str]:
-    return [
-        "method",
-        *(name for name, _ in places(table)),
-        *(column.title for column in table.columns),
-        "n",
-    ]
+    """The headings of a table, for the cells of `texts`."""
+    where = [heading for heading, _ in places(table)]
+    return ["method", *where, *(column.title for column in table.columns), "n"]
 
 
 def texts(table: Table) -> list[list[str]]:
-    """The cells of a table as they are printed, first the run and what it ran on, last the number
-    of documents.
-    """
+    """The lines of a table as printed: the run, its place, the cells, the number of documents."""
     where = places(table)
-    return [
-        [
-            row.run.name,
-            *(place(row) for _, place in where),
-            *(text(row, column) for column in table.columns),
-            str(row.documents),
-        ]
-        for row in table.rows
-    ]
-
-
-def flat(table: Table) -> list[dict[str, Any]]:
-    """Rows for the CSV file: every number in full, with its interval, standard error and count in
-    columns of their own.
-    """
-    lines = []
+    lines: list[list[str]] = []
     for row in table.rows:
-        line: dict[str, Any] = {
-            "run": row.run.name,
-            "method": row.run.method,
-            "backbone": row.run.backbone,
-        }
-        line |= {
-            "benchmark": row.benchmark,
-            "fraction": row.fraction,
-            "task": row.task,
-            "family": row.family,
-        }
-        line |= {"documents": row.documents, "censored": row.censored}
-        for column in table.columns:
-            score = row.cells.get(column.key, Score(math.nan))
-            low, high = interval(score, column)
-            name = column.key.removeprefix("quality:")
-            line |= {name: score.value, f"{name}_low": low, f"{name}_high": high}
-            line |= {f"{name}_stderr": score.stderr, f"{name}_n": score.count}
-            if column.key == "coverage":
-                line["below_promise"] = below_promise(row, column)
-        lines.append(line)
+        line = [row.run.name]
+        line += [place(row) for _, place in where]
+        line += [text(row, column) for column in table.columns]
+        lines.append([*line, str(row.documents)])
     return lines
 
 
 def places(table: Table) -> list[tuple[str, Callable[[Row], str]]]:
-    """What tells the rows of one run apart: heading, and the row's text."""
+    """The columns that tell the rows of one run apart: heading, and a row's text under it."""
     rows = table.rows
     found: list[tuple[str, Callable[[Row], str]]] = []
     if any(row.task for row in rows):

@@ -1,3 +1,8 @@
-"""Figures of the report: a file of pens for each kind, one look, and the list of what a report
-draws.
-"""
+"""Figures of the report: one look, pens by kind, and the choice of what a report draws."""
+
+from __future__ import annotations
+
+from eosbench.report.figures.drawing import Drawing, themed_svg
+from eosbench.report.figures.selection import drawings
+
+__all__ = ["Drawing", "drawings", "themed_svg"]

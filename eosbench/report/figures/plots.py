@@ -1,8 +1,9 @@
-"""Figures of one pair of axes: what is compared run by run. small_multiples.py draws those with a
-panel a run.
+"""Figures of one pair of axes, on which runs are compared.
 
 Every function takes the rows or documents that it shows and the names of the runs in the order of
-their colours.
+their colours. small_multiples.py draws the figures with a panel per run.
+
+Legend: C canvas positions.
 """
 
 from __future__ import annotations
@@ -29,9 +30,7 @@ BINS = 10  # of predicted probabilities
 
 
 def lines(rows: Sequence[Row], names: Sequence[str], column: Column) -> Figure:
-    """One line a run over the unmasked fractions, set a little apart so that no error bar hides
-    another.
-    """
+    """One line per run over the unmasked fractions; error bars stand beside each other."""
     figure, axes = single()
     for index, name in enumerate(names):
         own = [row for row in rows if row.run.name == name]  # fractions ascend
@@ -40,9 +39,8 @@ def lines(rows: Sequence[Row], names: Sequence[str], column: Column) -> Figure:
         axes.errorbar(x, y, error, label=name, elinewidth=0.9, **{**line(index), **marks(index)})
     axes.set_xticks(sorted({100 * (row.fraction or 0) for row in rows}))
     axes.set_xlabel("answer tokens already unmasked, %")
-    axes.set_ylabel(
-        column.title.replace(" %", ", %") if column.percent else f"{column.title}, tokens"
-    )
+    label = column.title.replace(" %", ", %") if column.percent else f"{column.title}, tokens"
+    axes.set_ylabel(label)
     if column.key == "coverage":
         _promises(axes, rows)
     if column.percent:
@@ -52,7 +50,7 @@ def lines(rows: Sequence[Row], names: Sequence[str], column: Column) -> Figure:
 
 
 def tradeoff(rows: Sequence[Row], names: Sequence[str], across: Column, up: Column) -> Figure:
-    """One point a run."""
+    """One point per run: the column `up` against the compute ratio, the column `across`."""
     figure, axes = single()
     for row in rows:
         x, reach_x = _points([row], across)
@@ -69,8 +67,9 @@ def tradeoff(rows: Sequence[Row], names: Sequence[str], across: Column, up: Colu
 
 
 def safety(rows: Sequence[Row], names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """Coverage against overshoot as a run's predictions are scaled; the marker is where the run
-    itself stands.
+    """Coverage against overshoot as a run's predictions are scaled.
+
+    The marker is where the run itself stands.
     """
     figure, axes = single()
     known = documents[documents["censored"] == 0]
@@ -106,8 +105,12 @@ def quality(
     baselines: Sequence[Row],
     column: Column,
 ) -> Figure:
-    """One point a run: downstream quality against token-positions relative to the full canvas;
-    other models as levels.
+    """One point per run: downstream quality against token-positions; other models as levels.
+
+    Args:
+        relative: the name of a run -> its token-positions relative to the full canvas.
+        baselines: the rows of other models.
+        column: that of the quality.
     """
     figure, axes = single()
     for row in rows:
@@ -117,7 +120,7 @@ def quality(
             [relative[row.run.name]], y, reach, label=row.run.name, linestyle="none", **style
         )
     for row in baselines:
-        level = row.cells[column.key].value * (100 if column.percent else 1)
+        level = row.cells[column.key].value * column.scale
         axes.axhline(level, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
         axes.annotate(
             row.run.name,
@@ -156,9 +159,7 @@ def eos_average(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 
 def calibration(names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """A reliability diagram: how often the answer has ended where a method says so with some
-    probability.
-    """
+    """A reliability diagram: the share of positions that have ended, by predicted probability."""
     figure, axes = single()
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.9, linestyle=(0, (2, 2)))
     for index, name in _with_curves(names, documents):
@@ -186,8 +187,9 @@ def calibration(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 
 def _with_curves(names: Sequence[str], documents: pd.DataFrame) -> list[tuple[int, str]]:
-    """The runs that give a probability per position, each with its place, which is its colour in
-    every figure.
+    """The runs that give a probability per position, each with its place among all runs.
+
+    The place is the run's colour in every figure.
     """
     known = set(documents.loc[documents["eos_probability"].notna(), "run"])
     return [(index, name) for index, name in enumerate(names) if name in known]
@@ -224,17 +226,22 @@ def _promises(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _points(rows: Sequence[Row], column: Column) -> tuple[list[float], list[list[float]]]:
-    """Values, and how far their intervals reach below and above them; a row without the metric is a
-    gap.
+    """Values, and how far their intervals reach below and above them.
+
+    A row without the metric is a gap.
     """
-    scale = 100 if column.percent else 1
-    scores = [row.cells.get(column.key, Score(math.nan)) for row in rows]
-    reaches = [
-        (score.value - interval(score, column)[0], interval(score, column)[1] - score.value)
-        for score in scores
-    ]
-    error = [
-        [0.0 if math.isnan(reach[side]) else max(reach[side], 0.0) * scale for reach in reaches]
-        for side in (0, 1)
-    ]
-    return [score.value * scale for score in scores], error
+    values: list[float] = []
+    below: list[float] = []
+    above: list[float] = []
+    for row in rows:
+        score = row.cells.get(column.key, Score(math.nan))
+        low, high = interval(score, column)
+        values.append(score.value * column.scale)
+        below.append(_reach(score.value - low) * column.scale)
+        above.append(_reach(high - score.value) * column.scale)
+    return values, [below, above]
+
+
+def _reach(distance: float) -> float:
+    """The length of one side of an error bar; 0 where it is not known."""
+    return 0.0 if math.isnan(distance) else max(distance, 0.0)

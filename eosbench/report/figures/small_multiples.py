@@ -1,4 +1,4 @@
-"""Figures with a panel a run (or a prompt), on shared axes: what single documents look like."""
+"""Figures of single documents, with a panel per run (or per prompt) on shared axes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POINTS = 200  # of a scatter panel
-PROMPTS = 4
+PROMPTS = 4  # whose curves are drawn one by one
 
 
 def scatter(names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """Bound against length on binary logarithmic axes, a point a document."""
+    """Bound against length on binary logarithmic axes, a point per document."""
     figure, grid = panels(names)
     top = float(documents["canvas"].max()) * 1.3
     for axes, name in zip(grid, names, strict=True):
@@ -47,8 +47,9 @@ def scatter(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 
 def distribution(names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """Shares of documents by bound minus length, in classes that double in width to either side of
-    zero.
+    """Shares of documents by bound minus length.
+
+    The classes double in width to either side of zero.
     """
     known = documents[documents["censored"] == 0]
     error = known["bound"] - known["length"]
@@ -76,9 +77,7 @@ def distribution(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 
 def confusion(names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """Power-of-two buckets of the bound against those of the true length; a column adds up to 100
-    %.
-    """
+    """Power-of-two buckets of the bound against those of the length; columns add up to 100 %."""
     from matplotlib.patches import Rectangle
 
     known = documents[documents["censored"] == 0]
@@ -120,9 +119,7 @@ def confusion(names: Sequence[str], documents: pd.DataFrame) -> Figure:
 
 
 def eos_prompts(names: Sequence[str], documents: pd.DataFrame) -> Figure:
-    """The per-position probability of the end for single prompts, short answers to long ones, with
-    the true end.
-    """
+    """The probability of the end at each position, for prompts with short and with long answers."""
     with_curves = documents[documents["eos_probability"].notna() & (documents["censored"] == 0)]
     by_length = with_curves.drop_duplicates("document").sort_values(["length", "document"])
     places = np.linspace(0.1, 0.98, PROMPTS) * (len(by_length) - 1)

@@ -1,8 +1,8 @@
-"""One look for all figures: readable in grey and by the colour-blind (Okabe and Ito's colours, a
-marker and dashes per run).
+"""One look for all figures, readable in grey and by the colour-blind.
 
-Figures are built without pyplot: no global state, no display. Their ink is one colour, so that the
-page can swap it in dark mode.
+Colours are Okabe and Ito's; every run has a marker and dashes of its own. Figures are built without
+pyplot: no global state, no display. Their ink is one colour, so that the page can swap it in dark
+mode.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7
 GOOD, BAD = COLOURS[0], COLOURS[3]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
+SHARE_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SETTINGS = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -70,6 +71,7 @@ def line(index: int) -> dict[str, Any]:
 
 
 def single() -> tuple[Figure, Axes]:
+    """A figure with one pair of axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 3.4))
@@ -79,7 +81,14 @@ def single() -> tuple[Figure, Axes]:
 def panels(
     titles: Sequence[str], *, across: int = 3, width: float = 2.5, height: float = 2.3
 ) -> tuple[Figure, list[Axes]]:
-    """Small multiples that share their axes, one a title; what is left of the grid stays empty."""
+    """Small multiples that share their axes, one per title; the rest of the grid stays empty.
+
+    Args:
+        titles: one per panel.
+        across: how many panels stand side by side at most.
+        width: of a panel, in inches.
+        height: of a panel, in inches.
+    """
     from matplotlib.figure import Figure
 
     across = min(across, len(titles))
@@ -99,16 +108,13 @@ def share_axis(axes: Axes) -> None:
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     axes.set_xlim(low, max(high, 1.25))
-    ticks = [
-        tick
-        for tick in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-        if low <= tick <= max(high, 1.25)
-    ]
+    ticks = [tick for tick in SHARE_TICKS if low <= tick <= max(high, 1.25)]
     axes.set_xticks(ticks, [f"{100 * tick:g}" for tick in ticks], minor=False)
     axes.minorticks_off()
 
 
 def legend(axes: Axes, entries: int, below: float = -0.18) -> None:
+    """A legend under the axes, in two columns unless there is one entry."""
     axes.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, below),

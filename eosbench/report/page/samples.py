@@ -1,5 +1,7 @@
-"""What the page's sample browser shows: texts once a document, and per fraction the revealed
-positions and each run's bound.
+"""The documents of the page's sample browser.
+
+Texts are there once per document; per unmasked fraction there are the revealed positions and each
+run's bound.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ CLIP = 1500  # characters of a prompt or an answer
 
 
 def sample_data(documents: pd.DataFrame, names: Sequence[str], reserved: int = 0) -> dict[str, Any]:
-    """As many documents as the budget holds, families in turn; bounds in the order of `names`, null
-    where a run has none.
+    """As many documents as the budget holds, families in turn.
 
-    `reserved` bytes of the budget are spent on something else of the page.
+    Args:
+        documents: as `Evidence.documents`; those without a bound are left out.
+        names: the runs; bounds stand in this order, null where a run has none.
+        reserved: bytes of the budget that are spent on another part of the page.
     """
     bounds = documents[documents["benchmark"].notna()].sort_values("fraction", kind="stable")
     places = bounds.groupby(["benchmark", "document"], sort=False).indices
@@ -39,30 +43,32 @@ def sample_data(documents: pd.DataFrame, names: Sequence[str], reserved: int = 0
 
 
 def _sample(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
+    """One document, from its rows of all runs and fractions."""
     first = rows.iloc[0]
     views: dict[float, dict[str, Any]] = {}
     for fraction, revealed, run, bound in zip(
         rows["fraction"], rows["revealed"], rows["run"], rows["bound"], strict=True
     ):
         blank: list[int | None] = [None] * len(names)
-        view = views.setdefault(
-            float(fraction),
-            {"fraction": float(fraction), "revealed": list(revealed), "bounds": blank},
-        )
+        empty = {"fraction": float(fraction), "revealed": list(revealed), "bounds": blank}
+        view = views.setdefault(float(fraction), empty)
         view["bounds"][names.index(run)] = int(bound)
-    about = {
+    return {
         "benchmark": first["benchmark"],
         "document": first["document"],
         "family": first["family"] or "",
+        "prompt": _clip(first["prompt"]),
+        "answer": _clip(first["answer"]),
+        "length": int(first["length"]),
+        "canvas": int(first["canvas"]),
+        "views": list(views.values()),
     }
-    texts = {"prompt": _clip(first["prompt"]), "answer": _clip(first["answer"])}
-    sizes = {"length": int(first["length"]), "canvas": int(first["canvas"])}
-    return {**about, **texts, **sizes, "views": list(views.values())}
 
 
 def _spread(bounds: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """(benchmark, document) pairs, one of each benchmark and family in turn, long-winded families
-    first.
+    """Benchmarks and documents, one of each benchmark and family in turn.
+
+    Families with long answers come first.
     """
     queues: dict[tuple[str, str], list[tuple[str, str]]] = {}
     first = bounds.drop_duplicates(["benchmark", "document"])
@@ -70,9 +76,8 @@ def _spread(bounds: pd.DataFrame) -> Iterator[tuple[str, str]]:
     for benchmark, family, document in zip(
         first["benchmark"], first["family"], first["document"], strict=True
     ):
-        queues.setdefault((benchmark, family if isinstance(family, str) else ""), []).append(
-            (benchmark, document)
-        )
+        key = (benchmark, family if isinstance(family, str) else "")
+        queues.setdefault(key, []).append((benchmark, document))
     ranked = sorted(queues, key=lambda key: -typical.get(key[1] or None, 0.0))
     for turn in zip_longest(*(queues[key] for key in ranked)):
         yield from (pair for pair in turn if pair is not None)

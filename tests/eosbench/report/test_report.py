@@ -18,7 +18,7 @@ from benchmarks.made_runs import ERROR, make_baseline, make_run, make_runs
 from eosbench.documents.reveal import FRACTIONS
 from eosbench.errors import ResultsError
 from eosbench.report import ReportSummary, write_report
-from eosbench.report.figures.drawings import themed_svg
+from eosbench.report.figures.drawing import themed_svg
 from eosbench.report.page import page, samples
 
 HAND = Path(__file__).parents[2] / "fixtures" / "hand"

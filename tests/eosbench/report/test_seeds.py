@@ -20,12 +20,14 @@ import pytest
 
 from benchmarks.made_runs import make_baseline, make_run
 from eosbench.metrics.statistics import bootstrap, over_seeds, percentiles, wilson
-from eosbench.report import make_tables, write_report
+from eosbench.report import write_report, writing
 from eosbench.report.comparison import compare
-from eosbench.report.exports import Tables, write_tables
-from eosbench.report.figures import drawings as figures
+from eosbench.report.contents import Tables, make_tables
+from eosbench.report.evidence import Evidence
+from eosbench.report.exports import flat_seeds, write_tables
 from eosbench.report.page import page
-from eosbench.report.seeds import _estimates, across_seeds, flat_seeds, seed_groups
+from eosbench.report.repeats import seed_groups
+from eosbench.report.seeds import _estimates, across_seeds
 from eosbench.report.tables import Table, text
 from eosbench.results.run import Run, Score, TaskResult
 from eosbench.results.runs import read_runs
@@ -74,12 +76,13 @@ def joined(*hands: tuple[Run, pd.DataFrame]) -> Table:
         [run for run, _ in hands],
         pd.concat([frame for _, frame in hands], ignore_index=True),
     )
-    return across_seeds(runs, compare(runs, documents), documents)
+    evidence = Evidence.of(runs, documents)
+    return across_seeds(seed_groups(runs), compare(evidence), evidence.logged)
 
 
 def tables_of(folder: Path) -> Tables:
     runs = read_runs(folder)
-    return make_tables(runs, read_documents(runs)[0])
+    return make_tables(Evidence.of(runs, read_documents(runs)[0]))
 
 
 THREE = [  # documents agree within each seed: all that varies is the seed
@@ -187,7 +190,7 @@ def test_equal_repeats_have_no_spread_and_the_interval_of_one(tmp_path: Path) ->
     }
     hands = [hand(seed, {"coverage": 0.75, "overshoot": 13 / 3}, values) for seed in (0, 1, 2)]
     (row,) = joined(*hands).rows
-    (alone, *_) = compare([hands[0][0]], hands[0][1]).rows
+    (alone, *_) = compare(Evidence.of([hands[0][0]], hands[0][1])).rows
     for key in ("overshoot", "rmse"):
         assert row.cells[key].spread == 0.0
         assert (row.cells[key].low, row.cells[key].high) == pytest.approx(
@@ -352,7 +355,7 @@ def test_runs_that_lm_eval_asked_differently_are_no_repeats(
 
 
 def test_one_seed_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "drawings", lambda *_: [])
+    monkeypatch.setattr(writing, "drawings", lambda *_: [])
     make_run(tmp_path / "runs" / "a", "logit", size=6)
     make_run(tmp_path / "runs" / "b", "classification", size=6, seed=3)
     summary = write_report(tmp_path / "runs", tmp_path / "out")
@@ -408,7 +411,7 @@ def test_the_page_shows_a_row_with_its_first_seed_and_hostile_names_as_text(
         method='"><img src=x onerror=alert(1)>',
         predictor="<script>alert(1)</script>",
     )
-    monkeypatch.setattr(figures, "drawings", lambda *_: [])
+    monkeypatch.setattr(writing, "drawings", lambda *_: [])
     monkeypatch.setattr(page, "SEED_ROWS_SHOWN", 1)
     html = write_report(tmp_path / "runs", tmp_path / "out").page.read_text(encoding="utf-8")
     section = re.search(r'<section aria-labelledby="seeds">(.*?)</section>', html, re.DOTALL)

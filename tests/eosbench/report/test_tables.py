@@ -6,15 +6,16 @@ import csv
 import math
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from benchmarks.made_runs import ERROR, make_baseline, make_run, make_runs
-from eosbench.report import make_tables
 from eosbench.report.columns import BOUND_COLUMNS, Column
-from eosbench.report.comparison import compare, costs, families
+from eosbench.report.comparison import compare, families
+from eosbench.report.contents import make_tables
+from eosbench.report.evidence import Evidence, in_order
 from eosbench.report.exports import markdown, write_tables
-from eosbench.report.tables import BELOW, Row, Table, in_order, interval, text
+from eosbench.report.generation import generation_table
+from eosbench.report.tables import BELOW, Row, Table, interval, text
 from eosbench.results.run import Run, Score
 from eosbench.results.runs import read_runs
 from eosbench.results.table import read_documents
@@ -26,7 +27,7 @@ COVERAGE = BOUND_COLUMNS[0]
 @pytest.fixture(scope="module")
 def comparison() -> Table:
     runs = read_runs(HAND)
-    return compare(runs, read_documents(runs)[0])
+    return compare(Evidence.of(runs, read_documents(runs)[0]))
 
 
 def test_reported_values_stand_and_gaps_are_filled_from_documents(comparison: Table) -> None:
@@ -57,13 +58,13 @@ def test_reported_values_stand_and_gaps_are_filled_from_documents(comparison: Ta
     assert row.cells["seconds"].value == 0.5
 
 
-def documents(folder: Path) -> tuple[list[Run], pd.DataFrame]:
+def evidence(folder: Path) -> Evidence:
     runs = read_runs(folder)
-    return runs, read_documents(runs)[0]
+    return Evidence.of(runs, read_documents(runs)[0])
 
 
 def test_costs_are_per_answer() -> None:
-    (row,) = costs(*documents(HAND)).rows
+    (row,) = generation_table(evidence(HAND)).rows
     assert row.task == "gsm8k"
     found = {key: score.value for key, score in row.cells.items()}
     assert found == {
@@ -80,7 +81,7 @@ def test_costs_are_per_answer() -> None:
 
 def test_without_samples_the_reported_aggregates_remain() -> None:
     runs = read_runs(HAND)
-    (row,) = compare(runs, read_documents([])[0]).rows
+    (row,) = compare(Evidence.of(runs, read_documents([])[0])).rows
     assert row.cells["coverage"].value == pytest.approx(2 / 3)
     assert "shortfall" not in row.cells and text(row, BOUND_COLUMNS[2]) == "–"
 
@@ -147,7 +148,7 @@ def test_methods_stand_in_the_order_of_the_design_and_baselines_last() -> None:
 
 
 def test_files_agree_and_hold_every_number(tmp_path: Path) -> None:
-    files = write_tables(tmp_path, make_tables(*documents(HAND)))
+    files = write_tables(tmp_path, make_tables(evidence(HAND)))
     assert [file.name for file in files] == [
         "comparison.md",
         "comparison.csv",
@@ -176,8 +177,8 @@ def test_markdown_shows_hostile_names_as_text() -> None:
 
 
 def test_families_stand_beside_each_other(tmp_path: Path) -> None:
-    runs, frame = documents(make_runs(tmp_path, 20, ("logit", "distilbert")))
-    table = families(runs, frame, "eos_upper_bound", 0.0)
+    made = evidence(make_runs(tmp_path, 20, ("logit", "distilbert")))
+    table, frame = families(made, "eos_upper_bound", 0.0), made.documents
     names = sorted(frame["family"].dropna().unique())
     assert [(row.family, row.run.name) for row in table.rows[:2]] == [
         (names[0], "logit"),
@@ -216,7 +217,7 @@ def test_costs_are_compared_with_the_fixed_canvas_and_the_oracle(tmp_path: Path)
         costs={"varlen_instruct": cost},
     )
     make_baseline(tmp_path / "hf", size=10)
-    rows = {row.run.name: row.cells for row in costs(*documents(tmp_path)).rows}
+    rows = {row.run.name: row.cells for row in generation_table(evidence(tmp_path)).rows}
     logit, other = rows["logit canvas=256"], rows["logit canvas=128"]
     assert (logit["speedup"].value, logit["time_speedup"].value, logit["from_oracle"].value) == (
         4.0,
@@ -241,7 +242,7 @@ def test_costs_are_compared_with_the_fixed_canvas_and_the_oracle(tmp_path: Path)
 
 
 def test_pairs_and_ranks(tmp_path: Path) -> None:
-    tables = make_tables(*documents(make_runs(tmp_path, 120, (*ERROR, "fixed", "oracle"))))
+    tables = make_tables(evidence(make_runs(tmp_path, 120, (*ERROR, "fixed", "oracle"))))
     pairs = {
         (pair.metric, pair.first, pair.second): pair
         for pair in tables.pairs
@@ -268,6 +269,6 @@ def test_no_rank_where_nothing_differs(tmp_path: Path) -> None:
             fingerprint=name * 16,
             rounding=name,
         )
-    tables = make_tables(*documents(tmp_path))
+    tables = make_tables(evidence(tmp_path))
     assert tables.pairs and all(pair.winner is None and pair.p_holm == 1.0 for pair in tables.pairs)
     assert all(not row.cells for row in tables.ranks.rows)

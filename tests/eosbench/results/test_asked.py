@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.made_runs import make_baseline, make_run
-from eosbench.report.comparison import reference_run
+from eosbench.report.costs import reference_run
 from eosbench.results.runs import read_runs, scan
 
 PLAIN, LATER = 1_767_323_045.0, 1_800_000_000.0
