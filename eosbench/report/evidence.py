@@ -44,7 +44,7 @@ class Evidence:
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:
-    """By the order of their methods' rows, then methods without a row by name, other models last."""
+    """Runs by the order of their methods, then methods without a row by name, baselines last."""
     place = {method: row.order for method, row in ALL_METHODS.items()}
 
     def key(run: Run) -> tuple[bool, float, str]:
