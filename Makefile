@@ -1,5 +1,6 @@
-# Everything happens in .venv inside the clone. `make demo` and `make test` work from a bare clone; the first of them installs, the next
-# ones start at once. PYTHON=python3.12 chooses another interpreter for a new .venv.
+# Everything happens in .venv inside the clone. `make demo` and `make test` work from a bare clone:
+# the first of them installs, the next ones start at once. PYTHON=python3.12 chooses another
+# interpreter for a new .venv.
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -21,7 +22,8 @@ METHODS ?= logit concat_regression average_regression classification distilbert
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-# The tests run in WORKERS processes of one thread each, which is faster than one process whose small tensors are spread over all cores.
+# The tests run in WORKERS processes of one thread each. That is faster than one process whose small
+# tensors are spread over all cores.
 PYTEST := env OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: help venv demo test slow check bench embedded-model measured clean
@@ -39,8 +41,9 @@ $(INSTALLED): pyproject.toml constraints.txt eosbench/_bridge.pth
 
 demo: venv  ## the five methods on the embedded model through stock lm_eval, then the report
 	for method in $(METHODS); do \
-		$(BIN)/lm_eval --model varlen_dlm --model_args method=$$method --tasks eos_upper_bound,varlen_instruct --limit $(LIMIT) \
-			--batch_size 16 --output_path results/demo/$$method --log_samples || exit 1; \
+		$(BIN)/lm_eval --model varlen_dlm --model_args method=$$method \
+			--tasks eos_upper_bound,varlen_instruct --limit $(LIMIT) --batch_size 16 \
+			--output_path results/demo/$$method --log_samples || exit 1; \
 	done
 	$(BIN)/eosbench report results/demo --output reports/demo
 
@@ -60,22 +63,28 @@ bench: venv  ## speed, as ratios against a plain reference loop
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.report
 
-embedded-model: venv  ## trains the embedded model and fits its predictors again (about two hours on two cores)
+embedded-model: venv  ## trains the embedded model and fits its predictors again: two hours on two cores
 	$(BIN)/python -m eosbench.recipe.make model
 	$(BIN)/python -m eosbench.recipe.make model --start $(SNAPSHOT) --steps 4000 --decay-share 1.0 --seed 1
 	$(BIN)/python -m eosbench.recipe.make predictors
 
-FIT = $(BIN)/eosbench fit --data $(DATA):train --limit $(TRAIN_$(DATA)) --calibration $(DATA):calibration --calibration_limit $(CALIBRATION_$(DATA)) --canvas $(CANVAS_$(DATA))
-SWEEP = $(BIN)/eosbench sweep --model_args max_gen_toks=$(CANVAS_$(DATA)) --tasks $(TASK_$(DATA)) --limit $(TEST_$(DATA)) --batch_size 16
-measured: venv  ## results/$(DATA), three seeds of every method: DATA=instruct, or DATA=gsm8k, whose rows come from the hub
-	$(FIT) --method all --seed 0,1,2 --output build/heads/$(DATA)
-	$(FIT) --method logit --option variant=threshold --option tau=0.9 --output build/heads/$(DATA)/threshold/logit
+FIT = $(BIN)/eosbench fit --data $(DATA):train --limit $(TRAIN_$(DATA)) \
+	--calibration $(DATA):calibration --calibration_limit $(CALIBRATION_$(DATA)) \
+	--canvas $(CANVAS_$(DATA))
+SWEEP = $(BIN)/eosbench sweep --model_args max_gen_toks=$(CANVAS_$(DATA)) \
+	--tasks $(TASK_$(DATA)) --limit $(TEST_$(DATA)) --batch_size 16
+HEADS = build/heads/$(DATA)
+MEASURED = build/measured/$(DATA)
+measured: venv  ## results/$(DATA), three seeds of every method; DATA=gsm8k takes its rows from the hub
+	$(FIT) --method all --seed 0,1,2 --output $(HEADS)
+	$(FIT) --method logit --option variant=threshold --option tau=0.9 --output $(HEADS)/threshold/logit
 	for seed in 0 1 2; do \
-		$(SWEEP) --methods all --predictors build/heads/$(DATA)/seed-$$seed --output_path build/measured/$(DATA)/seed-$$seed || exit 1; \
+		$(SWEEP) --methods all --predictors $(HEADS)/seed-$$seed \
+			--output_path $(MEASURED)/seed-$$seed || exit 1; \
 	done
-	$(SWEEP) --methods logit --predictors build/heads/$(DATA)/threshold --output_path build/measured/$(DATA)/threshold
-	$(BIN)/python -m benchmarks.publish build/measured/$(DATA) results/$(DATA)
+	$(SWEEP) --methods logit --predictors $(HEADS)/threshold --output_path $(MEASURED)/threshold
+	$(BIN)/python -m benchmarks.publish $(MEASURED) results/$(DATA)
 
-clean:  ## what the targets above left behind, but not .venv
+clean:  ## removes the files that the targets above made, but not .venv
 	rm -rf build dist results/demo reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

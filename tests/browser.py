@@ -1,5 +1,6 @@
-"""Debian's headless Chromium, driven through its own debugging protocol over a pipe: no driver
-program, no download, no package.
+"""A headless Chromium, driven through its own debugging protocol over a pipe.
+
+It needs no driver program, no download and no package.
 
     with Browser() as browser:
         browser.open(page.as_uri())
@@ -47,8 +48,9 @@ def find() -> str | None:
 
 
 class Browser:
-    """One page of one browser. `complaints` holds console errors, uncaught exceptions and what the
-    security policy refused.
+    """One page of one browser.
+
+    `complaints` holds console errors, uncaught exceptions and refusals of the security policy.
     """
 
     def __init__(self, width: int = 1280, height: int = 900) -> None:
@@ -99,13 +101,13 @@ class Browser:
 
     def press(self, key: str, code: int = 0, text: str = "") -> None:
         """One key, as from a keyboard: `press("Tab", 9)`, `press("Enter", 13, "\\r")`."""
-        more = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-        self._call(
-            "Input.dispatchKeyEvent", type="keyDown", **more, **({"text": text} if text else {})
-        )
-        self._call("Input.dispatchKeyEvent", type="keyUp", **more)
+        up = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        down = {**up, "text": text} if text else up
+        self._call("Input.dispatchKeyEvent", type="keyDown", **down)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **up)
 
     def resize(self, width: int, height: int) -> None:
+        """Gives the page another size, in pixels; below 600 it is a phone's."""
         self._call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -115,20 +117,19 @@ class Browser:
         )
 
     def prefer(self, scheme: str) -> None:
-        """`light` or `dark`."""
+        """Sets the color scheme that the user prefers, `light` or `dark`."""
         self._call(
             "Emulation.setEmulatedMedia",
             features=[{"name": "prefers-color-scheme", "value": scheme}],
         )
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        path.write_bytes(
-            base64.b64decode(
-                self._call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
-            )
-        )
+        """Writes what is seen as a PNG file; `whole` takes in the part below the window as well."""
+        image = self._call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
+        path.write_bytes(base64.b64decode(image))
 
     def close(self) -> None:
+        """Ends the browser and removes its profile."""
         self._process.kill()
         self._process.wait()
         os.close(self._in)
@@ -184,7 +185,7 @@ class Browser:
 
 
 def _pipe() -> tuple[int, int]:
-    """Read and write end, both numbered from 20 on, so that the child's 3 and 4 are free."""
+    """The reading and the writing end, both numbered from 20 on, to leave 3 and 4 to the child."""
     ends = os.pipe()
     high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 20) for end in ends)
     for end in ends:

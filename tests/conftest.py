@@ -1,5 +1,6 @@
-"""Fixtures for every room. Heavy imports stay inside them, so that tests of the light rooms start
-without torch.
+"""Fixtures for every room.
+
+Heavy imports stay inside them, so that tests of the light rooms start without torch.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def llada(request: pytest.FixtureRequest) -> Golden:
 
 @pytest.fixture
 def public_rows(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Has `datasets` read the published rows without a network; skips where they are not at hand."""
+    """Makes `datasets` read the published rows without a network; skips where there are none."""
     if not BUILDER.is_file():
         pytest.skip(f"the public data sets' rows are not here: {BUILDER} is missing")
     import datasets

@@ -1,6 +1,4 @@
-"""Golden checkpoints with what published implementations compute on them (tests/golden), each
-loaded once.
-"""
+"""Golden checkpoints (tests/golden), with the outputs of published implementations on them."""
 
 from __future__ import annotations
 
@@ -31,6 +29,7 @@ class Golden:
 
 @cache
 def load_golden(name: str) -> Golden:
+    """A golden folder by its name, loaded once."""
     folder = GOLDEN / name
     settings = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
     return Golden(folder, load_backbone(folder), settings, load_file(folder / "golden.safetensors"))

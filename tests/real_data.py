@@ -1,5 +1,6 @@
-"""The public rows that lie beside the repository, where they lie there at all: `../shared`, through
-its offline cache.
+"""The rows of public data sets, from an offline cache that is built of a folder beside this one.
+
+Where that folder, `../shared`, is not there, the tests that need the rows skip.
 """
 
 from __future__ import annotations

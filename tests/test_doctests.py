@@ -1,4 +1,4 @@
-"""Every example in a docstring of the two packages says what happens."""
+"""Every example in a docstring of the two packages computes what it shows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The README says what is true: its tree is the tree on the disk, its make targets exist, and
-packages show it.
-"""
+"""README and docs say what is true: the tree, the make targets, the links."""
 
 from __future__ import annotations
 
@@ -16,19 +14,16 @@ PACKAGES = ("eosbench", "model_adapters")
 
 
 def tree_paths(text: str) -> set[str]:
-    """Paths of the first fenced block that shows `eosbench/` at the start of a line: one path a
-    line, nested by indentation.
+    """Paths of the first fenced block with a line that begins with `eosbench/`.
 
-    Plain indentation and the box drawing of `tree` both work. What follows the path on its line
-    is its description.
+    There is one path per line, nested by indentation. Plain indentation and the box drawing of
+    `tree` both work. The rest of the line describes the path.
     """
-    blocks = [
-        block
-        for block in re.findall(r"^```[a-z]*\n(.*?)^```", text, re.M | re.S)
-        if re.search(r"^\W*eosbench/(\s|$)", block, re.M)
-    ]
+    fenced = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.M | re.S)
+    blocks = [block for block in fenced if re.search(r"^\W*eosbench/(\s|$)", block, re.M)]
     assert blocks, (
-        "docs/architecture.md shows no tree: expected a fenced block with a line that begins with eosbench/"
+        "docs/architecture.md shows no tree: expected a fenced block with a line that begins "
+        "with eosbench/"
     )
     paths: set[str] = set()
     parents: list[tuple[int, str]] = []
@@ -46,29 +41,27 @@ def tree_paths(text: str) -> set[str]:
 
 
 def on_disk() -> set[str]:
-    """What the tree owes its reader: every module of the packages and every folder of tasks."""
-    modules = {
-        file.relative_to(REPOSITORY).as_posix()
-        for package in PACKAGES
-        for file in (REPOSITORY / package).rglob("*.py")
-    }
-    tasks = {
-        folder.relative_to(REPOSITORY).as_posix() + "/"
-        for folder in (REPOSITORY / "tasks").iterdir()
-        if folder.is_dir()
-    }
-    return {
-        path
-        for path in modules | tasks
-        if "__pycache__" not in path and not path.endswith("__init__.py")
-    }
+    """Paths that the tree has to show: every module of the packages, every folder of tasks."""
+    modules = [file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")]
+    tasks = [folder for folder in (REPOSITORY / "tasks").iterdir() if folder.is_dir()]
+    shown = {file.relative_to(REPOSITORY).as_posix() for file in modules}
+    shown |= {f"{folder.relative_to(REPOSITORY).as_posix()}/" for folder in tasks}
+    return {path for path in shown if not re.search(r"__pycache__|__init__\.py$", path)}
 
 
 @pytest.mark.parametrize(
     "tree",
     [
-        "eosbench/       the library\n  cli.py        commands\n  report/       pages\n    page.py\nMakefile",
-        "├── eosbench/   # the library\n│   ├── cli.py\n│   └── report/\n│       └── page.py\n└── Makefile",
+        "eosbench/       the library\n"
+        "  cli.py        commands\n"
+        "  report/       pages\n"
+        "    page.py\n"
+        "Makefile",
+        "├── eosbench/   # the library\n"
+        "│   ├── cli.py\n"
+        "│   └── report/\n"
+        "│       └── page.py\n"
+        "└── Makefile",
     ],
 )
 def test_the_reader_of_trees_reads_both_styles(tree: str) -> None:
@@ -97,13 +90,9 @@ def test_the_tree_shows_every_module_and_every_task() -> None:
 
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
-    named = set(
-        re.findall(
-            r"\bmake ([a-z-]+)`|^\s*make ([a-z-]+)", README.read_text(encoding="utf-8"), re.M
-        )
-    )
-    named_targets = {name for pair in named for name in pair if name}
-    assert {"demo", "test"} <= named_targets <= targets
+    text = README.read_text(encoding="utf-8")
+    named = re.findall(r"\bmake ([a-z-]+)`", text) + re.findall(r"^\s*make ([a-z-]+)", text, re.M)
+    assert {"demo", "test"} <= set(named) <= targets
 
 
 def test_links_into_the_repository_lead_somewhere() -> None:
