@@ -106,10 +106,10 @@ CEILING = {
     "eosbench/plugin": 5,
     "eosbench/predictors": 58,
     "eosbench/recipe": 20,
-    "eosbench/report": 82,
+    "eosbench/report": 1,
     "eosbench/strategies": 26,
-    "eosbench/sweep": 7,
-    "model_adapters/varlen_dlm": 67,
+    "eosbench/sweep": 4,
+    "model_adapters/varlen_dlm": 36,
 }
 
 
