@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 from eosbench import embedded
-from eosbench.fitting import FitJob, FitReport, fit_all, load_examples
+from eosbench.fitting import FitData, FitJob, FitReport, Passes, fit_all, load_examples
 from eosbench.predictors import METHODS
 from model_adapters import load_backbone
 
@@ -89,10 +89,11 @@ def main(
         ]
         reports = fit_all(
             jobs,
-            backbone=backbone,
-            train=load_examples("instruct:train", backbone, limit=documents),
-            calibration=load_examples("instruct:calibration", backbone, limit=calibration),
-            canvas=canvas,
+            passes=Passes(backbone, canvas),
+            data=FitData(
+                train=load_examples("instruct:train", backbone, limit=documents),
+                calibration=load_examples("instruct:calibration", backbone, limit=calibration),
+            ),
         )
     rows = [COLUMNS, ("---", "---", *["---:"] * 4)]
     for name in methods:

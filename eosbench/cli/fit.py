@@ -1,19 +1,23 @@
-"""`eosbench fit`: the command's options, and how they become one call of
-eosbench.fitting.fit.fit_all.
+"""`eosbench fit`: the options of the command, and how they become one call of
+eosbench.fitting.fit_all.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from eosbench.cli.shared import BatchSize, ChatTemplate, Device, console, key_values, names
 from eosbench.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from eosbench.fitting import FitJob, FitReport
 
 CACHE = os.environ.get("EOSBENCH_CACHE", "~/.cache/eosbench")
 
@@ -25,7 +29,8 @@ def fit(
     output: Annotated[
         Path,
         typer.Option(
-            help="Folder of the predictor; of several methods or seeds, the folder of their folders."
+            help="Folder of the predictor; of several methods or seeds, "
+            "the folder of their folders."
         ),
     ],
     pretrained: Annotated[
@@ -34,7 +39,8 @@ def fit(
     data: Annotated[
         str,
         typer.Option(
-            help="A .jsonl or .csv file, a hub data set (owner/name), a known one with its use (gsm8k:train), or instruct:SPLIT."
+            help="A .jsonl or .csv file, a hub data set (owner/name), a known one with its use "
+            "(gsm8k:train), or instruct:SPLIT."
         ),
     ] = "instruct:train",
     calibration: Annotated[
@@ -66,7 +72,8 @@ def fit(
         int,
         typer.Option(
             min=1,
-            help="Tokens an answer may have: max_gen_toks of the evaluation. Longer ones are left out.",
+            help="Tokens an answer may have: max_gen_toks of the evaluation. "
+            "Longer ones are left out.",
         ),
     ] = 256,
     limit: Annotated[
@@ -99,7 +106,8 @@ def fit(
         str,
         typer.Option(
             "--feature_store",
-            help="Folder that keeps features of the model for later fits, and for one that is killed; none keeps nothing.",
+            help="Folder that keeps features of the model for later fits, and for one that is "
+            "killed; none keeps nothing.",
         ),
     ] = f"{CACHE}/features",
     push_to_hub: Annotated[
@@ -124,32 +132,30 @@ def fit(
     passes over it.
     """
     from eosbench import embedded
-    from eosbench.fitting import FitJob, apart, fit_all, load_examples, split_calibration
-    from eosbench.predictors import METHODS, push
-    from eosbench.sweep import chosen_methods
+    from eosbench.fitting import (
+        FitData,
+        Passes,
+        TrainingSettings,
+        apart,
+        fit_all,
+        load_examples,
+        split_calibration,
+    )
+    from eosbench.predictors import push
     from model_adapters import load_backbone
     from model_adapters.varlen_dlm import Processes
 
-    methods = [
-        name
-        for name in chosen_methods(method, list(METHODS))
-        if method != "all" or METHODS[name].fitting != "none"
-    ]
-    seeds = _seeds(seed)
-    jobs = [
-        FitJob(
-            name,
-            _folder(output, name, number, len(methods), len(seeds)),
-            key_values(option or []),
-            number,
-        )
-        for number in seeds
-        for name in methods
-    ]
+    jobs = _jobs(method, output, _seeds(seed), option or [])
     if push_to_hub is not None and len(jobs) > 1:
         raise ConfigurationError(
-            f"--push_to_hub uploads one predictor, these are {len(jobs)}: name one method and one seed"
+            f"--push_to_hub uploads one predictor, these are {len(jobs)}: "
+            "name one method and one seed"
         )
+    if calibration is None and calibration_limit is not None:
+        raise ConfigurationError(
+            "--calibration_limit needs --calibration: without it a fifth of --data calibrates"
+        )
+    training = TrainingSettings(epochs=epochs, mixed_precision=mixed_precision)
     processes = Processes(device)
     backbone = load_backbone(
         str(embedded.MODEL) if pretrained == embedded.NAME else pretrained,
@@ -160,7 +166,8 @@ def fit(
     )
     if canvas >= backbone.spec.max_length:
         raise ConfigurationError(
-            f"--canvas {canvas} leaves no room for a prompt: the model has {backbone.spec.max_length} positions"
+            f"--canvas {canvas} leaves no room for a prompt: "
+            f"the model has {backbone.spec.max_length} positions"
         )
     load = partial(
         load_examples,
@@ -172,10 +179,6 @@ def fit(
     )
     train = load(data, limit=limit, split=split)
     if calibration is None:
-        if calibration_limit is not None:
-            raise ConfigurationError(
-                "--calibration_limit needs --calibration: without it a fifth of --data calibrates"
-            )
         train, held_out = split_calibration(train)
     else:
         held_out = load(calibration, limit=calibration_limit, split=calibration_split or split)
@@ -183,36 +186,21 @@ def fit(
     source = Path(data).name if Path(data).exists() else data
     reports = fit_all(
         jobs,
-        backbone=backbone,
-        train=train,
-        calibration=held_out,
-        canvas=canvas,
-        epochs=epochs,
-        backbone_batch_size=batch_size or 16,
-        mixed_precision=mixed_precision,
-        source=source,
+        passes=Passes(backbone, canvas, batch_size or 16, processes),
+        data=FitData(train, held_out, source),
+        training=training,
         store=None if feature_store.lower() == "none" else Path(feature_store),
-        workers=processes,
     )
     if processes.rank != 0:
         return
-    table = Table(title="fitted", title_justify="left")
-    for heading in (
-        "method",
-        "folder",
-        *(f"rmse at u={fraction}" for fraction in reports[0].scores),
-    ):
-        table.add_column(heading, overflow="fold")
-    for report in reports:
-        table.add_row(
-            report.job.method,
-            str(report.job.output),
-            *(f"{score['rmse']:.1f}" for score in report.scores.values()),
-        )
-    console.print(table)
+    console.print(_table(reports))
     if push_to_hub is not None:
         console.print(f"Pushed to {push(output, push_to_hub)}", highlight=False, soft_wrap=True)
-    use = f"pretrained={pretrained},max_gen_toks={canvas},method={jobs[0].method},predictor={jobs[0].output}"
+    first = jobs[0]
+    use = (
+        f"pretrained={pretrained},max_gen_toks={canvas},"
+        f"method={first.method},predictor={first.output}"
+    )
     console.print(
         f"Next: lm_eval --model varlen_dlm --model_args {use} --tasks eos_upper_bound",
         highlight=False,
@@ -220,8 +208,38 @@ def fit(
     )
 
 
+def _jobs(method: str, output: Path, seeds: Sequence[int], options: list[str]) -> list[FitJob]:
+    """A job for each seed of each method that --method names."""
+    from eosbench.fitting import FitJob
+    from eosbench.predictors import METHODS
+    from eosbench.sweep import chosen_methods
+
+    methods = chosen_methods(method, METHODS)
+    if method == "all":
+        methods = [name for name in methods if METHODS[name].fitting != "none"]
+    jobs = []
+    for seed in seeds:
+        for name in methods:
+            folder = _folder(output, name, seed, len(methods), len(seeds))
+            jobs.append(FitJob(name, folder, key_values(options), seed))
+    return jobs
+
+
+def _table(reports: Sequence[FitReport]) -> Table:
+    """A row for each predictor: its folder, and its error at every unmasked fraction."""
+    table = Table(title="fitted", title_justify="left")
+    errors = [f"rmse at u={fraction}" for fraction in reports[0].scores]
+    for heading in ("method", "folder", *errors):
+        table.add_column(heading, overflow="fold")
+    for report in reports:
+        cells = [f"{score['rmse']:.1f}" for score in report.scores.values()]
+        table.add_row(report.job.method, str(report.job.output), *cells)
+    return table
+
+
 def _seeds(text: str) -> list[int]:
-    """
+    """The seeds that --seed names.
+
     >>> _seeds("0,1,2")
     [0, 1, 2]
     """
@@ -231,7 +249,8 @@ def _seeds(text: str) -> list[int]:
 
 
 def _folder(output: Path, method: str, seed: int, methods: int, seeds: int) -> Path:
-    """
+    """The folder of one predictor, below --output where there are several.
+
     >>> str(_folder(Path("heads"), "logit", 1, methods=2, seeds=3))
     'heads/seed-1/logit'
     """

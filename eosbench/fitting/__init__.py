@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from eosbench.fitting.data import apart, load_examples, split_calibration
-from eosbench.fitting.fit import FitJob, FitReport, fit_all
+from eosbench.fitting.data import load_examples
+from eosbench.fitting.examples import FitData, apart, split_calibration
+from eosbench.fitting.fit import fit_all
+from eosbench.fitting.jobs import FitJob, FitReport
+from eosbench.fitting.passes import Passes
+from eosbench.fitting.train import TrainingSettings
 
-__all__ = ["FitJob", "FitReport", "apart", "fit_all", "load_examples", "split_calibration"]
+__all__ = [
+    "FitData",
+    "FitJob",
+    "FitReport",
+    "Passes",
+    "TrainingSettings",
+    "apart",
+    "fit_all",
+    "load_examples",
+    "split_calibration",
+]

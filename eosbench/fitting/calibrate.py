@@ -3,6 +3,8 @@ scores per unmasked fraction.
 
 The scores are valid because the calibration documents took no part in any choice: not in
 training, not in early stopping.
+
+Legend: N calibration documents.
 """
 
 from __future__ import annotations
@@ -12,58 +14,63 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eosbench.backbone import Backbone
-from eosbench.bounds import Calibration, Coverage, Promise, Scale, calibration_scores, to_bound
-from eosbench.fitting.data import Example
-from eosbench.fitting.features import batches, every_fraction, needs_of
-from eosbench.fitting.workers import ALONE, Workers
+from eosbench.bounds import (
+    USUAL_ALPHA,
+    Calibration,
+    Coverage,
+    Promise,
+    Scale,
+    calibration_scores,
+    to_bound,
+)
+from eosbench.fitting.examples import Example
+from eosbench.fitting.passes import Passes, batches, every_fraction, needs_of
 from eosbench.metrics import coverage, overshoot, rmse, saved, shortfall
 from eosbench.predictors import FittedPredictor
 from eosbench.records import LengthPrediction
 
+# Unmasked fraction -> [N] predicted lengths in tokens.
 Lengths = dict[float, NDArray[np.float64]]
 GROUPS = 4
 
+__all__ = ["Lengths", "calibrate", "predicted_lengths", "scores_of"]
+
 
 def predicted_lengths(
-    backbone: Backbone,
     predictors: Mapping[str, FittedPredictor],
     examples: Sequence[Example],
     fractions: Sequence[float],
     *,
-    canvas: int,
-    batch_size: int = 16,
+    passes: Passes,
     label: str = "calibration",
-    workers: Workers = ALONE,
 ) -> dict[str, Lengths]:
-    """Name -> unmasked fraction -> [N] uncalibrated predictions, in the documents' order, from one
-    pass over the backbone.
+    """Uncalibrated predictions of several predictors, from one pass over the backbone.
+
+    Args:
+        predictors: name -> predictor.
+        examples: the N documents.
+        fractions: unmasked fractions u.
+        passes: how the documents go through the backbone.
+        label: what the progress bar says.
+
+    Returns:
+        Name -> fraction -> [N] predictions in tokens, in the order of the documents; on every
+        process those of all.
     """
     samples = every_fraction(examples, fractions)
     own = {name: np.full(len(samples), np.nan) for name in predictors}
     needs = needs_of(predictors.values())
-    found = batches(
-        backbone,
-        samples,
-        canvas=canvas,
-        needs=needs,
-        batch_size=batch_size,
-        label=label,
-        workers=workers,
-    )
-    for indices, batch in found:
+    for indices, batch in batches(passes, samples, needs=needs, label=label):
         for name, fitted in predictors.items():
             own[name][indices] = [prediction.length for prediction in fitted.predict(batch)]
-    everyones = workers.everyones(own)
-    merged = {name: np.array([part[name] for part in everyones]) for name in predictors}
-    # Each row is one's.
-    lengths = {
-        name: np.where(np.isnan(parts), 0.0, parts).sum(axis=0) for name, parts in merged.items()
-    }
-    return {
-        name: dict(zip(fractions, length_N.reshape(len(fractions), len(examples)), strict=True))
-        for name, length_N in lengths.items()
-    }
+    everyones = passes.workers.everyones(own)
+    lengths = {}
+    for name in predictors:
+        parts = np.array([part[name] for part in everyones])
+        merged = np.where(np.isnan(parts), 0.0, parts).sum(axis=0)  # each sample was predicted once
+        by_fraction = merged.reshape(len(fractions), len(examples))
+        lengths[name] = dict(zip(fractions, by_fraction, strict=True))
+    return lengths
 
 
 def calibrate(
@@ -72,30 +79,30 @@ def calibrate(
     scale: Scale = "log",
     train: Sequence[Example] = (),
 ) -> Calibration:
-    """The calibration that these predictions ask for.
+    """The calibration of a predictor.
 
-    Args: predicted: unmasked fraction -> [N]. examples: the N calibration documents. scale: of the
-        scores. train: documents whose prompts and answers set the edges of the groups, so that the
-        calibration documents do not.
+    Args:
+        predicted: unmasked fraction -> [N] predictions.
+        examples: the N calibration documents.
+        scale: of the scores.
+        train: documents whose prompts and answers set the edges of the groups, so that the
+            calibration documents do not.
 
     Raises:
-        CalibrationError: no documents' predictions at all.
+        CalibrationError: predictions at no fraction at all.
     """
     length_N = np.array([example.length for example in examples], dtype=np.float64)
+    prompt_length_N = np.array([len(example.prompt_ids) for example in examples], dtype=np.float64)
+    scores = {
+        fraction: calibration_scores(prediction_N, length_N, scale)
+        for fraction, prediction_N in predicted.items()
+    }
+    edges = {
+        "prompt": _edges([len(example.prompt_ids) for example in train]),
+        "prediction": _edges([example.length for example in train]),
+    }
     return Calibration(
-        {
-            u: calibration_scores(prediction_N, length_N, scale)
-            for u, prediction_N in predicted.items()
-        },
-        scale,
-        length_N=length_N,
-        prompt_length_N=np.array(
-            [len(example.prompt_ids) for example in examples], dtype=np.float64
-        ),
-        edges={
-            "prompt": _edges([len(example.prompt_ids) for example in train]),
-            "prediction": _edges([example.length for example in train]),
-        },
+        scores, scale, length_N=length_N, prompt_length_N=prompt_length_N, edges=edges
     )
 
 
@@ -104,54 +111,77 @@ def scores_of(
     examples: Sequence[Example],
     *,
     canvas: int,
-    alpha: float = 0.05,
+    alpha: float = USUAL_ALPHA,
     scale: Scale = "log",
 ) -> dict[str, dict[str, float]]:
-    """Fraction -> what a predictor is worth on calibration documents: `rmse` of the prediction
-    itself, and of the bound (not rounded to powers of two) coverage, overshoot, shortfall and
-    saved, calibrated on one half of the documents and measured on the other, both ways. The
-    halves are drawn, since families take turns. These four are left out where half of the
-    documents are
-    too few for alpha."""
+    """Metrics of a predictor on its calibration documents, by unmasked fraction.
+
+    `rmse` is that of the prediction itself. Coverage, overshoot, shortfall and saved are those of
+    the bound (not rounded to powers of two), calibrated on one half of the documents and measured
+    on the other, both ways; they are left out where half of the documents are too few for alpha.
+    The halves are drawn, since families of documents take turns.
+
+    Args:
+        predicted: unmasked fraction -> [N] predictions.
+        examples: the N calibration documents.
+        canvas: C, in tokens.
+        alpha: of the coverage that the bounds promise.
+        scale: of the scores.
+
+    Returns:
+        The fraction as text ("0.25") -> name of the metric -> its value.
+    """
     length_N = np.array([example.length for example in examples])
-    half_N = np.random.default_rng(0).permutation(len(examples)) < len(examples) // 2
-    enough = len(examples) // 2 >= Coverage(alpha).fewest(canvas)
+    promise = Promise(Coverage(alpha))
+    enough = len(examples) // 2 >= promise.kind.fewest(canvas)
     found = {}
     for fraction, prediction_N in predicted.items():
-        bound_N = np.full(len(examples), np.nan)
-        for these_N in (half_N, ~half_N) if enough else ():
-            half = Calibration(
-                {fraction: calibration_scores(prediction_N[these_N], length_N[these_N], scale)},
-                scale,
+        scores = {"rmse": rmse(prediction_N, length_N)}
+        if enough:
+            bound_N = _bounds_by_halves(
+                prediction_N, length_N, canvas=canvas, promise=promise, scale=scale
             )
-            bound_N[~these_N] = [
-                to_bound(
-                    LengthPrediction(length),
-                    canvas=canvas,
-                    fraction=fraction,
-                    calibration=half,
-                    promise=Promise(Coverage(alpha)),
-                    rounding="none",
-                ).bound
-                for length in prediction_N[~these_N]
-            ]
-        found[f"{fraction:g}"] = {"rmse": rmse(prediction_N, length_N)} | (
-            {
+            scores |= {
                 "coverage": coverage(bound_N, length_N),
                 "overshoot": overshoot(bound_N, length_N),
                 "shortfall": shortfall(bound_N, length_N),
                 "saved": saved(bound_N, np.full(len(examples), canvas)),
             }
-            if enough
-            else {}
-        )
+        found[f"{fraction:g}"] = scores
     return found
+
+
+def _bounds_by_halves(
+    prediction_N: NDArray[np.float64],
+    length_N: NDArray[np.int64],
+    *,
+    canvas: int,
+    promise: Promise,
+    scale: Scale,
+) -> NDArray[np.float64]:
+    """[N] bounds of documents, each half from the calibration of the other."""
+    N = len(length_N)
+    half_N = np.random.default_rng(0).permutation(N) < N // 2
+    bound_N = np.full(N, np.nan)
+    for these_N in (half_N, ~half_N):
+        scores_N = calibration_scores(prediction_N[these_N], length_N[these_N], scale)
+        half = Calibration({0.0: scores_N}, scale)
+        bound_N[~these_N] = [
+            to_bound(
+                LengthPrediction(length),
+                canvas=canvas,
+                calibration=half,
+                promise=promise,
+                rounding="none",
+            ).bound
+            for length in prediction_N[~these_N]
+        ]
+    return bound_N
 
 
 def _edges(values: Sequence[float]) -> list[float]:
     """Inner edges of GROUPS groups of equal size among these values; fewer where values repeat."""
     if not values:
         return []
-    return sorted(
-        {float(edge) for edge in np.quantile(values, np.linspace(0, 1, GROUPS + 1)[1:-1])}
-    )
+    quantiles = np.quantile(values, np.linspace(0, 1, GROUPS + 1)[1:-1])
+    return sorted({float(edge) for edge in quantiles})

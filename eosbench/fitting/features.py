@@ -1,112 +1,62 @@
-"""Step zero over many documents: what every fit starts from, and the only place where a fit runs
-the backbone.
+"""Features of training documents: what learned methods need of step zero, extracted once.
 
-Documents are batched by length, so that little is spent on padding; one pass serves all methods.
-While it runs, each method keeps only what it asks for (`LearnedPredictor.kept`), in a store on
-disk (store.py): an epoch of training costs nothing next to a pass, memory does not grow with the
-data set, and a fit that is killed goes on where it was.
+While the backbone runs, each method keeps only what it asks for (`LearnedPredictor.kept`), in a
+store on disk (store.py): an epoch of training costs nothing next to a pass, memory does not grow
+with the data set, and a fit that is killed goes on where it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 import torch
-from rich.progress import Progress
 
-from eosbench.backbone import Backbone
-from eosbench.documents import partly_masked_canvas
-from eosbench.fitting.data import Example
-from eosbench.fitting.store import FeatureStore, Sample
-from eosbench.fitting.workers import ALONE, Workers
-from eosbench.forward import Need, StepZero, run_step_zero, text_only
-from eosbench.predictors import FittedPredictor, Kept, LearnedPredictor
-from eosbench.records import Prompt
+from eosbench.fitting.passes import Passes, Sample, batches, needs_of
+from eosbench.fitting.store import FeatureStore
+from eosbench.predictors import METHODS, FittedPredictor, Kept, LearnedPredictor, build
 
-FRACTION_SEED = 0
+__all__ = ["extract", "filled_store"]
 
 
-def to_prompt(sample: Sample, *, canvas: int, mask_id: int) -> Prompt:
-    """What a predictor sees of a document: never the reference, save for what is revealed of it."""
-    example = sample.example
-    ids, _ = partly_masked_canvas(
-        example.response_ids, canvas, mask_id, sample.fraction, document=example.prompt_text
-    )
-    return Prompt(example.prompt_text, example.prompt_ids, ids, sample.fraction)
-
-
-def one_fraction_each(examples: Sequence[Example], fractions: Sequence[float]) -> list[Sample]:
-    """Every document once, at a fraction drawn evenly; the same draw for every fit, so that fits of
-    all seeds share features.
-    """
-    rng = torch.Generator().manual_seed(FRACTION_SEED)
-    drawn = torch.randint(len(fractions), (len(examples),), generator=rng).tolist()
-    return [
-        Sample(example, fractions[index]) for example, index in zip(examples, drawn, strict=True)
-    ]
-
-
-def every_fraction(examples: Sequence[Example], fractions: Sequence[float]) -> list[Sample]:
-    return [Sample(example, fraction) for fraction in fractions for example in examples]
-
-
-def needs_of(predictors: Collection[FittedPredictor]) -> frozenset[Need]:
-    """What step zero must hold for all of them; nothing where none reads the DLM."""
-    return frozenset(need for predictor in predictors for need in predictor.row.needs)
-
-
-def batches(
-    backbone: Backbone,
+@contextmanager
+def filled_store(
+    root: Path | None,
     samples: Sequence[Sample],
-    *,
-    canvas: int,
-    needs: Collection[Need],
-    batch_size: int,
-    label: str,
-    rows: Sequence[int] | None = None,
-    workers: Workers = ALONE,
-) -> Iterator[tuple[list[int], StepZero]]:
-    """(indices of the samples, their step zero), longest first; without needs the backbone is not
-    run at all.
+    learners: Sequence[FittedPredictor],
+    passes: Passes,
+) -> Iterator[FeatureStore]:
+    """A store with what these learners keep of the samples.
+
+    One that stays on disk also gets what every method keeps by default, so that one pass serves
+    them all.
 
     Args:
-        rows: the samples that are asked for, by default all.
-        workers: each process gets every n-th batch.
+        root: folder of stores; None keeps features in a temporary folder.
+        samples: the training documents, each at its fraction.
+        learners: predictors with weights.
+        passes: how the documents go through the backbone.
     """
-    order = sorted(
-        range(len(samples)) if rows is None else rows,
-        key=lambda row: -len(samples[row].example.prompt_ids),
-    )
-    starts = range(workers.rank * batch_size, len(order), workers.world_size * batch_size)
-    with Progress(disable=workers.rank != 0) as progress:
-        bar = progress.add_task(label, total=len(starts))
-        for start in starts:
-            indices = order[start : start + batch_size]
-            prompts = [
-                to_prompt(samples[index], canvas=canvas, mask_id=backbone.spec.mask_id)
-                for index in indices
-            ]
-            yield (
-                indices,
-                run_step_zero(backbone, prompts, needs)
-                if needs
-                else text_only(prompts, backbone.spec.mask_id),
-            )
-            progress.advance(bar)
+    wanted = list(learners)
+    if root is not None:
+        wanted += _usual_learners(passes)
+    with TemporaryDirectory(prefix="eosbench-features-") as temporary:
+        folder = Path(passes.workers.everyones(temporary)[0]) if root is None else root
+        store = FeatureStore(
+            folder, backbone=passes.backbone, samples=samples, canvas=passes.canvas
+        )
+        extract(store, wanted, passes)
+        yield store
+        passes.workers.wait()
 
 
-def extract(
-    backbone: Backbone,
-    store: FeatureStore,
-    learners: Collection[FittedPredictor],
-    *,
-    canvas: int,
-    batch_size: int,
-    workers: Workers = ALONE,
-) -> None:
-    """Fills the store with what these learners keep of its samples, as far as it is not there
-    already: one pass for all.
+def extract(store: FeatureStore, learners: Collection[FittedPredictor], passes: Passes) -> None:
+    """Fills the store with what these learners keep of its samples, in one pass for all.
+
+    What is there already is not computed again.
     """
     kept: dict[str, Kept] = {}
     # Learners that keep arrays of one name keep the same numbers.
@@ -115,6 +65,7 @@ def extract(
         if not set(_kept(learner)) <= set(kept):
             writers.append(learner)
             kept |= _kept(learner)
+    workers = passes.workers
     if workers.rank == 0:
         store.open(kept)
     workers.wait()
@@ -123,20 +74,23 @@ def extract(
     rows = store.missing({name for learner in writers for name in _kept(learner)})
     workers.wait()  # before anyone writes, everyone has read what is missing
     if rows:
-        found = batches(
-            backbone,
-            store.samples,
-            canvas=canvas,
-            needs=needs_of(writers),
-            batch_size=batch_size,
-            label="features",
-            rows=rows,
-            workers=workers,
-        )
-        for indices, batch in found:
+        needs = needs_of(writers)
+        for indices, batch in batches(
+            passes, store.samples, needs=needs, label="features", rows=rows
+        ):
             for learner in writers:
                 store.write(indices, cast(LearnedPredictor, learner.predictor).features(batch))
     workers.wait()
+
+
+def _usual_learners(passes: Passes) -> list[FittedPredictor]:
+    """The learned methods that read the DLM, with their default options."""
+    names = [name for name, row in METHODS.items() if row.fitting == "weights" and row.needs]
+    with torch.random.fork_rng():
+        return [
+            FittedPredictor(name, build(name, backbone=passes.backbone, canvas=passes.canvas))
+            for name in names
+        ]
 
 
 def _kept(learner: FittedPredictor) -> Mapping[str, Kept]:

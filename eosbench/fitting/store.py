@@ -1,15 +1,15 @@
-"""Features on disk: memory-mapped arrays of one backbone over one list of samples, filled batch by
-batch, read row by row.
+"""Features on disk: memory-mapped arrays of one backbone over one list of samples.
 
     store = FeatureStore(folder, backbone=backbone, samples=samples, canvas=256)
-    todo = store.missing(kept)                      # rows that some array lacks, also after a kill in the middle
+    store.open(kept)
+    todo = store.missing(kept)     # rows that some array lacks, also after a kill in the middle
     store.write(rows, features)
-    store.read(names, rows)                         # {"pooled": [B, 2D], ...}
+    store.read(names, rows)        # {"pooled": [B, 2D], ...}
 
-A folder's name is a hash of all that the numbers depend on, so a store is never read for another
-model, canvas, fraction or data set. Arrays are `<name>.npy` with a row a sample, and beside each
-`<name>.done.npy` says which rows are there; a row counts only once its numbers are written. Bytes
-per sample are the sum over `kept`; the hidden tensor of a whole canvas is never kept. Several
+The name of a folder is a hash of all that the numbers depend on, so a store is never read for
+another model, canvas, fraction or data set. Arrays are `<name>.npy` with a row a sample, and beside
+each `<name>.done.npy` says which rows are there; a row counts only once its numbers are written.
+Bytes per sample are the sum over `kept`; the hidden tensor of a whole canvas is never kept. Several
 processes on one machine fill one store, each its own rows.
 """
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +28,14 @@ from numpy.typing import NDArray
 from eosbench.backbone import Backbone
 from eosbench.digest import digest_of_json, digest_of_parts
 from eosbench.errors import ConfigurationError
-from eosbench.fitting.data import Example
+from eosbench.fitting.passes import Sample
 from eosbench.predictors import Features, Kept
 
 VERSION = 1
 DESCRIPTION = "store.json"
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A document at one unmasked fraction."""
-
-    example: Example
-    fraction: float
+__all__ = ["FeatureStore", "bytes_per_sample"]
 
 
 class FeatureStore:
@@ -49,9 +43,9 @@ class FeatureStore:
 
     Args:
         root: folder of stores; each has a folder of its own in it.
-        backbone: whose hidden states they are.
+        backbone: the model whose hidden states they are.
         samples: N of them; their order is that of the rows.
-        canvas: C.
+        canvas: C, in tokens.
     """
 
     def __init__(
@@ -73,8 +67,11 @@ class FeatureStore:
         self._kept: dict[str, Kept] = {}
 
     def open(self, kept: Mapping[str, Kept], *, create: bool = True) -> None:
-        """Makes the arrays accessible, those that are missing newly made; of several processes one
-        creates.
+        """Makes arrays accessible.
+
+        Args:
+            kept: name -> shape and type of a row.
+            create: make the arrays that are missing; of several processes one does.
 
         Raises:
             ConfigurationError: an array on disk has another shape than is asked for.
@@ -91,7 +88,8 @@ class FeatureStore:
             self._kept[name] = one
             if self._arrays[name].shape != shape or self._arrays[name].dtype != dtype:
                 raise ConfigurationError(
-                    f"{data} holds something else than {shape} {dtype}: remove the folder {self.folder}"
+                    f"{data} holds something else than {shape} {dtype}: "
+                    f"remove the folder {self.folder}"
                 )
         if create and not (self.folder / DESCRIPTION).is_file():
             (self.folder / DESCRIPTION).write_text(
@@ -108,16 +106,18 @@ class FeatureStore:
     def write(self, rows: Sequence[int], features: Features) -> None:
         """Puts features [B, ...] into B rows.
 
-        Raises: ConfigurationError: a number that is not finite; the document is named, and nothing
-            of the batch is written.
+        Raises:
+            ConfigurationError: a number that is not finite; the document is named, and nothing of
+                the batch is written.
         """
         for values in features.values():
             if not torch.isfinite(values).all():
                 broken = rows[int((~torch.isfinite(values)).flatten(1).any(dim=1).int().argmax())]
+                prompt = self.samples[broken].example.prompt_text
                 raise ConfigurationError(
-                    f"the hidden states of document {broken} ({self.samples[broken].example.prompt_text[:60]!r}) hold NaN or "
-                    "infinite numbers: the model's dtype cannot hold them (try --dtype bfloat16 or float32), or its weights "
-                    "are broken"
+                    f"the hidden states of document {broken} ({prompt[:60]!r}) hold NaN or "
+                    "infinite numbers: the model's dtype cannot hold them (try --dtype bfloat16 or "
+                    "float32), or its weights are broken"
                 )
         for name, values in features.items():
             array = self._arrays[name]
@@ -126,7 +126,7 @@ class FeatureStore:
             self._done[name][list(rows)] = True
 
     def read(self, names: Collection[str], rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        """Features of these rows, as they were kept."""
+        """Features [B, ...] of B rows, as they were kept."""
         return {
             name: _to_torch(self._arrays[name][list(rows)], self._kept[name].dtype)
             for name in names
@@ -134,7 +134,7 @@ class FeatureStore:
 
 
 def bytes_per_sample(kept: Mapping[str, Kept]) -> int:
-    """What one sample takes on disk.
+    """The bytes that one sample takes on disk.
 
     >>> bytes_per_sample({"pooled": Kept((8192,), torch.float32)})
     32768
@@ -147,14 +147,16 @@ def _digest(samples: Sequence[Sample]) -> str:
 
 
 def _facts_of(sample: Sample) -> str:
+    """All that the features of a sample depend on, beside the store's own facts."""
     example = sample.example
     facts = [example.prompt_text, example.prompt_ids, example.response_ids, sample.fraction]
     return json.dumps(facts)
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """An array of zeros under its name only when it is whole; on most file systems it takes no
-    space before it is written.
+    """Makes an array of zeros, which gets its name only when it is whole.
+
+    On most file systems it takes no space before it is written.
     """
     unfinished = path.with_suffix(".unfinished")
     np.lib.format.open_memmap(unfinished, mode="w+", dtype=dtype, shape=shape).flush()
@@ -162,10 +164,10 @@ def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 
 def _stored(dtype: torch.dtype) -> np.dtype[Any]:
-    """numpy has no bfloat16: its bits are stored as int16."""
-    return (
-        np.dtype(np.int16) if dtype == torch.bfloat16 else torch.empty(0, dtype=dtype).numpy().dtype
-    )
+    """The type of an array on disk; numpy has no bfloat16, whose bits are stored as int16."""
+    if dtype == torch.bfloat16:
+        return np.dtype(np.int16)
+    return torch.empty(0, dtype=dtype).numpy().dtype
 
 
 def _to_numpy(values: torch.Tensor) -> NDArray[Any]:

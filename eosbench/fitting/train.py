@@ -1,9 +1,11 @@
-"""Trains the weights of one predictor on kept features: seeded, with early stopping on documents
+"""Training of one predictor's weights on kept features: seeded, with early stopping on documents
 held out of the training set.
 
-Whatever a method's own loss is, epochs are compared by one number: the pinball loss of the
+Whatever the loss of a method is, epochs are compared by one number: the pinball loss of the
 predicted log(1 + length) on the held-out documents, at the quantile that the method aims at
 (0.5, or its own with loss=pinball).
+
+Legend: B documents of a batch, N training documents.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,11 +30,59 @@ HELD_OUT = 0.1
 FEWEST_DOCUMENTS = 20
 PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+# Indices of documents -> their features [B, ...].
+Read = Callable[[Sequence[int]], Features]
+
+__all__ = ["Training", "TrainingSettings", "train_weights"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How weights are trained.
+
+    Args:
+        epochs: at most this many; early stopping usually ends it before.
+        batch_size: documents per step.
+        patience: stop after so many epochs without a better held-out loss.
+        mixed_precision: no, bf16 or fp16, as in accelerate.
+
+    Raises:
+        ConfigurationError: a number below 1, or an unknown precision.
+    """
+
+    epochs: int = 60
+    batch_size: int = 64
+    patience: int = 8
+    mixed_precision: str = "no"
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size, self.patience) < 1:
+            raise ConfigurationError(
+                f"epochs={self.epochs}, batch_size={self.batch_size}, patience={self.patience}: "
+                "expected 1 or more each"
+            )
+        if self.mixed_precision not in PRECISIONS:
+            raise ConfigurationError(
+                f"mixed_precision={self.mixed_precision!r}: expected one of {', '.join(PRECISIONS)}"
+            )
+
+    def autocast(self, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
+        """The context that a loss is computed in."""
+        dtype = PRECISIONS[self.mixed_precision]
+        return nullcontext if dtype is None else partial(torch.autocast, device.type, dtype)
+
+
+USUAL = TrainingSettings()
+
 
 @dataclass(frozen=True)
 class Training:
-    """How a training went: epochs run, the best of them, and its pinball loss on the held-out
-    documents.
+    """How a training went.
+
+    Attributes:
+        epochs: how many were run.
+        best_epoch: the one whose weights are kept, counted from 1.
+        held_out_loss: its pinball loss on the held-out documents.
     """
 
     epochs: int
@@ -41,77 +92,52 @@ class Training:
 
 def train_weights(
     predictor: LearnedPredictor,
-    read: Callable[[Sequence[int]], Features],
+    read: Read,
     lengths: Sequence[int],
     *,
+    settings: TrainingSettings = USUAL,
     seed: int = 0,
-    epochs: int = 60,
-    batch_size: int = 64,
-    patience: int = 8,
-    mixed_precision: str = "no",
     label: str = "training",
 ) -> Training:
     """Trains in place and leaves the weights of the best epoch.
 
     Args:
         predictor: its module, loss and learning rate.
-        read: rows of documents -> their features [B, ...].
-        lengths: of the N training documents.
+        read: indices of B documents -> their features [B, ...].
+        lengths: of the answers of the N training documents, in tokens.
+        settings: how.
         seed: of the held-out draw, the order and dropout.
-        epochs: at most this many.
-        batch_size: documents per step.
-        patience: stop after so many epochs without a better held-out loss.
-        mixed_precision: no, bf16 or fp16, as in accelerate.
+        label: what the progress bar and messages call it.
 
-    Raises: ConfigurationError: fewer than FEWEST_DOCUMENTS documents, a number below 1, an unknown
-        precision, or a loss that is no
-            finite number.
+    Raises:
+        ConfigurationError: fewer than FEWEST_DOCUMENTS documents, or a loss that is not a finite
+            number.
     """
     if len(lengths) < FEWEST_DOCUMENTS:
         raise ConfigurationError(
-            f"{len(lengths)} training documents whose answer fits the canvas: expected {FEWEST_DOCUMENTS} or more"
+            f"{len(lengths)} training documents whose answer fits the canvas: "
+            f"expected {FEWEST_DOCUMENTS} or more"
         )
-    if min(epochs, batch_size, patience) < 1:
-        raise ConfigurationError(
-            f"epochs={epochs}, batch_size={batch_size}, patience={patience}: expected 1 or more each"
-        )
-    module, device = predictor.module, device_of(predictor.module)
-    autocast = _autocast(mixed_precision, device)
+    module, epoch = predictor.module, 0
+    best, best_loss, best_epoch = copy.deepcopy(module.state_dict()), float("inf"), 0
     with torch.random.fork_rng(), Progress() as progress:
-        bar = progress.add_task(label, total=epochs)
+        bar = progress.add_task(label, total=settings.epochs)
         torch.manual_seed(seed)
         order = torch.randperm(len(lengths)).tolist()
         cut = max(1, int(HELD_OUT * len(lengths)))
         held_out, trained_on = sorted(order[:cut]), order[cut:]
-        optimizer = torch.optim.AdamW(module.parameters(), lr=predictor.learning_rate)
-        scaler = torch.amp.GradScaler(device.type, enabled=mixed_precision == "fp16")
-        best, best_loss, best_epoch, epoch = copy.deepcopy(module.state_dict()), float("inf"), 0, 0
-        for epoch in range(1, epochs + 1):
-            module.train()
-            for batch in _shuffled(trained_on, batch_size):
-                length_B = torch.tensor([lengths[row] for row in batch], device=device)
-                optimizer.zero_grad(set_to_none=True)
-                with autocast():
-                    loss = predictor.loss(read(batch), length_B)
-                scaler.scale(loss).backward()
-                scaler.step(optimizer)
-                scaler.update()
-            module.eval()
-            held_out_loss = _pinball(predictor, read, lengths, held_out, batch_size)
-            if not np.isfinite(held_out_loss):
+        run_epoch = _epochs(predictor, read, lengths, settings)
+        for epoch in range(1, settings.epochs + 1):
+            run_epoch(_shuffled(trained_on, settings.batch_size))
+            loss = _pinball(predictor, read, lengths, held_out, settings.batch_size)
+            if not np.isfinite(loss):
                 raise ConfigurationError(
-                    f"{label}: the held-out loss of epoch {epoch} is {held_out_loss}: training diverged"
+                    f"{label}: the held-out loss of epoch {epoch} is {loss}: training diverged"
                 )
-            progress.update(
-                bar, advance=1, description=f"{label}, held-out loss {held_out_loss:.4f}"
-            )
-            if held_out_loss < best_loss:
-                best, best_loss, best_epoch = (
-                    copy.deepcopy(module.state_dict()),
-                    held_out_loss,
-                    epoch,
-                )
-            elif epoch - best_epoch >= patience:
+            progress.update(bar, advance=1, description=f"{label}, held-out loss {loss:.4f}")
+            if loss < best_loss:
+                best, best_loss, best_epoch = copy.deepcopy(module.state_dict()), loss, epoch
+            elif epoch - best_epoch >= settings.patience:
                 break
         module.load_state_dict(best)
     logger.info(
@@ -120,18 +146,32 @@ def train_weights(
     return Training(epoch, best_epoch, best_loss)
 
 
-def _autocast(
-    mixed_precision: str, device: torch.device
-) -> Callable[[], AbstractContextManager[None]]:
-    if mixed_precision not in PRECISIONS:
-        raise ConfigurationError(
-            f"mixed_precision={mixed_precision!r}: expected one of {', '.join(PRECISIONS)}"
-        )
-    dtype = PRECISIONS[mixed_precision]
-    return nullcontext if dtype is None else lambda: torch.autocast(device.type, dtype)
+def _epochs(
+    predictor: LearnedPredictor, read: Read, lengths: Sequence[int], settings: TrainingSettings
+) -> Callable[[Sequence[Sequence[int]]], None]:
+    """A function that trains one epoch over batches of document indices."""
+    module, device = predictor.module, device_of(predictor.module)
+    autocast = settings.autocast(device)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=predictor.learning_rate)
+    scaler = torch.amp.GradScaler(device.type, enabled=settings.mixed_precision == "fp16")
+
+    def run_epoch(batches: Sequence[Sequence[int]]) -> None:
+        module.train()
+        for batch in batches:
+            length_B = torch.tensor([lengths[row] for row in batch], device=device)
+            optimizer.zero_grad(set_to_none=True)
+            with autocast():
+                loss = predictor.loss(read(batch), length_B)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        module.eval()
+
+    return run_epoch
 
 
 def _shuffled(indices: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Batches of these indices in a random order."""
     order = [indices[at] for at in torch.randperm(len(indices)).tolist()]
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
@@ -139,17 +179,16 @@ def _shuffled(indices: Sequence[int], batch_size: int) -> list[list[int]]:
 @torch.no_grad()
 def _pinball(
     predictor: LearnedPredictor,
-    read: Callable[[Sequence[int]], Features],
+    read: Read,
     lengths: Sequence[int],
     rows: Sequence[int],
     batch_size: int,
 ) -> float:
-    """The mean pinball loss of log(1 + length) over documents, predicted in batches."""
-    starts = range(0, len(rows), batch_size)
-    predicted = [
-        predictor.log_length(read(rows[start : start + batch_size])).float().cpu()
-        for start in starts
-    ]
+    """The mean pinball loss of log(1 + length) over documents; NaN where a prediction is none."""
+    predicted = []
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        predicted.append(predictor.log_length(read(batch)).float().cpu())
     true_N, predicted_N = np.log1p([lengths[row] for row in rows]), torch.cat(predicted).numpy()
     if not np.isfinite(predicted_N).all():
         return float("nan")

@@ -1,10 +1,13 @@
 """One process or several: what fitting asks of them.
+
 `model_adapters.varlen_dlm.processes.Processes` is the one that accelerate launches.
 """
 
 from __future__ import annotations
 
 from typing import Any, Protocol
+
+__all__ = ["ALONE", "Alone", "Workers"]
 
 
 class Workers(Protocol):
@@ -18,19 +21,20 @@ class Workers(Protocol):
         ...
 
     def everyones(self, obj: Any) -> list[Any]:
-        """Every process's object, on every process."""
+        """The object of every process, on every process."""
         ...
 
 
 class Alone:
-    """One process."""
+    """One process that works alone."""
 
     rank, world_size = 0, 1
 
     def wait(self) -> None:
-        pass
+        """Returns at once."""
 
     def everyones(self, obj: Any) -> list[Any]:
+        """The object itself, in a list."""
         return [obj]
 
 

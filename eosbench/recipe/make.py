@@ -29,7 +29,7 @@ from transformers import PreTrainedTokenizerFast
 
 from eosbench import embedded
 from eosbench.documents import INSTRUCT_VERSION, instruct_stream
-from eosbench.fitting import FitJob, fit_all, load_examples
+from eosbench.fitting import FitData, FitJob, Passes, fit_all, load_examples
 from eosbench.predictors import METHODS
 from eosbench.recipe.pretrain import PretrainConfig, pretrain
 from model_adapters import load_backbone, save_llada
@@ -122,14 +122,8 @@ def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
     calibration = load_examples("instruct:calibration", backbone)
     jobs = [FitJob(method, folder / method, OPTIONS.get(method, {})) for method in methods]
     source = f"the embedded benchmark, version {INSTRUCT_VERSION}"
-    for report in fit_all(
-        jobs,
-        backbone=backbone,
-        train=train,
-        calibration=calibration,
-        canvas=embedded.CANVAS,
-        source=source,
-    ):
+    passes, data = Passes(backbone, embedded.CANVAS), FitData(train, calibration, source)
+    for report in fit_all(jobs, passes=passes, data=data):
         errors = {fraction: round(score["rmse"], 1) for fraction, score in report.scores.items()}
         logger.info("%s: rmse by unmasked fraction %s", report.job.method, errors)
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from eosbench.backbone import Backbone
-from eosbench.fitting.data import Example
+from eosbench.fitting.examples import Example
 from tests.fakes import BOS, EOS, MASK, SEP, ScriptedBackbone
 
 CANVAS = 32

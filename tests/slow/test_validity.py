@@ -25,8 +25,12 @@ from eosbench import embedded
 from eosbench.bounds.bound import to_bound
 from eosbench.bounds.promise import Promise
 from eosbench.fitting.calibrate import Lengths, calibrate, predicted_lengths
-from eosbench.fitting.data import Example, load_examples
-from eosbench.fitting.fit import FitJob, fit_all
+from eosbench.fitting.data import load_examples
+from eosbench.fitting.examples import Example, FitData
+from eosbench.fitting.fit import fit_all
+from eosbench.fitting.jobs import FitJob
+from eosbench.fitting.passes import Passes
+from eosbench.fitting.train import TrainingSettings
 from eosbench.predictors import METHODS, load_predictor
 from eosbench.records import LengthBound, LengthPrediction
 from model_adapters import load_backbone
@@ -98,7 +102,7 @@ def embedded_world() -> World:
         asked,
         others,
         embedded.CANVAS,
-        predicted_lengths(backbone, fitted, asked, FRACTIONS, canvas=embedded.CANVAS),
+        predicted_lengths(fitted, asked, FRACTIONS, passes=Passes(backbone, embedded.CANVAS)),
     )
 
 
@@ -111,12 +115,10 @@ def toy_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     ]
     fit_all(
         jobs,
-        backbone=backbone,
-        train=train,
-        calibration=toy.toy_examples(40, seed=1),
-        canvas=toy.CANVAS,
+        passes=Passes(backbone, toy.CANVAS),
+        data=FitData(train, toy.toy_examples(40, seed=1)),
+        training=TrainingSettings(epochs=10),
         fractions=FRACTIONS,
-        epochs=10,
     )
     fitted = {
         method: load_predictor(method, Path(folder / method), backbone=backbone, canvas=toy.CANVAS)
@@ -126,7 +128,7 @@ def toy_world(tmp_path_factory: pytest.TempPathFactory) -> World:
         asked,
         train,
         toy.CANVAS,
-        predicted_lengths(backbone, fitted, asked, FRACTIONS, canvas=toy.CANVAS),
+        predicted_lengths(fitted, asked, FRACTIONS, passes=Passes(backbone, toy.CANVAS)),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eosbench.fitting.calibrate import scores_of
-from eosbench.fitting.data import Example
+from eosbench.fitting.examples import Example
 
 
 def test_coverage_is_as_promised_where_two_kinds_of_documents_take_turns() -> None:

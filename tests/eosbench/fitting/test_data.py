@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from eosbench.errors import ConfigurationError
-from eosbench.fitting.data import (
+from eosbench.fitting.data import load_examples
+from eosbench.fitting.examples import (
     Example,
     apart,
     cut_prompts,
     data_digest,
     encode,
-    load_examples,
     split_calibration,
     within,
 )

@@ -16,10 +16,13 @@ from eosbench.bounds.coverage import Coverage
 from eosbench.bounds.promise import Promise
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import predicted_lengths
-from eosbench.fitting.features import every_fraction, extract, one_fraction_each
-from eosbench.fitting.fit import FitJob, FitReport, fit_all
+from eosbench.fitting.examples import FitData
+from eosbench.fitting.features import extract
+from eosbench.fitting.fit import fit_all
+from eosbench.fitting.jobs import FitJob, FitReport
+from eosbench.fitting.passes import Passes, every_fraction, one_fraction_each
 from eosbench.fitting.store import FeatureStore
-from eosbench.fitting.train import train_weights
+from eosbench.fitting.train import TrainingSettings, train_weights
 from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor
 from eosbench.predictors.classification import Classification
 from eosbench.records import LengthPrediction
@@ -41,13 +44,10 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FitReport]:
     folder = tmp_path_factory.mktemp("heads")
     reports = fit_all(
         [FitJob(method, folder / method, OPTIONS.get(method, {})) for method in FITTED],
-        backbone=toy_backbone(),
-        train=toy_examples(300, seed=0),
-        calibration=toy_examples(120, seed=1),
-        canvas=CANVAS,
+        passes=Passes(toy_backbone(), CANVAS),
+        data=FitData(toy_examples(300, seed=0), toy_examples(120, seed=1)),
         fractions=FRACTIONS,
-        epochs=25,
-        batch_size=32,
+        training=TrainingSettings(epochs=25, batch_size=32),
     )
     return {report.job.method: report for report in reports}
 
@@ -85,7 +85,9 @@ def test_calibrated_bounds_cover_new_documents(fits: dict[str, FitReport]) -> No
     """
     test = toy_examples(300, seed=2)
     predictors = loaded(fits)
-    predicted = predicted_lengths(toy_backbone(), predictors, test, FRACTIONS, canvas=CANVAS)
+    predicted = predicted_lengths(
+        predictors, test, FRACTIONS, passes=Passes(toy_backbone(), CANVAS)
+    )
     error = 4 * (ALPHA * (1 - ALPHA) * (1 / 120 + 1 / 300)) ** 0.5
     for method, fitted in predictors.items():
         for fraction in FRACTIONS:
@@ -127,12 +129,10 @@ def test_a_seed_fixes_the_fit(tmp_path: Path) -> None:
     def weights(name: str, seed: int) -> bytes:
         fit_all(
             [FitJob("average_regression", tmp_path / name, seed=seed)],
-            backbone=toy_backbone(),
-            train=toy_examples(60, seed=0),
-            calibration=toy_examples(20, seed=1),
-            canvas=CANVAS,
+            passes=Passes(toy_backbone(), CANVAS),
+            data=FitData(toy_examples(60, seed=0), toy_examples(20, seed=1)),
             fractions=FRACTIONS,
-            epochs=2,
+            training=TrainingSettings(epochs=2),
         )
         return (tmp_path / name / "model.safetensors").read_bytes()
 
@@ -154,13 +154,10 @@ def test_seeds_are_written_down_and_folders_of_a_method_that_trains_nothing_are_
     ]
     fit_all(
         jobs,
-        backbone=toy_backbone(),
-        train=toy_examples(60, seed=0),
-        calibration=toy_examples(20, seed=1),
-        canvas=CANVAS,
+        passes=Passes(toy_backbone(), CANVAS),
+        data=FitData(toy_examples(60, seed=0), toy_examples(20, seed=1)),
         fractions=FRACTIONS,
-        epochs=2,
-        batch_size=8,
+        training=TrainingSettings(epochs=2, batch_size=8),
     )
     fits = {
         job.output: json.loads((job.output / "config.json").read_text(encoding="utf-8"))["fit"]
@@ -176,10 +173,8 @@ def test_seeds_are_written_down_and_folders_of_a_method_that_trains_nothing_are_
 def test_long_answers_are_left_out_and_counted(tmp_path: Path) -> None:
     (report,) = fit_all(
         [FitJob("max", tmp_path)],
-        backbone=toy_backbone(),
-        train=toy_examples(60, seed=0),
-        calibration=toy_examples(60, seed=1),
-        canvas=12,
+        passes=Passes(toy_backbone(), 12),
+        data=FitData(toy_examples(60, seed=0), toy_examples(60, seed=1)),
         fractions=(0.0,),
     )
     lengths = [example.length for seed in (0, 1) for example in toy_examples(60, seed=seed)]
@@ -199,7 +194,7 @@ def test_the_backbone_runs_once_per_document_and_only_where_it_is_read(tmp_path:
     store = FeatureStore(
         tmp_path, backbone=backbone, samples=one_fraction_each(examples, FRACTIONS), canvas=CANVAS
     )
-    extract(backbone, store, learners, canvas=CANVAS, batch_size=8)
+    extract(store, learners, Passes(backbone, CANVAS, batch_size=8))
     assert len(backbone.passes) == 4  # type: ignore[attr-defined]
     assert store.read(["positions64"], [0, 31])["positions64"].shape == (2, 64, backbone.spec.width)
     jobs = [
@@ -208,12 +203,10 @@ def test_the_backbone_runs_once_per_document_and_only_where_it_is_read(tmp_path:
     ]
     fit_all(
         jobs,
-        backbone=backbone,
-        train=examples,
-        calibration=examples,
-        canvas=CANVAS,
+        passes=Passes(backbone, CANVAS),
+        data=FitData(examples, examples),
         fractions=FRACTIONS,
-        epochs=1,
+        training=TrainingSettings(epochs=1),
     )
     assert len(backbone.passes) == 4  # type: ignore[attr-defined]
 
@@ -256,7 +249,10 @@ def test_training_stops_early_and_keeps_the_best_epoch() -> None:
     pooled_ND = torch.randn(200, 2 * backbone.spec.width, generator=rng)
     lengths = torch.randint(1, CANVAS, (200,), generator=rng).tolist()
     training = train_weights(
-        learner, lambda rows: {"pooled": pooled_ND[rows]}, lengths, epochs=100, patience=3
+        learner,
+        lambda rows: {"pooled": pooled_ND[rows]},
+        lengths,
+        settings=TrainingSettings(epochs=100, patience=3),
     )  # type: ignore[arg-type]
     assert training.epochs == training.best_epoch + 3 < 100
 
@@ -265,12 +261,10 @@ def test_wrong_requests(tmp_path: Path) -> None:
     def fit(*jobs: FitJob, train: int = 60, calibration: int = 20, **changes: int) -> None:
         fit_all(
             jobs,
-            backbone=toy_backbone(),
-            train=toy_examples(train, seed=0),
-            calibration=toy_examples(calibration, seed=1),
-            canvas=CANVAS,
+            passes=Passes(toy_backbone(), CANVAS),
+            data=FitData(toy_examples(train, seed=0), toy_examples(calibration, seed=1)),
             fractions=(0.0,),
-            **changes,  # type: ignore[arg-type]
+            training=TrainingSettings(**changes),
         )
 
     with pytest.raises(ConfigurationError, match="'fixed' has nothing to fit"):
@@ -294,10 +288,8 @@ def test_few_calibration_documents_are_a_warning(
 ) -> None:
     fit_all(
         [FitJob("mean", tmp_path)],
-        backbone=toy_backbone(),
-        train=toy_examples(5, seed=0),
-        calibration=toy_examples(12, seed=1),
-        canvas=CANVAS,
+        passes=Passes(toy_backbone(), CANVAS),
+        data=FitData(toy_examples(5, seed=0), toy_examples(12, seed=1)),
         fractions=(0.0,),
     )
     assert "12 calibration documents cannot serve alpha=0.05: that takes 19" in caplog.text

@@ -9,9 +9,13 @@ import pytest
 import torch
 
 from eosbench.errors import ConfigurationError
-from eosbench.fitting.features import extract, one_fraction_each
-from eosbench.fitting.fit import FitJob, fit_all
+from eosbench.fitting.examples import FitData
+from eosbench.fitting.features import extract
+from eosbench.fitting.fit import fit_all
+from eosbench.fitting.jobs import FitJob
+from eosbench.fitting.passes import Passes, one_fraction_each
 from eosbench.fitting.store import FeatureStore, bytes_per_sample
+from eosbench.fitting.train import TrainingSettings
 from eosbench.predictors import FittedPredictor, build
 from eosbench.predictors.protocol import Kept, LearnedPredictor
 from tests.eosbench.toy import CANVAS, toy_backbone, toy_examples
@@ -115,16 +119,14 @@ def test_a_killed_extraction_goes_on_where_it_was(tmp_path: Path) -> None:
 
     with pytest.raises(KilledError):
         extract(
-            toy_backbone(),
             Killed(tmp_path, backbone=toy_backbone(), samples=SAMPLES, canvas=CANVAS),
             [unfitted()],
-            canvas=CANVAS,
-            batch_size=8,
+            Passes(toy_backbone(), CANVAS, batch_size=8),
         )
     backbone, later, whole = toy_backbone(), store(tmp_path), store(tmp_path / "whole")
-    extract(backbone, later, [unfitted()], canvas=CANVAS, batch_size=8)
+    extract(later, [unfitted()], Passes(backbone, CANVAS, batch_size=8))
     assert len(backbone.passes) == 2  # type: ignore[attr-defined]
-    extract(toy_backbone(), whole, [unfitted()], canvas=CANVAS, batch_size=8)
+    extract(whole, [unfitted()], Passes(toy_backbone(), CANVAS, batch_size=8))
     rows = list(range(32))
     assert torch.equal(
         later.read(["pooled"], rows)["pooled"], whole.read(["pooled"], rows)["pooled"]
@@ -136,12 +138,12 @@ def test_two_processes_fill_one_store(tmp_path: Path) -> None:
         backbone, own = toy_backbone(), store(tmp_path)
         if rank == 1:  # in truth both read what is missing before either writes
             own.missing = lambda names: list(range(32))  # type: ignore[method-assign]
-        extract(backbone, own, [unfitted()], canvas=CANVAS, batch_size=8, workers=Share(rank))
+        extract(own, [unfitted()], Passes(backbone, CANVAS, batch_size=8, workers=Share(rank)))
         assert len(backbone.passes) == 2  # type: ignore[attr-defined]
     filled, alone = store(tmp_path), store(tmp_path / "alone")
     filled.open(learner().kept)
     assert filled.missing(["pooled"]) == []
-    extract(toy_backbone(), alone, [unfitted()], canvas=CANVAS, batch_size=8)
+    extract(alone, [unfitted()], Passes(toy_backbone(), CANVAS, batch_size=8))
     rows = list(range(32))
     assert torch.equal(
         filled.read(["pooled"], rows)["pooled"], alone.read(["pooled"], rows)["pooled"]
@@ -155,13 +157,10 @@ def test_a_later_fit_of_another_method_and_seed_runs_no_pass_over_the_training_d
         backbone, examples = toy_backbone(), toy_examples(32, seed=0)
         fit_all(
             [FitJob(method, tmp_path / f"{method}{seed}", seed=seed)],
-            backbone=backbone,
-            train=examples,
-            calibration=examples[:20],
-            canvas=CANVAS,
+            passes=Passes(backbone, CANVAS, batch_size=8),
+            data=FitData(examples, examples[:20]),
+            training=TrainingSettings(epochs=1),
             fractions=(0.0,),
-            epochs=1,
-            backbone_batch_size=8,
             store=tmp_path / "store",
         )
         return len(backbone.passes)  # type: ignore[attr-defined]
@@ -181,10 +180,8 @@ def test_numbers_that_are_not_finite_are_refused_and_nothing_is_written(tmp_path
     ):
         fit_all(
             [FitJob("average_regression", output)],
-            backbone=broken,
-            train=toy_examples(32, seed=0),
-            calibration=toy_examples(20, seed=1),
-            canvas=CANVAS,
+            passes=Passes(broken, CANVAS),
+            data=FitData(toy_examples(32, seed=0), toy_examples(20, seed=1)),
             fractions=(0.0,),
             store=tmp_path / "store",
         )

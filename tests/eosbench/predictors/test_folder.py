@@ -14,7 +14,7 @@ from eosbench.bounds.calibration import Calibration
 from eosbench.bounds.coverage import Coverage
 from eosbench.bounds.promise import Promise
 from eosbench.errors import CalibrationError, ConfigurationError, PredictorError
-from eosbench.fitting.features import Sample, to_prompt
+from eosbench.fitting.passes import Sample, to_prompt
 from eosbench.forward.step_zero import run_step_zero
 from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor
 from eosbench.predictors.folder import save_folder

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import mean_pinball_loss
 
 from eosbench.errors import ConfigurationError
-from eosbench.fitting.train import train_weights
+from eosbench.fitting.train import TrainingSettings, train_weights
 from eosbench.predictors import build
 from eosbench.predictors.heads import LogLengthLoss
 from tests.eosbench.toy import CANVAS, toy_backbone
@@ -39,8 +39,7 @@ def test_a_quantile_is_learnt(method: str) -> None:
         head,
         lambda rows: {name: torch.zeros(len(rows), *kept.shape)},
         lengths,
-        epochs=40,
-        batch_size=32,
+        settings=TrainingSettings(epochs=40, batch_size=32),
     )  # type: ignore[arg-type]
     with torch.no_grad():
         found = head.log_length({name: torch.zeros(1, *kept.shape)}).expm1().item()  # type: ignore[attr-defined]

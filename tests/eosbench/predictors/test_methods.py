@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.fitting.data import Example
-from eosbench.fitting.features import Sample, to_prompt
+from eosbench.fitting.examples import Example
+from eosbench.fitting.passes import Sample, to_prompt
 from eosbench.forward.step_zero import run_step_zero, text_only
 from eosbench.predictors import (
     METHODS,

@@ -1,0 +1,82 @@
+"""What a fit is asked for, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eosbench.errors import ConfigurationError
+from eosbench.fitting.train import Training
+from eosbench.predictors import row_of
+
+__all__ = ["FitJob", "FitReport", "check_jobs"]
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """One predictor to fit.
+
+    Attributes:
+        method: a name of METHODS.
+        output: the folder of the predictor.
+        options: of the method.
+        seed: of its weights and training.
+    """
+
+    method: str
+    output: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its name among the jobs of one fit: a method may occur several times, a folder not."""
+        return str(self.output)
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit did; also written into config.json of the predictor.
+
+    Attributes:
+        job: what was asked for.
+        scores: unmasked fraction -> metrics on the calibration documents, see
+            eosbench.fitting.calibrate.scores_of.
+        training: epochs and held-out loss, where the method has weights.
+        train_documents, calibration_documents: how many were used.
+        censored: how many of both were left out because their answer exceeds the canvas.
+        seconds: from the first pass to the folder, for all predictors that were fitted together.
+    """
+
+    job: FitJob
+    scores: dict[str, dict[str, float]]
+    training: Training | None
+    train_documents: int
+    calibration_documents: int
+    censored: int
+    seconds: float
+
+
+def check_jobs(jobs: Sequence[FitJob]) -> None:
+    """Refuses jobs that cannot be done, before anything is computed.
+
+    Raises:
+        ConfigurationError: no job, two jobs for one folder, a folder that is a file, an unknown
+            method, or one that has nothing to fit.
+    """
+    folders = [job.key for job in jobs]
+    if not jobs or len(set(folders)) != len(folders):
+        raise ConfigurationError(
+            f"expected at least one predictor to fit, each with a folder of its own, got {folders}"
+        )
+    for job in jobs:
+        if job.output.exists() and not job.output.is_dir():
+            raise ConfigurationError(
+                f"{job.output} is a file: expected the name of a folder for the predictor"
+            )
+        if row_of(job.method).fitting == "none":
+            raise ConfigurationError(
+                f"method {job.method!r} has nothing to fit: use it without a predictor folder"
+            )
