@@ -13,7 +13,7 @@ Legend: B batch, T tokens, N chosen positions, V vocabulary, D width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -35,9 +35,15 @@ class BackboneSpec:
         fingerprint: short digest of config and weights, which predictors and caches are bound to.
         name: the path or hub id that the checkpoint was loaded from.
         layers: number of transformer blocks.
-        block_parameters: number of weights in the matrices of all blocks, for estimating FLOPs.
+        block_parameters: number of weights in the matrices of all blocks that a token runs through
+            (of a mixture of experts the active ones), for estimating FLOPs.
         last_parameters: those of them that run only at the rows that a pass needs (`needed` of
             `Backbone.hidden`).
+        attention: "full" where every position sees every position, "block" where a position sees
+            its own block and those before it.
+        block_length: tokens of such a block, counted from the start of the prompt; None where
+            attention is full.
+        attention_width: heads times the width of a head, where that is not D; 0 stands for D.
     """
 
     family: str
@@ -53,6 +59,9 @@ class BackboneSpec:
     layers: int = 0
     block_parameters: int = 0
     last_parameters: int = 0
+    attention: Literal["full", "block"] = "full"
+    block_length: int | None = None
+    attention_width: int = 0
 
 
 class Backbone(Protocol):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from eosbench.backbone import Backbone
-    from model_adapters.checkpoints import Checkpoint
+    from model_adapters.checkpoints import Blueprint, Checkpoint
 
 DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py")
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -34,6 +34,9 @@ def load_backbone(
     attn_implementation: str | None = None,
     device_map: str | Mapping[str, Any] | None = None,
     logits_shifted: bool | None = None,
+    block_length: int | None = None,
+    mask_token: str | None = None,
+    mask_token_id: int | None = None,
 ) -> Backbone:
     """Loads a diffusion language model behind the Backbone protocol.
 
@@ -50,6 +53,10 @@ def load_backbone(
         device_map: as in transformers ("auto", "balanced", ..., or module -> device): spreads the
             layers over several GPUs.
         logits_shifted: whether raw row i scores token i + 1; None leaves it to the checkpoint.
+        block_length: tokens of a block, for a model that attends causally between blocks; None
+            leaves it to the checkpoint and its family.
+        mask_token, mask_token_id: name or id of the mask token, where the checkpoint does not say
+            it right.
 
     Raises:
         ConfigurationError: a device, dtype or attention that this machine or torch does not have.
@@ -60,12 +67,17 @@ def load_backbone(
 
     from eosbench.forward import keep_freed_memory
     from model_adapters.backbones import Placement, assemble, assemble_own_code
-    from model_adapters.checkpoints import open_checkpoint
+    from model_adapters.checkpoints import MaskToken, open_checkpoint
 
     if device_.type == "cpu":
         keep_freed_memory()
     placement = Placement(device_, device_map)
-    checkpoint = open_checkpoint(folder, name=name, trust_remote_code=trust_remote_code)
+    checkpoint = open_checkpoint(
+        folder,
+        name=name,
+        trust_remote_code=trust_remote_code,
+        asked_mask=MaskToken(mask_token, mask_token_id),
+    )
     if trust_remote_code and _only_its_own_code_fits(checkpoint):
         return assemble_own_code(
             checkpoint,
@@ -78,6 +90,8 @@ def load_backbone(
     plan = family_file(family).blueprint(checkpoint)
     if logits_shifted is not None:
         plan = replace(plan, logits_shifted=logits_shifted)
+    if block_length is not None:
+        plan = replace(plan, block_length=_block_length(block_length, plan, family))
     return assemble(
         checkpoint,
         plan,
@@ -144,6 +158,22 @@ def _device(device: str) -> torch.device:
             "expected 'cpu', 'cuda', 'cuda:0', 'mps', ..."
         ) from error
     return torch.device(device)
+
+
+def _block_length(asked: int, plan: Blueprint, family: str) -> int:
+    """The block length that was asked for.
+
+    Raises:
+        ConfigurationError: a family with full attention, which has no blocks, or no length.
+    """
+    if plan.block_length is None:
+        raise ConfigurationError(
+            f"block_length={asked}: family {family!r} attends to the whole canvas and has no "
+            "blocks to load it with: say it in DecodeConfig(block_length=...)"
+        )
+    if asked < 1:
+        raise ConfigurationError(f"block_length={asked}: expected at least 1")
+    return asked
 
 
 def _dtype(dtype: str) -> torch.dtype | None:

@@ -4,7 +4,8 @@ FLOPs are estimated, two for each multiply and add:
 
 - 2 * block_parameters per token-position, the matrices inside the transformer blocks, less 2 *
   last_parameters of the last block at positions that nobody reads;
-- 4 * layers * width * T per token-position, attention's two products with T positions in the row;
+- 4 * layers * width * T per token-position, attention's two products with T positions in the row
+  (the width of all heads together);
 - 2 * width * vocabulary per position that the output layer scores.
 
 docs/costs.md checks the formula against torch's FLOP counter. Costs of every request go to
@@ -71,7 +72,8 @@ def estimated_flops(
         return 0.0
     unread = 0.0 if read_positions is None else token_positions - read_positions
     row_length = token_positions / forward_passes
-    per_position = 2 * spec.block_parameters + 4 * spec.layers * spec.width * row_length
+    attention = 4 * spec.layers * (spec.attention_width or spec.width) * row_length
+    per_position = 2 * spec.block_parameters + attention
     inside = per_position * token_positions - 2 * spec.last_parameters * unread
     return inside + 2 * spec.width * spec.vocab_size * scored_positions
 

@@ -16,9 +16,14 @@ from transformers import PreTrainedModel
 from eosbench.backbone import BackboneSpec
 from eosbench.errors import CheckpointError, ConfigurationError
 from model_adapters.backbones.full_canvas import FullCanvasBackbone, fingerprint
-from model_adapters.backbones.last_block import blocks, chosen_weights, matrix_weights
+from model_adapters.backbones.last_block import (
+    active_share,
+    blocks,
+    chosen_weights,
+    matrix_weights,
+)
 from model_adapters.backbones.placement import Devices, Placement
-from model_adapters.checkpoints import Blueprint, Checkpoint, TokenIds, Weights
+from model_adapters.checkpoints import Blueprint, Checkpoint, Stored, TokenIds, Weights
 
 # Settings of a config that change what is computed and are no weights; a family has some of them.
 ESSENTIALS = (
@@ -32,7 +37,14 @@ ESSENTIALS = (
     "layer_norm_eps",
     "norm_eps",
     "activation_function",
+    "num_experts_per_tok",
+    "norm_topk_prob",
+    "routed_scaling_factor",
+    "n_group",
+    "topk_group",
 )
+# Attention that takes the mask of block models.
+BLOCK_ATTENTION = ("sdpa", "eager")
 
 
 def assemble(
@@ -100,6 +112,9 @@ def _spec(
     settings |= {"family": family, "mask_id": tokens.mask_id}
     if plan.logits_shifted:
         settings["logits_shifted"] = True
+    if plan.block_length is not None:
+        settings["block_length"] = plan.block_length
+    active = active_share(config)
     return BackboneSpec(
         family=family,
         mask_id=tokens.mask_id,
@@ -112,8 +127,11 @@ def _spec(
         fingerprint=fingerprint(settings, weights),
         name=name,
         layers=len(blocks(body)),
-        block_parameters=matrix_weights(blocks(body)),
-        last_parameters=chosen_weights(body),
+        block_parameters=matrix_weights(blocks(body), active=active),
+        last_parameters=chosen_weights(body, active=active),
+        attention="full" if plan.block_length is None else "block",
+        block_length=plan.block_length,
+        attention_width=_attention_width(config),
     )
 
 
@@ -128,12 +146,13 @@ def _read_weights(
     ties = _ties(model, plan, weights)
     names = {
         name: plan.stored_name(name)
-        for name, _ in model.named_parameters(remove_duplicate=False)
-        if name not in ties  # a tied weight has no tensor of its own
+        for name in _parameters_and_buffers(model)
+        if name not in ties and plan.stored_name(name)  # a tied weight has no tensor of its own
     }
+    whole = {stored for stored in names.values() if isinstance(stored, str)}
     unused = {name for name in weights.files if _is_no_weight(name, plan)}
     fingerprint_of_weights = weights.read_into(
-        model, names, ignored=unused - set(names.values()), device=devices.of, dtype=dtype
+        model, names, ignored=unused - whole, device=devices.of, dtype=dtype
     )
     for name, source in _tied_by_config(model):
         if name not in ties and _equal(model, name, source):
@@ -144,7 +163,26 @@ def _read_weights(
     return fingerprint_of_weights
 
 
+def _parameters_and_buffers(model: PreTrainedModel) -> list[str]:
+    """Names of all parameters, tied ones too, and of the buffers that a checkpoint stores."""
+    parameters = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    return parameters + sorted(dict(model.named_buffers()).keys() & model.state_dict().keys())
+
+
+def _attention_width(config: Any) -> int:
+    """Heads times the width of a head, which need not be the width of the model."""
+    head_width = getattr(config, "head_dim", None)
+    if head_width is None:
+        return int(config.hidden_size)
+    return int(config.num_attention_heads * head_width)
+
+
 def _on_meta(plan: Blueprint, attn_implementation: str | None) -> PreTrainedModel:
+    if plan.block_length is not None and attn_implementation not in (None, *BLOCK_ATTENTION):
+        raise ConfigurationError(
+            f"attn_implementation={attn_implementation!r} takes no mask that is causal between "
+            f"blocks: expected one of {', '.join(BLOCK_ATTENTION)}"
+        )
     auto: Any = plan.auto_class
     try:
         with torch.device("meta"):
@@ -156,7 +194,18 @@ def _on_meta(plan: Blueprint, attn_implementation: str | None) -> PreTrainedMode
             f"attn_implementation={attn_implementation!r}: {error} "
             "(expected sdpa, eager, or one that is installed)"
         ) from error
+    if _unaligned_experts(model):
+        model.set_experts_implementation("eager")
     return model
+
+
+def _unaligned_experts(model: PreTrainedModel) -> bool:
+    """Whether rows of stacked experts do not begin at multiples of 16 bytes in every dtype.
+
+    The grouped product that transformers runs by default needs that.
+    """
+    stacked = [parameter for parameter in model.parameters() if parameter.ndim == 3]
+    return any(parameter.shape[-1] % 8 for parameter in stacked)
 
 
 def _is_no_weight(stored: str, plan: Blueprint) -> bool:
@@ -174,10 +223,15 @@ def _ties(model: PreTrainedModel, plan: Blueprint, weights: Weights) -> dict[str
     """
     ties: dict[str, str] = {}
     for target, source in _tied_by_config(model):
-        stored = [plan.stored_name(name) in weights.files for name in (target, source)]
+        stored = [_is_stored(plan.stored_name(name), weights) for name in (target, source)]
         if not all(stored):
             ties |= {source: target} if stored[0] else {target: source}
     return ties
+
+
+def _is_stored(stored: Stored, weights: Weights) -> bool:
+    pieces = [stored] if isinstance(stored, str) else [piece.name for piece in stored]
+    return all(name in weights.files for name in pieces)
 
 
 def _equal(model: PreTrainedModel, one: str, other: str) -> bool:
@@ -186,11 +240,14 @@ def _equal(model: PreTrainedModel, one: str, other: str) -> bool:
 
 
 def _compute_buffers(model: PreTrainedModel, device_of: Any) -> None:
-    """Fills in the buffers (rotary frequencies, position ids), which no checkpoint stores.
+    """Fills in the buffers that were not read (rotary frequencies, position ids).
 
     transformers' own initialisation computes them.
     """
     for name, buffer in list(model.named_buffers()):
+        if not buffer.is_meta:
+            buffer._is_hf_initialized = True  # type: ignore[attr-defined]  # what was read stays
+            continue
         owner, _, leaf = name.rpartition(".")
         model.get_submodule(owner)._buffers[leaf] = torch.empty_like(buffer, device=device_of(name))
     for parameter in model.parameters():

@@ -1,5 +1,8 @@
 """A base model of transformers with its output layer, made to attend to the whole canvas.
 
+A model that attends causally between blocks is made to attend to its own block and those before it
+(block_mask.py); all else is the same.
+
 Two settings make a decoder of transformers bidirectional: `config.is_causal = False` (its mask
 functions then build a padding mask and no triangle) and `is_causal = False` on every attention
 module (the kernels heed it where there is no mask at all).
@@ -19,6 +22,7 @@ from eosbench.backbone import BackboneSpec, scoring_rows
 from eosbench.digest import short_digest
 from eosbench.errors import ConfigurationError
 from eosbench.forward import positions
+from model_adapters.backbones.block_mask import block_mask
 from model_adapters.backbones.last_block import LastBlock
 
 
@@ -92,11 +96,16 @@ class FullCanvasBackbone:
             )
         cache = {"past_key_values": past, "use_cache": past is not None}
         mask = None if attention_mask is None else attention_mask.to(self.device)
+        if mask is None and self.spec.block_length is not None:
+            mask = torch.ones_like(input_ids, device=self.device)
+        position_ids = self._position_ids(input_ids, mask, position_ids)
+        if mask is not None and position_ids is not None and self.spec.block_length is not None:
+            mask = block_mask(position_ids, mask, self.spec.block_length, self.dtype)
         with self.last_block.at(needed):
             output = self.model(
                 input_ids=input_ids.to(self.device),
                 attention_mask=mask,
-                position_ids=self._position_ids(input_ids, mask, position_ids),
+                position_ids=position_ids,
                 **(cache if self.keeps_cache else {}),
             )
         # With a device_map the last layer may be on another device.

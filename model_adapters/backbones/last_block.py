@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -83,16 +84,34 @@ def blocks(model: torch.nn.Module) -> torch.nn.ModuleList:
     return max(lists, key=matrix_weights)
 
 
-def matrix_weights(*modules: torch.nn.Module) -> int:
-    """The number of weights in matrices, without norms and biases; a shared weight counts once."""
-    parameters = [weight for module in modules for weight in module.parameters()]
-    matrices = {id(weight): weight.numel() for weight in parameters if weight.ndim == 2}
-    return sum(matrices.values())
+def active_share(config: Any) -> Fraction:
+    """The share of its experts that a token of the model runs through; 1 where it has none.
+
+    Args:
+        config: of one of transformers' models.
+    """
+    names = ("num_experts", "n_routed_experts")
+    experts = next((getattr(config, name) for name in names if getattr(config, name, None)), None)
+    return Fraction(config.num_experts_per_tok, experts) if experts else Fraction(1)
 
 
-def chosen_weights(model: torch.nn.Module) -> int:
+def matrix_weights(*modules: torch.nn.Module, active: Fraction = Fraction(1)) -> int:
+    """The number of weights in matrices, without norms and biases; a shared weight counts once.
+
+    Args:
+        modules: that have them.
+        active: the share of the experts of a mixture, whose matrices are stacked, that counts.
+    """
+    matrices = {id(weight): weight for module in modules for weight in module.parameters()}
+    dense = sum(weight.numel() for weight in matrices.values() if weight.ndim == 2)
+    experts = sum(weight.numel() for weight in matrices.values() if weight.ndim == 3)
+    return dense + int(experts * active)
+
+
+def chosen_weights(model: torch.nn.Module, *, active: Fraction = Fraction(1)) -> int:
     """The number of a model's weights in matrices that run at the chosen positions alone."""
-    return matrix_weights(*(module for part in _parts(model) for module in part))
+    chosen = (module for part in _parts(model) for module in part)
+    return matrix_weights(*chosen, active=active)
 
 
 def _parts(model: torch.nn.Module) -> list[tuple[torch.nn.Module, torch.nn.Module]]:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from model_adapters.checkpoints.blueprint import Blueprint, checked_config, own_name, stock_config
+from model_adapters.checkpoints.blueprint import (
+    Blueprint,
+    checked_config,
+    own_name,
+    require_settings,
+    rope_parameters,
+    stock_config,
+)
 from model_adapters.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from model_adapters.checkpoints.token_ids import TokenIds
+from model_adapters.checkpoints.pieces import Piece, Stored, stacked_experts
+from model_adapters.checkpoints.token_ids import MaskToken, TokenIds
 from model_adapters.checkpoints.weights import Weights
 
 __all__ = [
     "Blueprint",
     "Checkpoint",
+    "MaskToken",
+    "Piece",
+    "Stored",
     "TokenIds",
     "Weights",
     "checked_config",
     "open_checkpoint",
     "own_name",
+    "require_settings",
+    "rope_parameters",
+    "stacked_experts",
     "stock_config",
 ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from eosbench.errors import CheckpointError
-from model_adapters.checkpoints.token_ids import TokenIds, find_token_ids
+from model_adapters.checkpoints.token_ids import MaskToken, TokenIds, find_token_ids
 from model_adapters.checkpoints.weights import Weights, find_weights
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
@@ -25,6 +25,8 @@ class Checkpoint:
         config: its config.json.
         tokenizer: its transformers tokenizer, or None.
         weights: its stored tensors.
+        generation: its generation_config.json, empty where there is none.
+        asked_mask: the mask token as the user says it.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Checkpoint:
     config: dict[str, Any]
     tokenizer: Any
     weights: Weights
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    asked_mask: MaskToken = field(default_factory=MaskToken)
 
     @property
     def weight_names(self) -> Collection[str]:
@@ -40,36 +44,59 @@ class Checkpoint:
 
     def token_ids(self, vocab_size: int) -> TokenIds:
         """The ids of mask, ends and padding, as `find_token_ids` finds them."""
-        return find_token_ids(self.name, self.config, self.tokenizer, vocab_size=vocab_size)
+        return find_token_ids(
+            self.name,
+            self.config,
+            self.tokenizer,
+            vocab_size=vocab_size,
+            generation=self.generation,
+            asked_mask=self.asked_mask,
+        )
 
 
-def open_checkpoint(folder: Path, *, name: str, trust_remote_code: bool = False) -> Checkpoint:
+def open_checkpoint(
+    folder: Path,
+    *,
+    name: str,
+    trust_remote_code: bool = False,
+    asked_mask: MaskToken | None = None,
+) -> Checkpoint:
     """Reads config.json, the tokenizer and the headers of the weights.
 
     Args:
         folder: where they are.
         name: the path or hub id that the user typed.
         trust_remote_code: lets the tokenizer's own code run.
+        asked_mask: the mask token as the user says it.
 
     Raises:
         CheckpointError: config.json or the weights are missing, or one of the files is broken.
     """
-    config_path = folder / "config.json"
+    config_path, generation_path = folder / "config.json", folder / "generation_config.json"
     if not config_path.is_file():
         raise CheckpointError(
             f"{name} holds no config.json: expected a checkpoint folder (config.json, "
             "model.safetensors) or a hub id"
         )
+    return Checkpoint(
+        name,
+        folder,
+        _json_object(config_path),
+        _tokenizer(folder, trust_remote_code),
+        find_weights(name, folder),
+        _json_object(generation_path) if generation_path.is_file() else {},
+        asked_mask or MaskToken(),
+    )
+
+
+def _json_object(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(config_path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise CheckpointError(f"{config_path} cannot be read: {error}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(
-            f"{config_path} holds {type(config).__name__}, expected a JSON object"
-        )
-    tokenizer = _tokenizer(folder, trust_remote_code)
-    return Checkpoint(name, folder, config, tokenizer, find_weights(name, folder))
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} holds {type(found).__name__}, expected a JSON object")
+    return found
 
 
 def _tokenizer(folder: Path, trust_remote_code: bool) -> Any:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from eosbench.errors import CheckpointError
+from model_adapters.checkpoints.pieces import Stored, StoredTensor, put, stored_tensors
 
 _SAMPLE = 1024  # values per tensor that enter the fingerprint
+_READ_AT_ONCE = 2**26  # bytes that are read before a file is closed and opened again
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
@@ -50,7 +53,7 @@ class Weights:
     def read_into(
         self,
         model: torch.nn.Module,
-        names: Mapping[str, str],
+        names: Mapping[str, Stored],
         *,
         device: Callable[[str], torch.device],
         dtype: torch.dtype | None,
@@ -64,7 +67,8 @@ class Weights:
 
         Args:
             model: its parameters are replaced, one by one.
-            names: a parameter's name in `model` -> its stored name.
+            names: a parameter's or a stored buffer's name in `model` -> its stored name, or the
+                pieces that it is made of.
             device: a parameter's name in `model` -> where it goes.
             dtype: the dtype that tensors are converted to; None keeps the stored one.
             ignored: stored tensors that are no parameters of the model.
@@ -72,15 +76,17 @@ class Weights:
         Raises:
             CheckpointError: weights are missing, unexpected, of another shape, or unreadable.
         """
-        own_names = {stored: own for own, stored in names.items()}
-        self._check_names(own_names.keys(), self.files.keys() - set(ignored))
+        own = {
+            **dict(model.named_parameters(remove_duplicate=False)),
+            **dict(model.named_buffers()),
+        }
+        expected = stored_tensors(names, {name: own[name].shape for name in names})
+        self._check_names(expected.keys(), self.files.keys() - set(ignored))
         digests: dict[str, bytes] = {}
-        # File after file, as they lie on the disk.
-        for stored in sorted(own_names, key=lambda name: (self.files[name], name)):
-            own = own_names[stored]
-            tensor = self._read(stored, tuple(model.get_parameter(own).shape))
+        for stored, tensor in self._tensors(expected):
             digests[stored] = _digest(stored, tensor)
-            _assign(model, own, tensor.to(device=device(own), dtype=dtype))
+            for place in expected[stored].places:
+                put(model, place, tensor, device=device(place.own), dtype=dtype)
         return _fingerprint(digests)
 
     def fingerprint(self) -> str:
@@ -99,17 +105,39 @@ class Weights:
                 f"missing {_some(missing)}; unexpected {_some(extra)}"
             )
 
-    def _read(self, stored: str, shape: tuple[int, ...]) -> torch.Tensor:
-        # The file is opened anew for every tensor: all that is mapped into memory and was read
-        # counts as resident until the file is closed.
-        with _open(self.files[stored]) as file:
-            found = tuple(file.get_slice(stored).get_shape())
-            if found != shape:
-                raise CheckpointError(
-                    f"{self.name}: weight {stored} has shape {found}, its config.json asks for "
-                    f"{shape}"
-                )
-            tensor: torch.Tensor = file.get_tensor(stored)
+    def _tensors(self, expected: Mapping[str, StoredTensor]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Each of these tensors by its stored name, file after file.
+
+        All that is mapped into memory and was read counts as resident until nothing refers to the
+        file any more. A tensor that becomes a parameter as it stands may do so for good, and the
+        file is opened for it alone; for pieces, which are copied, it is opened anew now and then.
+
+        Raises:
+            CheckpointError: one of them has another shape.
+        """
+        order = sorted(
+            expected, key=lambda name: (self.files[name], expected[name].is_parameter, name)
+        )
+        left = deque(order)
+        while left:
+            path, read = self.files[left[0]], 0
+            with _open(path) as file:
+                while read < _READ_AT_ONCE:
+                    stored = left.popleft()
+                    tensor = self._read(file, stored, expected[stored].shape)
+                    read += tensor.nbytes
+                    yield stored, tensor
+                    del tensor
+                    if not left or self.files[left[0]] != path or expected[left[0]].is_parameter:
+                        break
+
+    def _read(self, file: Any, stored: str, shape: tuple[int, ...]) -> torch.Tensor:
+        found = tuple(file.get_slice(stored).get_shape())
+        if found != shape:
+            raise CheckpointError(
+                f"{self.name}: weight {stored} has shape {found}, its config.json asks for {shape}"
+            )
+        tensor: torch.Tensor = file.get_tensor(stored)
         return tensor
 
 
@@ -163,11 +191,6 @@ def _open(path: Path) -> Any:
         raise CheckpointError(
             f"{path} is no readable safetensors file: {error}. Download it again"
         ) from error
-
-
-def _assign(model: torch.nn.Module, name: str, value: torch.Tensor) -> None:
-    owner, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(owner), leaf, torch.nn.Parameter(value, requires_grad=False))
 
 
 def _digest(name: str, tensor: torch.Tensor) -> bytes:

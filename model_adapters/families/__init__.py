@@ -21,6 +21,12 @@ __all__ = ["FAMILIES", "family_file", "family_of", "recognised", "why_unsupporte
 # describes it.
 FAMILIES: dict[str, str] = {
     "llada": "LLaDA-8B-Base, -Instruct, LLaDA-1.5, dLLM-Var",
+    "illada": "iLLaDA-8B-Base, -Instruct",
+    "llada_moe": "LLaDA-MoE-7B-A1B",
+    "llada2": "LLaDA2.0 and LLaDA2.1, mini and flash",
+    "sdar": "SDAR, dense and mixtures of experts, TraDo",
+    "fast_dllm_v2": "Fast-dLLM v2",
+    "stable_diffcoder": "Stable-DiffCoder",
     "dream": "Dream-v0, Dream-Coder, DiffuCoder",
     "diffugpt": "DiffuGPT-s, -m",
     "diffullama": "DiffuLLaMA",
@@ -46,7 +52,9 @@ def family_of(config: dict[str, Any], weight_names: Collection[str] = (), name: 
         'llada'
     """
     found = recognised(config, weight_names)
-    unfit = why_unsupported(config, name if found == "a2d" else None)
+    if found and found != "a2d":
+        return found
+    unfit = why_unsupported(config, name if found else None)
     if found and unfit is None:
         return found
     says = (

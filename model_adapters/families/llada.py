@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from eosbench.errors import CheckpointError
-from model_adapters.checkpoints import Blueprint, checked_config
+from model_adapters.checkpoints import Blueprint, checked_config, require_settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -68,12 +68,7 @@ def llama_config(config: dict[str, Any]) -> PreTrainedConfig:
     Raises:
         CheckpointError: a setting is missing, or is one that LLaMA's blocks do not have.
     """
-    for name, allowed in REQUIRED.items():
-        if config.get(name, allowed[0]) not in allowed:
-            raise CheckpointError(
-                f"unsupported LLaDA setting {name}={config[name]!r}: "
-                f"expected {' or '.join(map(repr, allowed))}"
-            )
+    require_settings("LLaDA", config, REQUIRED)
     try:
         heads, width = config["n_heads"], config["d_model"]
         key_value_heads = 1 if config.get("multi_query_attention") else heads

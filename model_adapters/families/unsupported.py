@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-_BLOCKS = (
-    "it denoises blocks one after the other and attends causally between them, so a canvas has no "
-    "step zero that shows where the answer ends, and no length to predict"
+_UNKNOWN_BLOCKS = (
+    "it denoises blocks, and no published outputs were at hand that an implementation of its "
+    "attention and of its decoding could be held against"
 )
 
 
@@ -34,19 +34,37 @@ class Unsupported:
 
 
 UNSUPPORTED = (
-    Unsupported("LLaDA2", r"llada2", _BLOCKS + "; its blocks are mixtures of experts"),
     Unsupported(
-        "LLaDA-MoE",
-        r"llada[-_]?moe",
-        "its blocks are mixtures of experts, and only dense models are known here; its published "
-        "code (trust_remote_code=True) was written for transformers 4 and does not run under "
-        "transformers 5",
-        own_code_fits=True,
+        "BD3LM",
+        r"bd3[-_]?lm",
+        "its blocks are those of a diffusion transformer, which none of transformers' own models "
+        "computes; on a stock architecture, no published outputs were at hand to hold an "
+        "implementation against",
     ),
-    Unsupported("SDAR or TraDo", r"sdar|trado", _BLOCKS),
-    Unsupported("Fast-dLLM v2", r"fast[-_]?dllm", _BLOCKS),
-    Unsupported("BD3LM", r"bd3[-_]?lm", _BLOCKS),
-    Unsupported("Nemotron diffusion", r"nemotron.*diffusion", _BLOCKS),
+    Unsupported(
+        "WeDLM",
+        r"wedlm",
+        "its attention is causal: it moves what is masked behind all that stands and decodes in a "
+        "sliding window, so that there is neither a canvas nor a block to denoise",
+    ),
+    Unsupported(
+        "Nemotron diffusion",
+        r"nemotron.*diffusion",
+        "it decodes by diffusion, autoregressively, or both in turn, on blocks whose queries are "
+        "scaled by their position, and no published outputs were at hand to hold an implementation "
+        "against",
+    ),
+    Unsupported(
+        "LFM2 diffusion",
+        r"lfm2.*diffusion|diffusion.*lfm2",
+        "most of its layers are short convolutions, which carry on what stands before a token "
+        "whatever the attention mask says",
+    ),
+    Unsupported(
+        "DreamReasoner",
+        r"dreamreasoner|dreamforcausallm",
+        "the code of its model was not found, so that nothing says what it computes",
+    ),
     Unsupported(
         "DiffusionGemma",
         r"diffusion[-_]?gemma",
@@ -56,8 +74,8 @@ UNSUPPORTED = (
     Unsupported(
         "a mixture of experts",
         r"moe|mixtral",
-        "only dense models are known here; if it brings code of its own, trust_remote_code=True "
-        "runs that",
+        "only the mixtures of the supported families are known here; if it brings code of its own, "
+        "trust_remote_code=True runs that",
         own_code_fits=True,
     ),
 )
@@ -74,8 +92,8 @@ def why_unsupported(config: dict[str, Any], stock_name: str | None = None) -> Un
             more then: a block length in it tells block diffusion, or a part of this name.
 
     Example:
-        >>> why_unsupported({"model_type": "sdar", "architectures": ["SDARForCausalLM"]}).name
-        'SDAR or TraDo'
+        >>> why_unsupported({"model_type": "wedlm", "architectures": ["WeDLMForCausalLM"]}).name
+        'WeDLM'
     """
     says = " ".join([*(config.get("architectures") or ()), str(config.get("model_type"))])
     for row in UNSUPPORTED:
@@ -85,6 +103,7 @@ def why_unsupported(config: dict[str, Any], stock_name: str | None = None) -> Un
         return None
     for setting in BLOCK_SETTINGS:
         if isinstance(config.get(setting), int) and config[setting] > 1:
-            return Unsupported(f"block diffusion ({setting}={config[setting]})", "", _BLOCKS)
+            name = f"block diffusion ({setting}={config[setting]})"
+            return Unsupported(name, "", _UNKNOWN_BLOCKS)
     last = stock_name.rstrip("/").rsplit("/", 1)[-1]
     return next((row for row in UNSUPPORTED if re.search(row.pattern, last, re.IGNORECASE)), None)

@@ -64,7 +64,8 @@ class Arguments:
         package. revision, dtype, trust_remote_code, attn_implementation, device_map: as in
         transformers; see model_adapters.load_backbone. parallelize: as in lm-eval's hf:
         device_map=auto, which spreads the layers over all GPUs. logits_shifted: whether raw row i
-        scores token i + 1, where the checkpoint does not say it right. method: how the length is
+        scores token i + 1, where the checkpoint does not say it right. mask_token, mask_token_id:
+        name or id of the mask token, where the checkpoint does not say it. method: how the length is
         found: predicted, or decided while decoding; by default as the embedded model does, and
         `fixed`
             for any other.
@@ -105,6 +106,8 @@ class Arguments:
     device_map: str | None = None
     parallelize: bool = False
     logits_shifted: bool | None = None
+    mask_token: str | None = None
+    mask_token_id: int | None = None
     method: str = ""
     predictor: str | None = None
     alpha: float | None = 0.05
@@ -189,6 +192,8 @@ class Arguments:
             "attn_implementation": self.attn_implementation,
             "device_map": self.device_map or ("auto" if self.parallelize else None),
             "logits_shifted": self.logits_shifted,
+            "mask_token": self.mask_token,
+            "mask_token_id": self.mask_token_id,
         }
 
     @property

@@ -54,6 +54,18 @@ def test_a_forward_pass_and_the_output_layer_at_selected_positions(
     assert estimated_flops(backbone.spec, B * T, B, N) == pytest.approx(counted(work), rel=1e-9)
 
 
+@pytest.mark.parametrize("name", ["llada-moe-tiny", "sdar-tiny", "llada2-tiny"])
+def test_of_a_mixture_the_active_experts_alone(name: str) -> None:
+    """Experts that no token chose do not run; heads may be wider or narrower than the model."""
+    backbone = eager(name)
+    if "moe" in backbone.model.config.model_type:
+        backbone.model.set_experts_implementation("eager")
+    B, T = 2, 40
+    ids_BT = torch.randint(2, 200, (B, T), generator=torch.Generator().manual_seed(0))
+    seen = counted(lambda: backbone.logits(ids_BT))
+    assert estimated_flops(backbone.spec, B * T, B, B * T) == pytest.approx(seen, rel=1e-9)
+
+
 def test_each_term_by_hand() -> None:
     """llada-tiny: 2 layers of width D=64 with 4 attention matrices D x D and 3 of D x M, M=160;
     V=320 ids; T=100 tokens.

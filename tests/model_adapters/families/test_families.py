@@ -347,36 +347,32 @@ def test_placements_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ("config", "message"),
     [
         (
-            {"model_type": "sdar", "architectures": ["SDARForCausalLM"]},
-            r"SDAR or TraDo .*denoises blocks.*Supported: llada",
+            {"model_type": "wedlm", "architectures": ["WeDLMForCausalLM"]},
+            r"is WeDLM .*attention is causal.*Supported: llada",
         ),
         (
-            {"model_type": "trado", "architectures": ["TraDoForCausalLM"]},
-            r"SDAR or TraDo .*denoises blocks",
+            {"model_type": "nemotron_labs", "architectures": ["NemotronLabsDiffusionModel"]},
+            r"is Nemotron diffusion .*autoregressively",
         ),
         (
-            {"model_type": "llada2_moe", "architectures": ["LLaDA2MoeModelLM"]},
-            r"is LLaDA2 .*denoises blocks.*mixtures",
+            {"model_type": "lfm2", "architectures": ["Lfm2DiffusionForMaskedLM"]},
+            r"is LFM2 diffusion .*short convolutions",
         ),
         (
-            {"model_type": "llada", "architectures": ["LLaDAMoEModelLM"]},
-            r"is LLaDA-MoE .*mixtures.*trust_remote_code=True",
+            {"model_type": "Dream", "architectures": ["DreamForCausalLM"], "block_size": 32},
+            r"is DreamReasoner .*code of its model was not found",
         ),
         (
-            {"model_type": "Fast_dLLM_Qwen", "architectures": ["Fast_dLLM_QwenForCausalLM"]},
-            r"is Fast-dLLM v2 .*denoises blocks",
+            {"model_type": "bd3lm", "architectures": ["BD3LM"]},
+            r"is BD3LM .*diffusion transformer",
         ),
         (
             {"model_type": "a2d-qwen3", "architectures": ["A2DQwen3LMHeadModel"], "block_size": 32},
             r"block_size=32",
         ),
         (
-            {"model_type": "diffusion_gemma", "architectures": ["DiffusionGemmaForBlockDiffusion"]},
-            r"no mask token.*noise",
-        ),
-        (
             {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"]},
-            r"is a mixture of experts .*qwen3_moe.*only dense",
+            r"is a mixture of experts .*qwen3_moe.*mixtures of the supported families",
         ),
         (
             {"model_type": "mamba", "architectures": ["MambaForCausalLM"]},
