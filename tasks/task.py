@@ -22,7 +22,7 @@ from lm_eval.api.task import ConfigurableTask
 from eosbench.digest import short_digest
 from eosbench.documents import ONLY_HERE, BoundArguments
 from eosbench.errors import ConfigurationError, report_errors_plainly
-from eosbench.metrics import Term, per_document
+from eosbench.metrics import DocumentValues, Term, per_document
 from eosbench.records import LengthRecord
 
 
@@ -74,8 +74,17 @@ class ReferenceTask(ConfigurableTask):
         request.reference = reference
         return request
 
+    def apply_filters(self) -> list[Instance] | None:
+        """As lm-eval's own method, after which it logs the requests: their arguments are plain."""
+        for request in self.instances:
+            context, arguments = request.arguments
+            if isinstance(arguments, BoundArguments):
+                request.arguments = (context, dict(arguments))
+        filtered: list[Instance] | None = super().apply_filters()
+        return filtered
 
-def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Term]:
+
+def process_results(doc: dict[str, Any], results: list[str]) -> DocumentValues:
     """All metrics of one document; eosbench.metrics has definitions and denominators.
 
     Args:
@@ -94,4 +103,5 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Term]:
         ) from error
     values = per_document(record)
     error = values.pop("squared_error") ** 0.5
-    return {name: Term(value) for name, value in values.items()} | {"rmse": Term(error, root=True)}
+    terms = {name: Term(value) for name, value in values.items()}
+    return DocumentValues(terms | {"rmse": Term(error, root=True)})

@@ -17,12 +17,12 @@ ONLY_HERE = (
 
 
 class BoundArguments(dict[str, Any]):
-    """Generation arguments of an EOS upper-bound request.
+    """Generation arguments of an EOS upper-bound request that is not answered yet.
 
-    Every one of lm-eval's own models copies the arguments of a request, takes out of the copy what
-    it knows, and hands on the rest; varlen_dlm takes them as they are. So the copy is the place
-    where a model for which they make no sense can be told. To caches and sample logs they are a
-    plain dictionary.
+    lm-eval's own models copy the arguments of a request, take out of the copy what they know, and
+    hand on the rest; varlen_dlm takes them as they are. So the copy is the place where a model for
+    which they make no sense can be told. To caches they are a plain dictionary, and the task makes
+    one of them once the request is answered: whoever gets lm-eval's results may copy them.
 
     Example:
         >>> import json

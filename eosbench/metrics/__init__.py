@@ -45,12 +45,13 @@ from eosbench.metrics.statistics import (
     ranks,
     wilson,
 )
-from eosbench.metrics.terms import Term
+from eosbench.metrics.terms import DocumentValues, Term
 
 __all__ = [
     "RESAMPLES",
     "ROUNDING_TOLERANCE",
     "SIGNIFICANT",
+    "DocumentValues",
     "Floats",
     "Metric",
     "Term",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lm_eval
+import numpy as np
 import pytest
 import transformers
 from lm_eval.tasks import TaskManager
@@ -219,6 +222,38 @@ def test_results_are_the_metrics_of_the_samples(outcome: dict[str, Any]) -> None
             assert float(outcome["results"][name][f"{metric},none"]) == pytest.approx(
                 value, nan_ok=True
             ), (name, metric)
+
+
+PLAIN = (
+    dict,
+    list,
+    tuple,
+    str,
+    int,
+    float,
+    bool,
+    type(None),
+    np.float64,
+)  # lm-eval's own are numpy's
+
+
+def types_in(value: Any) -> set[type]:
+    """The types of a value and of all that it holds."""
+    parts: list[Any] = []
+    if isinstance(value, dict):
+        parts = [*value, *value.values()]
+    elif isinstance(value, list | tuple):
+        parts = list(value)
+    return {type(value)}.union(*(types_in(part) for part in parts))
+
+
+def test_results_are_plain_values(outcome: dict[str, Any]) -> None:
+    """Loggers (W&B, Trackio) begin with a deep copy, and others pickle, or write YAML."""
+    assert types_in(outcome) <= set(PLAIN)
+    for copied in (copy.deepcopy(outcome), pickle.loads(pickle.dumps(outcome))):
+        assert repr(copied) == repr(outcome)
+    arguments = outcome["samples"]["eos_upper_bound_u25"][0]["arguments"][0][1]
+    assert copy.deepcopy(arguments)["eos_upper_bound"]["fraction"] == 0.25
 
 
 def test_a_group_is_the_mean_over_its_fractions(outcome: dict[str, Any]) -> None:

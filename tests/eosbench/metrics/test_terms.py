@@ -4,6 +4,7 @@ estimators written with numpy.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import pickle
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_eval.api.metrics import mean, mean_stderr
 
-from eosbench.metrics.terms import Term
+from eosbench.metrics.terms import DocumentValues, Term
 
 NAN = float("nan")
 VALUES = st.lists(
@@ -132,3 +133,24 @@ def test_they_travel_as_floats(root: bool) -> None:
 
 def test_subtracting_a_plain_number_is_subtraction() -> None:
     assert Term(5.0) - 2 == 3.0
+    found = terms(1, 2, 3, 6)
+    assert mean(found) - 2 == found[3] - 5 == 1.0
+
+
+@pytest.mark.parametrize("root", [False, True])
+@pytest.mark.parametrize("values", [(3, NAN, 4), (NAN, NAN), (0, 0)])
+def test_what_lm_eval_hands_on_is_plain(values: tuple[float, ...], root: bool) -> None:
+    found = terms(*values, root=root)
+    assert type(mean(found)) is float and type(mean_stderr(found)) is float
+
+
+def test_a_document_logs_floats_and_aggregates_terms() -> None:
+    values = DocumentValues({"overshoot": Term(2.0), "rmse": Term(3.0, root=True)})
+    for there in (values, copy.deepcopy(values), pickle.loads(pickle.dumps(values))):
+        logged: dict[str, float] = {"doc_id": 7}
+        logged.update(there)
+        assert logged == {"doc_id": 7, "overshoot": 2.0, "rmse": 3.0}
+        assert {type(logged["overshoot"]), type(there["rmse"])} == {float}
+        aggregated = {metric: value for metric, value in there.items()}
+        assert [type(value) for value in aggregated.values()] == [Term, Term]
+        assert aggregated["rmse"].root and not aggregated["overshoot"].root
