@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from eosbench.backbone import raw_rows, scoring_rows
 from model_adapters import load_backbone
 from tests.golden_files import load_golden
-from tests.model_adapters.families.test_families import (
+from tests.model_adapters.stock_models import (
     DECODER,
     ENCODER,
     GPT2,

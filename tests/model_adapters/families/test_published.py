@@ -1,5 +1,4 @@
-"""The newer families against what their published code computes, and checkpoints that differ from
-the golden ones as real ones do.
+"""The newer families against their published code, and checkpoints that differ as real ones do.
 
 Legend: B rows, T tokens, V vocabulary.
 """
@@ -21,7 +20,7 @@ from eosbench.errors import CheckpointError, ConfigurationError
 from model_adapters import load_backbone
 from model_adapters.backbones.block_mask import block_mask
 from tests.golden_files import GOLDEN, load_golden
-from tests.model_adapters.families.test_families import IDS_BT, close, edit, raw, rename
+from tests.model_adapters.stock_models import IDS_BT, close, edit, raw, rename
 
 FULL = ("illada-tiny", "llada-moe-tiny")
 BLOCKS = ("sdar-tiny", "llada2-tiny", "fast-dllm-v2-tiny", "stable-diffcoder-tiny")

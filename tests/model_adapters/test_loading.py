@@ -1,0 +1,29 @@
+"""Names, devices and dtypes that cannot be had are errors that say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eosbench.errors import CheckpointError, ConfigurationError
+from model_adapters import load_backbone
+from tests.golden_files import GOLDEN
+
+
+def test_names_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_backbone(tmp_path / "nowhere" / "at" / "all")
+    with pytest.raises(CheckpointError, match="hf download nobody/nothing"):
+        load_backbone("nobody/nothing", revision="main")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="is a file"):
+        load_backbone(tmp_path / "file")
+
+
+def test_devices_and_dtypes_that_are_not_there() -> None:
+    with pytest.raises(ConfigurationError, match="device 'abacus'"):
+        load_backbone(GOLDEN / "llada-tiny", device="abacus")
+    with pytest.raises(ConfigurationError, match="dtype 'float8'"):
+        load_backbone(GOLDEN / "llada-tiny", dtype="float8")
