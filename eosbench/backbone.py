@@ -13,9 +13,11 @@ Legend: B batch, T tokens, N chosen positions, V vocabulary, D width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
 
@@ -25,7 +27,7 @@ class BackboneSpec:
 
     Attributes:
         family: name of the family's file in model_adapters/families, such as "llada".
-        mask_id: id of the mask token.
+        mask_id: id of the mask token; -1 in a family that has none (`NoiseCanvas`).
         eos_ids: every id that ends a text (LLaDA's end-of-turn token too).
         pad_id: id used for padding; no position attends to a padded one.
         max_length: longest sequence, prompt and canvas together, that the positions allow.
@@ -105,6 +107,49 @@ class Backbone(Protocol):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         """[B, T] ids -> [B, T, V]: row i scores token i, whatever the family's raw order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """An answer of a `NoiseCanvas`.
+
+    Attributes:
+        tokens: [N], of all its canvases; behind an end of text, padding.
+        canvases: number of canvases.
+        passes: forward passes over a canvas, of all canvases together.
+    """
+
+    tokens: torch.Tensor
+    canvases: int
+    passes: int
+
+
+@runtime_checkable
+class NoiseCanvas(Backbone, Protocol):
+    """A backbone without a mask token, whose canvas starts as noise (DiffusionGemma).
+
+    It denoises an answer by itself; its `mask_id` is -1.
+    """
+
+    def denoise_noise(
+        self,
+        prompt: Sequence[int] | torch.Tensor,
+        *,
+        canvas_length: int,
+        max_new_tokens: int,
+        seed: int,
+        **settings: Any,
+    ) -> Denoised:
+        """The answer to a prompt, canvas after canvas until one holds an end of text.
+
+        Args:
+            prompt: its ids.
+            canvas_length: tokens of every canvas.
+            max_new_tokens: of the answer, rounded up to whole canvases.
+            seed: of its random numbers.
+            settings: of the family's rules; None is the checkpoint's value.
+        """
         ...
 
 

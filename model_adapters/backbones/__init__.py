@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from model_adapters.backbones.assembly import assemble
 from model_adapters.backbones.full_canvas import FullCanvasBackbone
+from model_adapters.backbones.noise_canvas import NoiseCanvasBackbone
 from model_adapters.backbones.placement import Placement
 from model_adapters.backbones.remote_code import assemble_own_code
 
-__all__ = ["FullCanvasBackbone", "Placement", "assemble", "assemble_own_code"]
+__all__ = [
+    "FullCanvasBackbone",
+    "NoiseCanvasBackbone",
+    "Placement",
+    "assemble",
+    "assemble_own_code",
+]

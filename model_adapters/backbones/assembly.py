@@ -22,6 +22,7 @@ from model_adapters.backbones.last_block import (
     chosen_weights,
     matrix_weights,
 )
+from model_adapters.backbones.noise_canvas import NoiseCanvasBackbone
 from model_adapters.backbones.placement import Devices, Placement
 from model_adapters.checkpoints import Blueprint, Checkpoint, Stored, TokenIds, Weights
 
@@ -55,7 +56,7 @@ def assemble(
     placement: Placement,
     dtype: torch.dtype | None,
     attn_implementation: str | None,
-) -> FullCanvasBackbone:
+) -> FullCanvasBackbone | NoiseCanvasBackbone:
     """The backbone that a family's blueprint describes.
 
     Args:
@@ -71,17 +72,23 @@ def assemble(
         ConfigurationError: the attention implementation is not installed, or there is no room on
             the devices.
     """
-    tokens = checkpoint.token_ids(plan.config.vocab_size)
+    vocab_size = plan.config.get_text_config().vocab_size
+    tokens = checkpoint.token_ids(vocab_size, masked=not plan.starts_as_noise)
     model = _on_meta(plan, attn_implementation)
     devices = placement.of(model, dtype or checkpoint.weights.dtype())
     weights = _read_weights(model, plan, checkpoint.weights, devices, dtype)
     _compute_buffers(model, devices.of)
     devices.dispatch(model)
     body: Any = model.base_model
+    spec = _spec(checkpoint.name, family, plan, tokens, body, weights)
+    if plan.starts_as_noise:
+        kind: Any = model.generation_config
+        model.generation_config = type(kind)(**checkpoint.generation)
+        return NoiseCanvasBackbone(model, spec=spec, tokenizer=checkpoint.tokenizer)
     return FullCanvasBackbone(
         body,
         plan.head(model),
-        spec=_spec(checkpoint.name, family, plan, tokens, body, weights),
+        spec=spec,
         tokenizer=checkpoint.tokenizer,
         keeps_cache=plan.keeps_cache,
         first_position=plan.first_position,
@@ -106,9 +113,10 @@ def _spec(
         body: the base model.
         weights: fingerprint of its weights.
     """
-    config = plan.config
-    found = {name: getattr(config, name, None) for name in ESSENTIALS}
-    settings = {name: value for name, value in found.items() if value is not None}
+    config: Any = plan.config.get_text_config()
+    # As a dict, since attributes that differ between layers cannot be read off the config.
+    found = config.to_dict()
+    settings = {name: found[name] for name in ESSENTIALS if found.get(name) is not None}
     settings |= {"family": family, "mask_id": tokens.mask_id}
     if plan.logits_shifted:
         settings["logits_shifted"] = True
@@ -170,15 +178,23 @@ def _parameters_and_buffers(model: PreTrainedModel) -> list[str]:
 
 
 def _attention_width(config: Any) -> int:
-    """Heads times the width of a head, which need not be the width of the model."""
-    head_width = getattr(config, "head_dim", None)
-    if head_width is None:
+    """Heads times the width of a head, which need not be the width of the model.
+
+    Where heads differ between layers, it is the mean over the layers.
+    """
+    found = config.to_dict()
+    if found.get("head_dim") is None:
         return int(config.hidden_size)
-    return int(config.num_attention_heads * head_width)
+    other_layers = (found.get("per_layer_config") or {}).values()
+    widths = [layer["head_dim"] for layer in other_layers if "head_dim" in layer]
+    widths += [found["head_dim"]] * (found["num_hidden_layers"] - len(widths))
+    width: int = round(found["num_attention_heads"] * sum(widths) / len(widths))
+    return width
 
 
 def _on_meta(plan: Blueprint, attn_implementation: str | None) -> PreTrainedModel:
-    if plan.block_length is not None and attn_implementation not in (None, *BLOCK_ATTENTION):
+    masks_blocks = plan.block_length is not None and not plan.starts_as_noise
+    if masks_blocks and attn_implementation not in (None, *BLOCK_ATTENTION):
         raise ConfigurationError(
             f"attn_implementation={attn_implementation!r} takes no mask that is causal between "
             f"blocks: expected one of {', '.join(BLOCK_ATTENTION)}"

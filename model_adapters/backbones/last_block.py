@@ -92,7 +92,8 @@ def active_share(config: Any) -> Fraction:
     """
     names = ("num_experts", "n_routed_experts")
     experts = next((getattr(config, name) for name in names if getattr(config, name, None)), None)
-    return Fraction(config.num_experts_per_tok, experts) if experts else Fraction(1)
+    chosen = getattr(config, "num_experts_per_tok", None) or getattr(config, "top_k_experts", 0)
+    return Fraction(chosen, experts) if experts and chosen else Fraction(1)
 
 
 def matrix_weights(*modules: torch.nn.Module, active: Fraction = Fraction(1)) -> int:

@@ -66,6 +66,7 @@ class Blueprint:
         keeps_cache: whether the model can keep keys and values (encoders cannot).
         block_length: tokens of a block, where attention is causal between blocks; None: every
             position sees every position.
+        starts_as_noise: whether a canvas starts as noise: there is no mask token then.
     """
 
     config: PreTrainedConfig
@@ -78,6 +79,7 @@ class Blueprint:
     first_position: int = 0
     keeps_cache: bool = True
     block_length: int | None = None
+    starts_as_noise: bool = False
 
 
 def stock_config(model_type: str, config: dict[str, Any]) -> PreTrainedConfig:

@@ -42,15 +42,21 @@ class Checkpoint:
         """Names of the stored tensors."""
         return self.weights.files.keys()
 
-    def token_ids(self, vocab_size: int) -> TokenIds:
-        """The ids of mask, ends and padding, as `find_token_ids` finds them."""
+    def token_ids(self, vocab_size: int, *, masked: bool = True) -> TokenIds:
+        """The ids of mask, ends and padding, as `find_token_ids` finds them.
+
+        Args:
+            vocab_size: V.
+            masked: whether the family has a mask token.
+        """
         return find_token_ids(
             self.name,
-            self.config,
+            {**self.config.get("text_config", {}), **self.config},
             self.tokenizer,
             vocab_size=vocab_size,
             generation=self.generation,
             asked_mask=self.asked_mask,
+            masked=masked,
         )
 
 

@@ -24,7 +24,7 @@ _END_TOKENS = ("<|endoftext|>", "<|eot_id|>", "<|im_end|>", "<eos>", "</s>")
 
 @dataclass(frozen=True)
 class TokenIds:
-    """The ids of the mask, of every token that ends a text, and of padding."""
+    """The ids of the mask (-1: there is none), of every end of a text, and of padding."""
 
     mask_id: int
     eos_ids: frozenset[int]
@@ -74,6 +74,7 @@ def find_token_ids(
     vocab_size: int,
     generation: Mapping[str, Any] | None = None,
     asked_mask: MaskToken | None = None,
+    masked: bool = True,
 ) -> TokenIds:
     """The token ids of a checkpoint.
 
@@ -84,24 +85,31 @@ def find_token_ids(
         vocab_size: V; every id has to lie below it.
         generation: its generation_config.json.
         asked_mask: the mask token as the user says it.
+        masked: whether the family has a mask token; where it has none, its id is -1.
 
     Raises:
         CheckpointError: there is no mask token, no end token, or an id outside the vocabulary.
         ConfigurationError: the user names a mask token that is not there.
     """
     asked = (asked_mask or MaskToken()).resolved(tokenizer, name)
-    mask_id = _mask_id(name, config, tokenizer) if asked is None else asked
+    mask_id = _mask_id(name, config, tokenizer) if asked is None and masked else asked
+    if not masked and asked is not None:
+        raise ConfigurationError(
+            f"{name} has no mask token, and needs none: leave out mask_token and mask_token_id"
+        )
     eos_ids = _eos_ids(name, config, generation or {}, tokenizer)
     pad_id: int = _first(
         config.get("pad_token_id"), getattr(tokenizer, "pad_token_id", None), min(eos_ids)
     )
-    roles = [("mask", mask_id), ("padding", pad_id), *(("end", token) for token in eos_ids)]
+    roles = [("padding", pad_id), *(("end", token) for token in eos_ids)]
+    if mask_id is not None:
+        roles.insert(0, ("mask", mask_id))
     for role, token in roles:
         if not 0 <= token < vocab_size:
             raise CheckpointError(
                 f"{name}: {role} token id {token} lies outside the vocabulary of {vocab_size}"
             )
-    return TokenIds(mask_id, eos_ids, pad_id)
+    return TokenIds(-1 if mask_id is None else mask_id, eos_ids, pad_id)
 
 
 def _mask_id(name: str, config: Mapping[str, Any], tokenizer: Any) -> int:

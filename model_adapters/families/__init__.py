@@ -27,6 +27,7 @@ FAMILIES: dict[str, str] = {
     "sdar": "SDAR, dense and mixtures of experts, TraDo",
     "fast_dllm_v2": "Fast-dLLM v2",
     "stable_diffcoder": "Stable-DiffCoder",
+    "diffusion_gemma": "DiffusionGemma",
     "dream": "Dream-v0, Dream-Coder, DiffuCoder",
     "diffugpt": "DiffuGPT-s, -m",
     "diffullama": "DiffuLLaMA",

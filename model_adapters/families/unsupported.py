@@ -66,12 +66,6 @@ UNSUPPORTED = (
         "the code of its model was not found, so that nothing says what it computes",
     ),
     Unsupported(
-        "DiffusionGemma",
-        r"diffusion[-_]?gemma",
-        "it has no mask token: its canvas of 256 starts as uniform noise, where a masked diffusion "
-        "model's starts as masks",
-    ),
-    Unsupported(
         "a mixture of experts",
         r"moe|mixtral",
         "only the mixtures of the supported families are known here; if it brings code of its own, "
