@@ -1,8 +1,9 @@
-"""The length-prediction methods, by name: `load_predictor("classification", "heads/cls",
-backbone=backbone, canvas=256)`.
+"""Length-prediction methods, by name.
 
-To add a method, add a file with a class (see protocol.py) and a row to METHODS. Nothing is imported
-before it is asked for: the table can be listed without torch.
+    fitted = load_predictor("classification", "heads/cls", backbone=backbone, canvas=256)
+
+To add a method, add a file with a class (see protocol.py) and a row to METHODS (methods.py).
+Nothing is imported before it is asked for, so that the table can be listed without torch.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from eosbench.predictors.hub import local_folder, push
     from eosbench.predictors.reader import LengthReader, Reading
 
-# What needs torch or the hub is imported when it is asked for.
+# These need torch or the hub, and are imported when they are asked for.
 _LAZY = {
     "LengthReader": "eosbench.predictors.reader",
     "Reading": "eosbench.predictors.reader",
@@ -84,15 +85,19 @@ def load_predictor(
 ) -> FittedPredictor:
     """A method ready to predict.
 
-    Args: method: a name of METHODS. folder: what `eosbench fit` made; without one only zero-shot
-        methods work, and they are not calibrated. backbone: the one that is evaluated; the folder
-        must have been fitted for it. canvas: C; the folder must have been fitted for it. device:
-        where a learned predictor runs, by default with the backbone. options: of a method without a
-        folder, e.g. {"variant": "threshold", "tau": 0.3}; a folder brings its own.
+    Args:
+        method: a name of METHODS.
+        folder: made by `eosbench fit`. Without one only zero-shot methods work, uncalibrated.
+        backbone: the model that is evaluated; the folder must have been fitted for it.
+        canvas: C, in tokens; the folder must have been fitted for it.
+        device: of a learned predictor, by default that of the backbone.
+        options: of a method without a folder, e.g. {"variant": "threshold", "tau": 0.3}; a folder
+            brings its own.
 
-    Raises: ConfigurationError: unknown method or option, or an option that contradicts the
-        folder's. PredictorError: the folder is needed and not given, missing, broken, or fitted for
-        something else.
+    Raises:
+        ConfigurationError: unknown method or option, or an option that contradicts the folder's.
+        PredictorError: the folder is needed and not given, missing, broken, or fitted for something
+            else.
     """
     row = row_of(method)
     where = str(backbone.device) if device is None else device
@@ -104,8 +109,9 @@ def load_predictor(
         )
     if row.fitting in ("weights", "lengths"):
         raise PredictorError(
-            f"method {method!r} needs a fitted predictor: pass its folder (predictor=FOLDER), which is made by "
-            f"eosbench fit --method {method} --pretrained {backbone.spec.name or '...'} --data ... --output FOLDER"
+            f"method {method!r} needs a fitted predictor: pass its folder (predictor=FOLDER), "
+            f"which is made by eosbench fit --method {method} "
+            f"--pretrained {backbone.spec.name or '...'} --data ... --output FOLDER"
         )
     return FittedPredictor(method, build(method, backbone=backbone, canvas=canvas, options=options))
 
@@ -120,8 +126,15 @@ def build(
 ) -> Predictor:
     """A predictor with these options; one that learns weights is still untrained.
 
+    Args:
+        method: a name of METHODS.
+        backbone: the model that it will predict for.
+        canvas: C, in tokens.
+        options: keywords of the class of the method.
+        files: text files of the predictor's folder, by name.
+
     Raises:
-        ConfigurationError: unknown method, or an option it does not have.
+        ConfigurationError: unknown method, or an option that it does not have.
     """
     row = row_of(method)
     row.check_options(method, options or {})

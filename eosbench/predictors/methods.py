@@ -51,7 +51,7 @@ class Method:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What step zero must hold for the method; empty where it does not read the model."""
+        """The parts of step zero that it reads; empty where it does not read the model."""
         return frozenset(one for one in self.reads if one in ("eos", "hidden"))
 
     def load(self) -> Any:

@@ -1,10 +1,11 @@
-"""The strategies that decide the length while they decode, by name: `load_strategy("daedal",
-{"initial_gen_length": 32})`.
+"""Strategies that decide the length while they decode, by name.
 
-A predictor (eosbench/predictors) says a bound before the first token stands; a strategy says
-nothing beforehand and lets its canvas grow or shrink on the way. To add one, add a file with a
-class (see protocol.py) and a row to STRATEGIES. Nothing is imported before it is asked for: the
-table can be listed without torch.
+    strategy = load_strategy("daedal", {"initial_gen_length": 32})
+
+A predictor (eosbench/predictors) gives a bound before the first token is decoded. A strategy gives
+none, and lets its canvas grow or shrink on the way. To add a strategy, add a file with a class (see
+protocol.py) and a row to STRATEGIES. Nothing is imported before it is asked for, so that the table
+can be listed without torch.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ STRATEGIES: dict[str, Method] = {
         order=90,
     ),
 }
-# Everything that `method=` may say: a view of both tables, the predictors first.
+# Every value of the argument `method`: a view of both tables, the predictors first.
 ALL_METHODS: Mapping[str, Method] = ChainMap(STRATEGIES, METHODS)
 
 __all__ = ["ALL_METHODS", "STRATEGIES", "Strategy", "load_strategy"]
@@ -51,10 +52,11 @@ def __getattr__(name: str) -> Any:
 
 
 def load_strategy(method: str, options: Mapping[str, Any] | None = None) -> Strategy:
-    """A strategy with these options; what is not given has its published value.
+    """A strategy with these options; an option that is not given has its published value.
 
-    Raises: ConfigurationError: no such strategy, an option it does not have, or a value outside its
-        range.
+    Raises:
+        ConfigurationError: no such strategy, an option that it does not have, or a value outside
+            its range.
     """
     if method not in STRATEGIES:
         raise ConfigurationError(

@@ -1,19 +1,14 @@
-"""The lm-eval model `varlen_dlm`: a diffusion language model, and the method that says how long its
-canvas must be.
+"""The lm-eval model `varlen_dlm`, a diffusion language model and a method that finds the length.
 
-lm_eval --model varlen_dlm --model_args pretrained=GSAI-ML/LLaDA-8B-Instruct,method=fixed --tasks
-gsm8k
+    lm_eval --model varlen_dlm --tasks gsm8k \
+        --model_args pretrained=GSAI-ML/LLaDA-8B-Instruct,method=fixed
 """
 
 from __future__ import annotations
 
-from model_adapters.varlen_dlm.arguments import (
-    OF_BOUNDS,
-    OTHER_PROMISES,
-    Arguments,
-    parse_arguments,
-)
+from model_adapters.varlen_dlm.arguments import OF_BOUNDS, OTHER_PROMISES, Arguments
 from model_adapters.varlen_dlm.model import VarLenDLM
+from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
 
 __all__ = [

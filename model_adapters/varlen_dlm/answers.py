@@ -57,7 +57,7 @@ class BoundAnswers:
         self.arguments = bounds.arguments
 
     def prepare(self, requests: Sequence[GenerationRequest], *, progress: bool = False) -> None:
-        """Makes the references available that bounds are compared with, or that the method reads."""
+        """Makes the references available with which bounds are compared."""
         compared = [
             request for request in requests if request.benchmark is not None or self.bounds.is_told
         ]
@@ -66,7 +66,7 @@ class BoundAnswers:
         )
 
     def answer(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationRequest]:
-        """The requests as they are answered: the benchmark's first, then those that want a text."""
+        """The requests as they are answered: those of the benchmark first, then the texts."""
         by_length = sorted(requests, key=lambda request: len(request.ids))
         yield from self._records([one for one in by_length if one.benchmark is not None])
         yield from self._texts([one for one in by_length if one.benchmark is None])

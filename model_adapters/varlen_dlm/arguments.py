@@ -1,15 +1,12 @@
-"""The model arguments of `varlen_dlm`: checked once, before anything is loaded, so that a typing
-error costs no minute.
+"""The model arguments of `varlen_dlm`, checked before anything is loaded.
 
-lm-eval hands over strings, numbers or None, as its command line parsed them; each argument is
-brought to its type here or refused with a message that names it, what came and what is expected.
+So a typing error costs no minute. parsing.py makes an `Arguments` of what lm-eval hands over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,85 +14,77 @@ from eosbench import embedded
 from eosbench.bounds import GROUPINGS, ROUNDINGS, Promise
 from eosbench.decoding import OVERFLOWS, DecodeConfig
 from eosbench.errors import ConfigurationError
-from eosbench.predictors import local_folder, refuse_promise, row_of
+from eosbench.predictors import Method, local_folder, refuse_promise, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
-from model_adapters.varlen_dlm.conversion import Kind, convert_all, kinds_of
+from model_adapters.varlen_dlm.conversion import convert_all, types_of
 
-DECODING = (
-    "steps",
-    "tokens_per_step",
-    "block_length",
-    "remasking",
-    "schedule",
-    "cfg_scale",
-    "threshold",
-    "cache",
-)  # a request may say, too
-DECIDE_ANSWERS = (
-    "dtype",
-    "method",
-    "alpha",
-    "rounding",
-    "max_gen_toks",
-    *DECODING,
-    "overflow",
-    "reference",
-    "mc_num",
-    "seed",
-)
-OTHER_PROMISES = ("shortfall", "groups")  # decide answers, too, where they are given
-OF_BOUNDS = (
-    "predictor",
-    "alpha",
-    *OTHER_PROMISES,
-    "rounding",
-    "overflow",
-    "reference",
-)  # what only methods that predict a bound look at
 REFERENCES = ("task", "self")
-AUTO_BATCH_SIZE = 32  # answers do not depend on it
+CHOICES = {
+    "method": ALL_METHODS,
+    "rounding": ROUNDINGS,
+    "overflow": OVERFLOWS,
+    "reference": REFERENCES,
+}
+
+# A request may say these, too.
+PACE = ("steps", "tokens_per_step")
+DECODING = (*PACE, "block_length", "remasking", "schedule", "cfg_scale", "threshold", "cache")
+
+# An answer depends on these.
+BEFORE_DECODING = ("dtype", "method", "alpha", "rounding", "max_gen_toks")
+AFTER_DECODING = ("overflow", "reference", "mc_num", "seed")
+DECIDE_ANSWERS = (*BEFORE_DECODING, *DECODING, *AFTER_DECODING)
+OTHER_PROMISES = ("shortfall", "groups")  # and on these, where they are given
+
+# Only methods that predict a bound look at these.
+OF_BOUNDS = ("predictor", "alpha", *OTHER_PROMISES, "rounding", "overflow", "reference")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Everything that can stand in `--model_args` (and what lm-eval adds from its own flags).
+    """Everything that can stand in `--model_args`, and lm-eval's own flags.
 
-    Attributes: pretrained: folder or hub id of the DLM; "embedded" is the model that comes with the
-        package. revision, dtype, trust_remote_code, attn_implementation, device_map: as in
-        transformers; see model_adapters.load_backbone. parallelize: as in lm-eval's hf:
-        device_map=auto, which spreads the layers over all GPUs. logits_shifted: whether raw row i
-        scores token i + 1, where the checkpoint does not say it right. mask_token, mask_token_id:
-        name or id of the mask token, where the checkpoint does not say it. method: how the length is
-        found: predicted, or decided while decoding; by default as the embedded model does, and
-        `fixed`
-            for any other.
+    Attributes:
+        pretrained: folder or hub id of the diffusion language model; "embedded" is the one that
+            comes with the package.
+        revision, dtype, trust_remote_code, attn_implementation, device_map: as in transformers; see
+            model_adapters.load_backbone.
+        parallelize: as in lm-eval's `hf`: device_map=auto, which spreads the layers over all GPUs.
+        logits_shifted: whether raw row i of the logits scores token i + 1, where the checkpoint
+            does not say it right.
+        mask_token, mask_token_id: name or id of the mask token, where the checkpoint does not say
+            it.
+        method: finds the length. By default it is the embedded model's own method, and `fixed` for
+            any other model.
         predictor: folder or hub id of the fitted predictor (`eosbench fit`); the embedded model
             brings its own.
-        alpha: share of answers that a calibrated bound may miss; "none" leaves predictions
+        alpha: share of answers that a calibrated bound may miss; None leaves predictions
             uncalibrated.
-        shortfall: promise a mean shortfall of at most so many tokens (conformal risk control)
+        shortfall: promises a mean shortfall of at most so many tokens (conformal risk control)
             instead of a coverage.
-        groups: keep the promise within groups of documents of like "prompt" or "prediction" length
-            (Mondrian), not only over all.
+        groups: keeps the promise within groups of documents of like "prompt" or "prediction" length
+            (Mondrian), not only over all documents.
         rounding: pow2, block or none.
         max_gen_toks: C, the canvas in tokens, for requests that do not say.
-        steps, tokens_per_step: denoising steps of a whole canvas, or tokens unmasked per step (1).
-        block_length: tokens denoised together; 0 is the whole window.
+        steps: denoising steps of a whole canvas.
+        tokens_per_step: the same as tokens that are unmasked per step, 1 by default.
+        block_length: tokens that are denoised together; 0 is the whole window.
         remasking, schedule, cfg_scale, threshold, cache: see eosbench.decoding.DecodeConfig.
-        stop_at_eos: leave out the passes that only fill in what stands behind the EOS or a stop
-            string; no text changes.
-        overflow: accept or retry a window without EOS.
-        reference: whose answer a bound is compared with (and whose length `oracle` is told): the
-            task's, or with "self" what the model itself says on the whole canvas
-            (model_adapters/varlen_dlm/own_answers.py).
-        mc_num: up to how many passes a likelihood enumerates all masks; where there are more, fewer
+        stop_at_eos: leaves out the passes that only fill in what stands behind the EOS or behind a
+            stop string; no text changes.
+        overflow: accept or retry a window without an EOS.
+        reference: whose answer a bound is compared with, and whose length `oracle` is told: the
+            task's, or with "self" the model's own on the whole canvas (own_answers.py).
+        mc_num: up to so many passes a likelihood enumerates all masks; where there are more, fewer
             are drawn.
         seed: of sampling and of masks.
         telemetry: JSONL file for the cost of every request.
-        batch_size, max_batch_size, device: lm-eval's own flags; auto is a batch of 32, and no batch
-            size changes an answer.
-        options: every other argument, which is an option of the method: a keyword of its class in
+        batch_size, max_batch_size, device: lm-eval's own flags; no batch size changes an answer.
+        options: every other argument. It is an option of the method, a keyword of its class in
             eosbench/predictors or eosbench/strategies.
+
+    Raises:
+        ConfigurationError: a value outside its range, or values that cannot stand together.
     """
 
     pretrained: str = embedded.NAME
@@ -137,24 +126,34 @@ class Arguments:
     def __post_init__(self) -> None:
         if not self.method:
             object.__setattr__(self, "method", default_method(self.pretrained))
-        choices = {
-            "method": ALL_METHODS,
-            "rounding": ROUNDINGS,
-            "overflow": OVERFLOWS,
-            "reference": REFERENCES,
-        }
-        for name, known in choices.items():
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigurationError(
                     f"unknown {name} {getattr(self, name)!r}: expected one of {', '.join(known)}"
                 )
+        self._check_numbers()
+        settings = self.decode_config(self.max_gen_toks)
+        promise = self.promise
+        if self.decides_while_decoding:
+            load_strategy(self.method, self.options).check(settings)
+            self._refuse_bounds()
+        elif self.groups is not None and promise is None:
+            raise ConfigurationError(
+                f"groups={self.groups} keeps a promise in each group, and alpha=none promises "
+                "nothing"
+            )
+        elif self.predictor is None and self.predictor_folder() is None:
+            refuse_promise(self.method, promise)
+
+    def _check_numbers(self) -> None:
         for name in ("max_gen_toks", "mc_num", "batch_size", "tokens_per_step"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name}={value}: expected at least 1")
         if self.block_length < 0:
             raise ConfigurationError(
-                f"block_length={self.block_length}: expected a number of tokens, or 0 for the whole window"
+                f"block_length={self.block_length}: expected a number of tokens, or 0 for the "
+                "whole window"
             )
         if self.alpha is not None and not 0 < self.alpha < 1:
             raise ConfigurationError(f"alpha={self.alpha}: expected above 0 and below 1, or none")
@@ -162,28 +161,43 @@ class Arguments:
             raise ConfigurationError(
                 f"unknown groups {self.groups!r}: expected one of {', '.join(GROUPINGS)}, or none"
             )
-        promise = self.promise
         if self.steps is not None and self.tokens_per_step is not None:
             raise ConfigurationError(
                 "steps and tokens_per_step say the same thing: give one of them"
             )
-        settings = self.decode_config(self.max_gen_toks)
-        if self.decides_while_decoding:
-            self._check_strategy(settings)
-            return
-        if self.groups is not None and promise is None:
-            raise ConfigurationError(
-                f"groups={self.groups} keeps a promise in each group, and alpha=none promises nothing"
-            )
-        if self.predictor is None and self.predictor_folder() is None:
-            refuse_promise(self.method, promise)
+
+    def _refuse_bounds(self) -> None:
+        defaults = {one.name: one.default for one in fields(self)}
+        for name in OF_BOUNDS:
+            value = getattr(self, name)
+            if value != defaults[name]:
+                raise ConfigurationError(
+                    f"method {self.method!r} decides the length while decoding and predicts no "
+                    f"bound: {name}={value!r} has no meaning for it, leave it out"
+                )
 
     @property
     def is_embedded(self) -> bool:
+        """Whether the model is the one that comes with the package."""
         return self.pretrained == embedded.NAME
 
+    @property
+    def row(self) -> Method:
+        """The row of the method in the table that it stands in."""
+        return row_of(self.method, ALL_METHODS)
+
+    @property
+    def decides_while_decoding(self) -> bool:
+        """Whether the method predicts no bound."""
+        return self.method in STRATEGIES
+
+    @property
+    def promise(self) -> Promise | None:
+        """The promise that bounds are to keep; None where they are not calibrated."""
+        return Promise.of(alpha=self.alpha, shortfall=self.shortfall, groups=self.groups)
+
     def loading(self) -> dict[str, Any]:
-        """What `load_backbone` is told, but for the device."""
+        """The arguments of `load_backbone`, without the device."""
         return {
             "path_or_hub_id": str(embedded.MODEL) if self.is_embedded else self.pretrained,
             "dtype": self.dtype,
@@ -196,64 +210,48 @@ class Arguments:
             "mask_token_id": self.mask_token_id,
         }
 
-    @property
-    def decides_while_decoding(self) -> bool:
-        """True where the method predicts no bound."""
-        return self.method in STRATEGIES
-
-    def _check_strategy(self, settings: DecodeConfig) -> None:
-        load_strategy(self.method, self.options).check(settings)
-        defaults = {one.name: one.default for one in fields(self)}
-        for name in OF_BOUNDS:
-            if getattr(self, name) != defaults[name]:
-                raise ConfigurationError(
-                    f"method {self.method!r} decides the length while decoding and predicts no bound: "
-                    f"{name}={getattr(self, name)!r} has no meaning for it, leave it out"
-                )
-
     def predictor_folder(self) -> Path | None:
+        """The folder of the fitted predictor, None for a method that works without one."""
         if self.decides_while_decoding:
             return None
         if self.predictor is not None:
             return local_folder(self.predictor)
-        # A rule that is given is not the one that the folder was calibrated for.
-        zero_shot = self.options and row_of(self.method).fitting == "calibration"
-        return (
-            embedded.predictor_folder(self.method) if self.is_embedded and not zero_shot else None
-        )
-
-    @property
-    def promise(self) -> Promise | None:
-        """What bounds are to keep; None where they are not calibrated."""
-        return Promise.of(alpha=self.alpha, shortfall=self.shortfall, groups=self.groups)
+        # A rule of the user's own is not the one that the embedded folder was calibrated for.
+        own_rule = self.options and self.row.fitting == "calibration"
+        if own_rule or not self.is_embedded:
+            return None
+        return embedded.predictor_folder(self.method)
 
     def settings(self) -> dict[str, Any]:
-        """What an answer depends on, beside backbone, predictor and options: for the fingerprint
-        and the results file.
+        """The arguments that an answer depends on, for the fingerprint and the results file.
+
+        Backbone, predictor and options stand beside them there.
         """
         given = [name for name in OTHER_PROMISES if getattr(self, name) is not None]
         return {name: getattr(self, name) for name in (*DECIDE_ANSWERS, *given)}
 
     def for_request(self, canvas: int, given: Mapping[str, Any]) -> Arguments:
-        """These arguments for a canvas of this many tokens, with what the request itself says of
-        decoding.
+        """The arguments of one request.
+
+        Args:
+            canvas: C of the request.
+            given: its generation arguments, of which some are about decoding.
 
         Raises:
             ConfigurationError: a value of a wrong type or outside its range.
         """
-        own = {name: given[name] for name in DECODING if name in given}
-        pace = (
-            {"steps": None, "tokens_per_step": None}
-            if own.keys() & {"steps", "tokens_per_step"}
-            else {}
-        )
-        return replace(
-            self, max_gen_toks=canvas, **{**pace, **convert_all(own, kinds_of(Arguments))}
-        )
+        said = {name: given[name] for name in DECODING if name in given}
+        values = convert_all(said, types_of(Arguments))
+        if said.keys() & set(PACE):  # the pace of the model's own arguments does not hold, then
+            values = {**dict.fromkeys(PACE), **values}
+        return replace(self, max_gen_toks=canvas, **values)
 
     def decode_config(self, canvas: int, temperature: float = 0.0) -> DecodeConfig:
-        """How a whole canvas of this many tokens is denoised; a canvas shorter than `steps` takes a
-        step per token.
+        """The settings with which a whole canvas is denoised.
+
+        Args:
+            canvas: C. One that is shorter than `steps` takes a step per token.
+            temperature: of the request.
         """
         block = min(self.block_length or canvas, canvas)
         steps = None if self.steps is None else min(self.steps, canvas)
@@ -274,55 +272,5 @@ class Arguments:
 
 
 def default_method(pretrained: str) -> str:
-    """The method where none is given: that of the embedded model, or the whole canvas."""
+    """The method where none is given: the embedded model's own, or the whole canvas."""
     return embedded.METHOD if pretrained == embedded.NAME else "fixed"
-
-
-def parse_arguments(given: Mapping[str, Any]) -> Arguments:
-    """Checks names and converts values; what is no argument of the adapter goes to the method.
-
-    Raises:
-        ConfigurationError: a name that neither the adapter nor the method knows (the message lists
-            what both know, and the nearest name), or a value of a wrong type or outside its range.
-    """
-    kinds = {name: kind for name, kind in kinds_of(Arguments).items() if name != "options"}
-    own = {name: _spelled_out(name, value) for name, value in given.items() if name in kinds}
-    values = convert_all(own, kinds)
-    method = values.get("method") or default_method(values.get("pretrained", embedded.NAME))
-    others = {name: value for name, value in given.items() if name not in kinds}
-    return Arguments(**values, options=_options(method, others, kinds))
-
-
-def _spelled_out(name: str, value: Any) -> Any:
-    """The value of an argument that has a word of its own for it."""
-    if name == "rounding" and value is None:  # lm-eval's command line reads the word none as None
-        return "none"
-    if name == "batch_size" and str(value).startswith("auto"):
-        return AUTO_BATCH_SIZE
-    return value
-
-
-def _options(method: str, given: Mapping[str, Any], arguments: Iterable[str]) -> dict[str, Any]:
-    """Options of the method, converted by the signature of its class."""
-    if not given:
-        return {}
-    options = row_of(method, ALL_METHODS).options()
-    unknown = sorted(set(given) - set(options))
-    if unknown:
-        message = (
-            f"varlen_dlm has no argument {', '.join(unknown)}; it knows {', '.join(arguments)}, "
-            f"and method {method!r} has no option {', '.join(unknown)}: "
-            f"expected {', '.join(options) or 'none'}."
-        )
-        raise ConfigurationError(message + _nearest(unknown, [*arguments, *options]))
-    return convert_all(given, {name: Kind.of(one.annotation) for name, one in options.items()})
-
-
-def _nearest(unknown: Iterable[str], known: Sequence[str]) -> str:
-    """The question whether a known name was meant, where one looks alike.
-
-    >>> _nearest(["step"], ["seed", "steps"])
-    ' Did you mean steps?'
-    """
-    alike = [name for one in unknown for name in get_close_matches(one, known, n=1)]
-    return f" Did you mean {', '.join(alike)}?" if alike else ""

@@ -13,10 +13,18 @@ from eosbench.errors import ConfigurationError
 def render_turns(
     tokenizer: Any, checkpoint: str, turns: Sequence[dict[str, str]], add_generation_prompt: bool
 ) -> str:
-    """The prompt; without `add_generation_prompt` the last turn is left open, to be continued.
+    """The turns of a chat as one prompt.
 
-    Raises: ConfigurationError: `checkpoint` has no chat template, or one that refuses the turns (a
-        system role, say).
+    Args:
+        tokenizer: of the checkpoint.
+        checkpoint: its name, for messages.
+        turns: each with a "role" and a "content".
+        add_generation_prompt: whether the assistant's turn is opened. If not, the last turn is left
+            open, to be continued.
+
+    Raises:
+        ConfigurationError: the checkpoint has no chat template, or one that refuses the turns (a
+            system role, for example).
     """
     if not tokenizer.chat_template:
         raise ConfigurationError(

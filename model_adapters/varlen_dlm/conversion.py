@@ -13,18 +13,18 @@ from eosbench.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
-class Kind:
+class ArgumentType:
     """The type of an argument, and whether None is one of its values."""
 
-    type: Any
+    python: Any
     optional: bool
 
     @classmethod
-    def of(cls, annotation: Any) -> Kind:
-        """The kind that a type annotation declares.
+    def of(cls, annotation: Any) -> ArgumentType:
+        """The type that an annotation declares.
 
-        >>> Kind.of(int | None) == Kind(int, optional=True)
-        True
+        >>> ArgumentType.of(int | None)
+        ArgumentType(python=<class 'int'>, optional=True)
         """
         if get_origin(annotation) not in (Union, UnionType):
             return cls(annotation, optional=False)
@@ -33,47 +33,52 @@ class Kind:
 
 
 @cache
-def kinds_of(declared: type) -> Mapping[str, Kind]:
-    """The kind of every field of a dataclass."""
+def types_of(declared: type) -> Mapping[str, ArgumentType]:
+    """The type of every field of a dataclass."""
     hints = get_type_hints(declared)
-    return {field.name: Kind.of(hints[field.name]) for field in fields(declared)}
+    return {field.name: ArgumentType.of(hints[field.name]) for field in fields(declared)}
 
 
-def convert_all(given: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+def convert_all(given: Mapping[str, Any], types: Mapping[str, ArgumentType]) -> dict[str, Any]:
     """Every value in the type of its argument.
 
-    None, and the word for an argument that may be None, is a value where it has a meaning. Elsewhere
-    it stands for the default, and the argument is left out.
+    None, and the word none, is a value of an argument that may be None. For any other argument None
+    stands for the default, and the argument is left out.
 
     Raises:
         ConfigurationError: a value that its argument cannot take.
     """
     values: dict[str, Any] = {}
     for name, value in given.items():
-        kind = kinds[name]
-        if value is None or (kind.optional and str(value).lower() == "none"):
-            if kind.optional:
+        one = types[name]
+        if value is None or (one.optional and str(value).lower() == "none"):
+            if one.optional:
                 values[name] = None
         else:
-            values[name] = convert(name, value, kind.type)
+            values[name] = convert(name, value, one.python)
     return values
 
 
-def convert(name: str, value: Any, kind: Any) -> Any:
-    """`value` of the argument `name` in the type `kind`; of other types than CONVERTERS, as it is.
+def convert(name: str, value: Any, python: Any) -> Any:
+    """The value of an argument in its type, or as it is where CONVERTERS lacks the type.
+
+    Args:
+        name: of the argument, for the message.
+        value: as it came.
+        python: the type.
 
     Raises:
-        ConfigurationError: the value cannot be read as that type. The message names the argument,
-            the value and what is expected.
+        ConfigurationError: a value of another type. The message names the argument, the value and
+            what is expected.
 
     >>> convert("steps", "64", int), convert("parallelize", "false", bool)
     (64, False)
     """
-    if kind not in CONVERTERS:
+    if python not in CONVERTERS:
         return value
-    as_kind, expected = CONVERTERS[kind]
+    as_type, expected = CONVERTERS[python]
     try:
-        return as_kind(value)
+        return as_type(value)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ConfigurationError(f"{name}={value!r}: expected {expected}") from error
 

@@ -1,5 +1,6 @@
-"""A short hash of everything an answer depends on: what response caches, results files and
-baselines are compared by.
+"""A short hash of everything that an answer depends on.
+
+Response caches, results files and baselines are compared by it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from model_adapters.varlen_dlm.arguments import Arguments
 
 
 def predictor_digest(folder: Path | None) -> str | None:
-    """SHA-256 over a predictor folder's config and weights, None for a method without one."""
+    """A short hash of the files of a predictor's folder, None for a method without a folder."""
     if folder is None:
         return None
     paths = sorted(
@@ -22,8 +23,14 @@ def predictor_digest(folder: Path | None) -> str | None:
 
 
 def settings_fingerprint(spec: BackboneSpec, arguments: Arguments, predictor: str | None) -> str:
-    """16 hex digits over backbone, method, predictor and generation settings; device and batch size
-    do not enter.
+    """16 hex digits that tell settings apart under which answers may differ.
+
+    Backbone, method, predictor and generation settings enter; device and batch size do not.
+
+    Args:
+        spec: of the backbone.
+        arguments: of the model.
+        predictor: the digest of the predictor's folder, None without one.
     """
     facts = {
         "backbone": spec.fingerprint,

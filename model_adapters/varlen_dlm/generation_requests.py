@@ -1,8 +1,8 @@
-"""lm-eval's `generate_until` requests, read once and checked before anything is computed.
+"""Generation requests of lm-eval (`generate_until`), checked before anything is computed.
 
-A request is (context, generation kwargs). Contexts that do not fit are cut from the left, as
-lm-eval's own models do, with one warning that counts them; everything that cannot work is an error
-that names task and document.
+A request is a context and its generation arguments. Contexts that do not fit are cut from the left,
+as lm-eval's own models do it, with one warning that counts them. Everything that cannot work is an
+error that names the task and the document.
 """
 
 from __future__ import annotations
@@ -27,16 +27,8 @@ logger = logging.getLogger(__name__)
 
 # The names that lm-eval's own models know.
 CANVAS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-KNOWN = {
-    "until",
-    *CANVAS,
-    "do_sample",
-    "temperature",
-    "eos_upper_bound",
-    "reference",
-    "seed",
-    *DECODING,
-}
+SAMPLING = ("do_sample", "temperature", "seed")
+KNOWN = {"until", *CANVAS, *SAMPLING, "eos_upper_bound", "reference", *DECODING}
 
 
 @dataclass(eq=False)
@@ -83,9 +75,16 @@ class GenerationRequest:
         return number
 
     @property
+    def given(self) -> Mapping[str, Any]:
+        """Its generation arguments."""
+        _, given = self.instance.args
+        arguments: Mapping[str, Any] = given
+        return arguments
+
+    @property
     def carries_reference(self) -> bool:
         """Whether the reference is among its arguments, of which lm-eval makes a cache key."""
-        return "reference" in self.instance.args[1]
+        return "reference" in self.given
 
     @property
     def is_one_of_several_draws(self) -> bool:
@@ -110,41 +109,58 @@ def read_requests(
     arguments: Arguments,
     max_length: int,
 ) -> list[GenerationRequest]:
-    """All requests, or an error before any work is done.
+    """The requests in order, or an error before any work is done.
 
-    Raises: ConfigurationError: an empty prompt, a canvas of 0 or beyond the context, a bad value
-        among the generation kwargs.
+    Args:
+        instances: lm-eval's.
+        encode: from a context to token ids.
+        arguments: of the model, for whatever a request does not say.
+        max_length: the model's positions.
+
+    Raises:
+        ConfigurationError: an empty prompt, a canvas of 0 or beyond the model's positions, or a bad
+            value among the generation arguments.
     """
     repeats: Counter[str] = Counter()
-    ignored: set[str] = set()
-    read = []
+    requests = []
     for instance in instances:
-        context, kwargs = instance.args
-        seed = kwargs.get("seed", arguments.seed)
-        name = json.dumps(
-            [seed, instance.task_name, instance.doc_id, context, kwargs],
-            sort_keys=True,
-            default=str,
-        )
-        read.append(_read(instance, encode, arguments, max_length, f"{repeats[name]}/{name}"))
+        name = _name(instance, arguments)
+        numbered = f"{repeats[name]}/{name}"
+        requests.append(_read(instance, encode, arguments, max_length, numbered))
         repeats[name] += 1
-        ignored |= set(kwargs) - KNOWN
+    _warn(requests, max_length)
+    return requests
+
+
+def _name(instance: Instance, arguments: Arguments) -> str:
+    """Everything that the random numbers of a request depend on, beside its repeat."""
+    context, given = instance.args
+    seed = given.get("seed", arguments.seed)
+    parts = [seed, instance.task_name, instance.doc_id, context, given]
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def _warn(requests: Sequence[GenerationRequest], max_length: int) -> None:
+    """Warns of generation arguments that are ignored, and of prompts that were cut."""
+    ignored: set[str] = set()
+    for request in requests:
+        ignored |= set(request.given) - KNOWN
     if ignored:
         logger.warning(
             "varlen_dlm ignores the generation arguments %s; it knows %s",
             sorted(ignored),
             sorted(KNOWN),
         )
-    cut = [request.cut for request in read if request.cut]
+    cut = [request.cut for request in requests if request.cut]
     if cut:
         logger.warning(
-            "%d of %d prompts did not fit beside their canvas into %d positions and lost up to %d tokens on the left",
+            "%d of %d prompts did not fit beside their canvas into %d positions and lost up to %d "
+            "tokens on the left",
             len(cut),
-            len(read),
+            len(requests),
             max_length,
             max(cut),
         )
-    return read
 
 
 def _read(
@@ -154,30 +170,28 @@ def _read(
     max_length: int,
     name: str,
 ) -> GenerationRequest:
-    context, kwargs = instance.args
+    context, given = instance.args
     where = f"task {instance.task_name}, document {instance.doc_id}"
-    asked = next(
-        (kwargs[name] for name in CANVAS if kwargs.get(name) is not None), arguments.max_gen_toks
-    )
-    canvas = _canvas(asked, max_length, where)
+    asked = [given[name] for name in CANVAS if given.get(name) is not None]
+    canvas = _canvas(next(iter(asked), arguments.max_gen_toks), max_length, where)
     ids = encode(context) if context.strip() else []
     if not ids:
         raise ConfigurationError(f"{where}: the prompt is empty; a DLM needs a prompt to answer")
-    # What every method can read: the same prompt for all of them.
+    # The same prompt for every method: one that all of them can read.
     room = max_length - max(canvas, arguments.max_gen_toks)
     try:
-        settings = arguments.for_request(canvas, kwargs).decode_config(canvas, _temperature(kwargs))
+        settings = arguments.for_request(canvas, given).decode_config(canvas, _temperature(given))
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
     return GenerationRequest(
         instance=instance,
         ids=tuple(ids[-room:]),
         canvas=canvas,
-        until=_until(kwargs.get("until"), where),
+        until=_until(given.get("until"), where),
         settings=settings,
         seed=torch_seed_from(name),
-        benchmark=kwargs.get("eos_upper_bound"),
-        reference=kwargs.get("reference", getattr(instance, "reference", None)),
+        benchmark=given.get("eos_upper_bound"),
+        reference=given.get("reference", getattr(instance, "reference", None)),
         cut=max(0, len(ids) - room),
     )
 
@@ -185,14 +199,15 @@ def _read(
 def _canvas(value: Any, max_length: int, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < max_length:
         raise ConfigurationError(
-            f"{where}: max_gen_toks={value!r}: expected a whole number of tokens from 1 to {max_length - 1}, "
-            f"which leaves room for a prompt in the model's {max_length} positions"
+            f"{where}: max_gen_toks={value!r}: expected a whole number of tokens from 1 to "
+            f"{max_length - 1}, which leaves room for a prompt in the model's {max_length} "
+            "positions"
         )
     return value
 
 
 def _until(value: Any, where: str) -> tuple[str, ...]:
-    strings = value if isinstance(value, list | tuple) else [value] if value else []
+    strings = value if isinstance(value, list | tuple) else [value or ""]
     if not all(isinstance(string, str) for string in strings):
         raise ConfigurationError(
             f"{where}: until={value!r}: expected a string or a list of strings"
@@ -200,11 +215,12 @@ def _until(value: Any, where: str) -> tuple[str, ...]:
     return tuple(string for string in strings if string)
 
 
-def _temperature(kwargs: Mapping[str, Any]) -> float:
-    """0 takes the likeliest tokens. As in lm-eval, a request without `do_sample` samples if it has
-    a temperature.
+def _temperature(given: Mapping[str, Any]) -> float:
+    """The temperature of a request; 0 takes the likeliest tokens.
+
+    As in lm-eval, a request without `do_sample` samples if it has a temperature.
     """
-    sample, value = kwargs.get("do_sample"), kwargs.get("temperature")
+    sample, value = given.get("do_sample"), given.get("temperature")
     if sample not in (True, False, None):
         raise ConfigurationError(f"do_sample={sample!r}: expected true or false")
     if sample is False:

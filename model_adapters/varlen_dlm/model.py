@@ -26,7 +26,7 @@ from eosbench.predictors import FittedPredictor, LengthReader, load_predictor
 from eosbench.strategies import Strategy, load_strategy
 from model_adapters import load_backbone
 from model_adapters.varlen_dlm.answers import Answerer, BoundAnswers
-from model_adapters.varlen_dlm.arguments import Arguments, parse_arguments
+from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.bounds import Bounds
 from model_adapters.varlen_dlm.fingerprint import predictor_digest, settings_fingerprint
 from model_adapters.varlen_dlm.flags import with_flags
@@ -34,6 +34,7 @@ from model_adapters.varlen_dlm.generation_requests import read_requests
 from model_adapters.varlen_dlm.hosted_model import HostedModel
 from model_adapters.varlen_dlm.likelihood_requests import LikelihoodRequest, Window
 from model_adapters.varlen_dlm.model_info import model_info
+from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
 from model_adapters.varlen_dlm.references import references_of
 from model_adapters.varlen_dlm.response_cache import ResponseCache
@@ -45,8 +46,9 @@ logger = logging.getLogger(__name__)
 
 
 class VarLenDLM(HostedModel):
-    """A diffusion language model whose canvas is cut to a predicted length, or changes its length
-    while it is denoised.
+    """A diffusion language model and a method that finds the length of its canvas.
+
+    The canvas is cut to a predicted length, or changes its length while it is denoised.
 
     Args:
         model_args: see model_adapters.varlen_dlm.arguments.Arguments.
@@ -183,7 +185,7 @@ class VarLenDLM(HostedModel):
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        """Of every continuation the log-likelihood in nats, and whether greedy decoding gives it."""
+        """The log-likelihood of every continuation in nats, and whether it is the greedy one."""
         share = Share.of(requests)
         asked = [
             LikelihoodRequest.continuation(instance, self.tok_encode, self.prefix_token_id)
@@ -198,7 +200,7 @@ class VarLenDLM(HostedModel):
     def loglikelihood_rolling(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[float]:
-        """Of every text the log-likelihood in nats, as lm-eval defines it.
+        """The log-likelihood of every text in nats, as lm-eval defines it.
 
         It is the sum over disjoint windows, each given what stands before it.
         """

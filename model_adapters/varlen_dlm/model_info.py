@@ -1,5 +1,6 @@
-"""What a run says about itself in the results file: the block `config["eosbench"]` that the report
-and the check read.
+"""The block `config["eosbench"]` of a results file, in which a run describes itself.
+
+The report and the check read it.
 """
 
 from __future__ import annotations
@@ -23,11 +24,23 @@ def model_info(
     fingerprint: str,
     costs: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
-    """The block's content; docs/results-format.md describes each field."""
+    """The content of the block; docs/results-format.md describes each field.
+
+    Args:
+        arguments: of the model.
+        backbone: the model itself.
+        method: the fitted predictor, or the strategy.
+        fingerprint: of the settings.
+        costs: of each task.
+    """
     spec = backbone.spec
-    # None: the method predicts no bound.
-    fitted = method if isinstance(method, FittedPredictor) else None
-    options = method.predictor.options if isinstance(method, FittedPredictor) else method.options
+    predictor = arguments.predictor
+    if predictor is None and arguments.predictor_folder() is not None:
+        predictor = embedded.NAME
+    if isinstance(method, FittedPredictor):
+        fitted, options = method, method.predictor.options
+    else:  # it predicts no bound
+        fitted, options = None, method.options
     return {
         "schema": BLOCK_SCHEMA,
         "version": eosbench.__version__,
@@ -42,8 +55,7 @@ def model_info(
         },
         "method": arguments.method,
         "method_options": dict(options),
-        "predictor": arguments.predictor
-        or (embedded.NAME if arguments.predictor_folder() else None),
+        "predictor": predictor,
         "predictor_fit": None if fitted is None else _fit(fitted),
         "calibration": None if fitted is None else _promise(arguments, fitted),
         "rounding": arguments.rounding if fitted else None,
@@ -56,29 +68,32 @@ def model_info(
 
 
 def _fit(fitted: FittedPredictor) -> dict[str, Any] | None:
-    """What the predictor's folder says of its fit: two predictors that differ in `seed` alone are
-    repeats of one fit.
+    """The fit as the predictor's folder describes it.
+
+    Two predictors whose descriptions differ in `seed` alone are repeats of one fit.
     """
-    said = {
-        name: part if isinstance(part := fitted.info.get(name), Mapping) else {}
-        for name in ("fit", "data", "calibration")
-    }
-    if not said["fit"]:
+    fit = _part(fitted, "fit")
+    if not fit:
         return None
-    digests = {
-        name: part.get("digest") for name, part in said["data"].items() if isinstance(part, Mapping)
+    documents = {
+        name: part for name, part in _part(fitted, "data").items() if isinstance(part, Mapping)
     }
-    settings = said["fit"].get("settings") or {}
     return {
-        "seed": said["fit"].get("seed"),
-        **digests,
-        "scale": said["calibration"].get("scale"),
-        **settings,
+        "seed": fit.get("seed"),
+        **{name: part.get("digest") for name, part in documents.items()},
+        "scale": _part(fitted, "calibration").get("scale"),
+        **(fit.get("settings") or {}),
     }
+
+
+def _part(fitted: FittedPredictor, name: str) -> Mapping[str, Any]:
+    """A block of the folder's config.json, empty where the folder lacks it."""
+    part = fitted.info.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
 def _promise(arguments: Arguments, fitted: FittedPredictor) -> dict[str, Any] | None:
-    """What the bounds are calibrated for; None where they are not calibrated."""
+    """The promise that the bounds are calibrated for; None where they are not calibrated."""
     promise, calibration = arguments.promise, fitted.calibration
     if calibration is None or promise is None:
         return None

@@ -1,13 +1,13 @@
-"""The model's own answers as references (`reference=self`): what it says on the whole canvas,
-generated once and kept on disk.
+"""The model's own answers on the whole canvas, as references (`reference=self`).
 
     own = OwnAnswers(backbone, cache_folder())
-    own.generate([(prompt_ids, settings), ...], batch_size=16)   # only what the file does not have yet
-    own.reference(prompt_ids, settings).length                   # L
+    own.generate([(prompt_ids, settings), ...], batch_size=16)  # what the file does not have yet
+    own.reference(prompt_ids, settings).length                  # L
 
-There is one JSONL file per backbone and decoding settings, named by a hash of both, with a line per
-prompt, which is written as soon as its answer is there. So all methods, fractions and later runs
-read one generation, and a killed run goes on where it was.
+They are generated once and kept on disk. There is one JSONL file per backbone and decoding
+settings, named by a hash of both, with a line per prompt, which is written as soon as its answer is
+there. So all methods, fractions and later runs use one generation, and a killed run goes on where
+it was.
 
 Legend: C canvas, L reference length.
 """
@@ -28,13 +28,18 @@ from eosbench.backbone import Backbone
 from eosbench.decoding import Answer, DecodeConfig, Job, generate
 from eosbench.digest import digest_of_json, short_digest
 
-Asked = tuple[tuple[int, ...], DecodeConfig]  # a prompt's ids, and how its whole canvas is denoised
+# The token ids of a prompt, and the settings with which its whole canvas is denoised.
+Asked = tuple[tuple[int, ...], DecodeConfig]
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An answer that bounds are compared with: its ids, and L. Of an answer without EOS on the
-    canvas, L is not known: C + 1.
+    """An answer that bounds are compared with.
+
+    Attributes:
+        ids: its token ids.
+        length: L. It is not known of an answer without an EOS on the canvas, and C + 1 stands for
+            it.
     """
 
     ids: tuple[int, ...]
@@ -42,15 +47,15 @@ class Reference:
 
 
 def cache_folder() -> Path:
-    """Where answers are kept: `own_answers` below $EOSBENCH_CACHE, or below ~/.cache/eosbench."""
+    """The folder of the files: `own_answers` below $EOSBENCH_CACHE, or below ~/.cache/eosbench."""
     return Path(os.environ.get("EOSBENCH_CACHE", "~/.cache/eosbench")).expanduser() / "own_answers"
 
 
 class OwnAnswers:
-    """One backbone's own answers.
+    """The answers of one backbone.
 
     Args:
-        backbone: who answers.
+        backbone: the model that answers.
         folder: of the files.
         seed: of random numbers, where the settings need any.
     """
@@ -60,7 +65,13 @@ class OwnAnswers:
         self._files: dict[DecodeConfig, _File] = {}
 
     def generate(self, asked: Iterable[Asked], batch_size: int, *, progress: bool = False) -> None:
-        """Answers what has no answer yet; of equal prompts one is answered."""
+        """Answers the prompts that have no answer yet; of equal prompts one is answered.
+
+        Args:
+            asked: prompts and settings.
+            batch_size: canvases per forward pass.
+            progress: whether to show a bar.
+        """
         missing = [
             (ids, settings)
             for ids, settings in dict.fromkeys(asked)
@@ -78,8 +89,9 @@ class OwnAnswers:
 
     def reference(self, ids: tuple[int, ...], settings: DecodeConfig) -> Reference:
         """The answer to a prompt that was among those of `generate`."""
-        tokens, ended = self._file(settings).answers[_key(ids)]
-        return Reference(tokens, len(tokens) if ended else settings.gen_length + 1)
+        said = self._file(settings).answers[_key(ids)]
+        length = len(said.tokens) if said.ended else settings.gen_length + 1
+        return Reference(said.tokens, length)
 
     def _seed(self, ids: Sequence[int]) -> int:
         return int(_key((self.seed, *ids)), 16) >> 8  # 56 bits
@@ -87,35 +99,42 @@ class OwnAnswers:
     def _file(self, settings: DecodeConfig) -> _File:
         if settings not in self._files:
             spec = self.backbone.spec
+            is_random = settings.temperature > 0 or settings.remasking == "random"
             facts: dict[str, Any] = {
                 "backbone": spec.fingerprint,
                 "dtype": str(self.backbone.dtype).removeprefix("torch."),
                 "mask": spec.mask_id,
                 "eos": sorted(spec.eos_ids),
                 "settings": asdict(settings),
-                "seed": self.seed
-                if settings.temperature > 0 or settings.remasking == "random"
-                else None,
+                "seed": self.seed if is_random else None,
             }
             self._files[settings] = _File(self.folder, facts)
         return self._files[settings]
 
 
+@dataclass(frozen=True)
+class _Said:
+    """Tokens before the EOS, and whether there was an EOS on the canvas."""
+
+    tokens: tuple[int, ...]
+    ended: bool
+
+
 class _File:
-    """One file: a first line that says whose answers these are, then {"prompt", "tokens", "ended"}
-    a line.
+    """One file of answers.
+
+    Its first line says whose answers these are. Every other line is a JSON object with the hash of
+    a prompt ("prompt"), the answer ("tokens"), and whether the answer ends ("ended").
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
         self.facts = facts
-        self.lead_in = ""  # what the next line needs before it
+        self.lead_in = ""  # stands before the next line: the file's first line, or a line break
         self.path = folder / f"{digest_of_json(facts)}.jsonl"
 
     @functools.cached_property
-    def answers(self) -> dict[str, tuple[tuple[int, ...], bool]]:
-        """Prompt's hash -> tokens before the EOS, and whether there was one; a line cut off by a
-        kill is passed over.
-        """
+    def answers(self) -> dict[str, _Said]:
+        """The answer to every prompt, by its hash; a line that a kill cut off is passed over."""
         found = {}
         text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
         self.lead_in = "" if text else json.dumps({"own_answers": 1, **self.facts}) + "\n"
@@ -124,16 +143,14 @@ class _File:
         for line in text.splitlines():
             try:
                 row = json.loads(line)
-                found[row["prompt"]] = (tuple(row["tokens"]), bool(row["ended"]))
+                found[row["prompt"]] = _Said(tuple(row["tokens"]), bool(row["ended"]))
             except (ValueError, KeyError, TypeError):
                 continue
         return found
 
     def add(self, key: str, answer: Answer) -> None:
-        """Appends a line in one write, so that processes that share the file do not cut into each
-        other's.
-        """
-        self.answers[key] = (tuple(answer.tokens), answer.ended)
+        """Appends a line, in one write: other processes may append to the same file."""
+        self.answers[key] = _Said(tuple(answer.tokens), answer.ended)
         line = json.dumps({"prompt": key, "tokens": answer.tokens, "ended": answer.ended})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:

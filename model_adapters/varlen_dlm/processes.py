@@ -1,6 +1,6 @@
-"""One process or many: what lm-eval needs to know when `accelerate launch` started several of them.
+"""One process, or several that `accelerate launch` started.
 
-Each process holds the whole model and answers every n-th request; lm-eval gathers samples and
+Each process holds the whole model and answers every n-th request. lm-eval gathers samples and
 metrics through the calls below.
 """
 
@@ -18,8 +18,14 @@ logger = logging.getLogger(__name__)
 class Processes:
     """This process among those that accelerate launched; alone, every call is trivial.
 
-    Args: device: asked for by the user; None takes this process's GPU where there is one, else the
-        CPU.
+    Args:
+        device: asked for by the user. None takes the GPU of this process where there is one, else
+            the CPU.
+
+    Attributes:
+        rank: the number of this process, from 0.
+        world_size: the number of processes.
+        device: of this process.
     """
 
     def __init__(self, device: str | None = None) -> None:
@@ -29,22 +35,21 @@ class Processes:
             from accelerate import Accelerator
 
             self._accelerator = Accelerator(cpu=device == "cpu")
-            self.rank, self.world_size = (
-                self._accelerator.process_index,
-                self._accelerator.num_processes,
-            )
+            self.rank = self._accelerator.process_index
+            self.world_size = self._accelerator.num_processes
             self.device = str(self._accelerator.device)
         else:
             self.device = _present(device)
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensors of all processes, concatenated along the first dimension."""
         if self._accelerator is None:
             return tensor
         gathered: torch.Tensor = self._accelerator.gather(tensor)
         return gathered
 
     def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
-        """Every process's object on process `dst`, None elsewhere."""
+        """The objects of all processes, in their order, on process `dst`; None elsewhere."""
         if self._accelerator is None:
             return [obj]
         gathered: list[Any] | None = [None] * self.world_size if self.rank == dst else None
@@ -52,7 +57,7 @@ class Processes:
         return gathered
 
     def everyones(self, obj: Any) -> list[Any]:
-        """Every process's object, on every process."""
+        """The objects of all processes, in their order, on every process."""
         if self._accelerator is None:
             return [obj]
         gathered: list[Any] = [None] * self.world_size
@@ -60,13 +65,15 @@ class Processes:
         return gathered
 
     def wait(self) -> None:
+        """Waits until all processes have come here."""
         if self._accelerator is not None:
             self._accelerator.wait_for_everyone()
 
 
 def _present(device: str | None) -> str:
-    """The device asked for; lm-eval's command line asks for cuda:0 unless told otherwise, so
-    without a GPU that means the CPU.
+    """The device that was asked for, or the CPU where there is no GPU.
+
+    lm-eval's command line asks for cuda:0 unless it is told otherwise.
     """
     if torch.cuda.is_available():
         return device or "cuda"

@@ -1,14 +1,14 @@
-"""lm-eval's response cache (`--use_cache`), whose keys know the request's arguments, but neither
-the model nor what rides beside.
+"""lm-eval's response cache (`--use_cache`), kept from serving answers of other settings.
 
-A cache filled by one method would serve its answers to the next. So the first run writes a
-fingerprint of everything an answer depends on into the database, and a run with another
-fingerprint is refused before it reads a row.
+The keys of the cache are made of a request's arguments alone. A cache that one method filled would
+therefore serve its answers to the next. So the first run writes a fingerprint of everything that an
+answer depends on into the database, and a run with another fingerprint is refused before it reads
+an entry.
 
-The oracle's answer depends on the reference, which tasks that want a text send beside the
-arguments: documents with equal prompts and other references share lm-eval's key. Their answers
-are kept in rows of their own, and the row that lm-eval writes for them is set aside: taken out
-before the next run looks.
+The answers of `oracle` depend on the reference, too, which tasks that want a text send beside the
+arguments: documents with equal prompts and other references share a key. Their answers are kept in
+entries of their own. The entry that lm-eval writes for them is set aside, which means that it is
+taken out before the next run looks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SET_ASIDE, BY_REFERENCE = "eosbench_set_aside ", "eosbench_reference "
 
 
 class ResponseCache:
-    """Where finished answers go at once, written through: a killed run must not compute them again.
+    """Keeps finished answers at once, so that a killed run does not compute them again.
 
     Args:
         hook: lm-eval's; one without a database keeps nothing.
@@ -62,17 +62,16 @@ class ResponseCache:
         Args:
             request: whose answer it is.
             answer: in lm-eval's form.
-            length: of the reference, where the answer depends on it: it is kept beside lm-eval's
-                own keys then.
+            length: of the reference, where the answer depends on it. It has an entry of its own
+                then, beside those of lm-eval.
         """
         if self._database is None:
             return
+        kind = request.request_type
         if length is None:
-            self._hook.add_partial(request.request_type, request.args, answer)
+            self._hook.add_partial(kind, request.args, answer)
         else:
-            self._database[
-                f"{BY_REFERENCE}{length} {hash_args(request.request_type, request.args)}"
-            ] = answer
+            self._database[f"{BY_REFERENCE}{length} {hash_args(kind, request.args)}"] = answer
         self._database.commit(blocking=True)
 
 
@@ -94,6 +93,7 @@ def guard(database: Any, fingerprint: str) -> None:
         made = f"settings {stored}" if stored else "another model"
         path = str(database.filename).rsplit("_rank", 1)[0]
         raise CacheError(
-            f"the response cache {database.filename} was made under {made}, this run has {fingerprint}: "
-            f"those answers are not this run's. Use another path, e.g. --use_cache {path}-{fingerprint}, or delete the file"
+            f"the response cache {database.filename} was made under {made}, this run has "
+            f"{fingerprint}: those answers are not this run's. Use another path, e.g. "
+            f"--use_cache {path}-{fingerprint}, or delete the file"
         )

@@ -18,8 +18,8 @@ from eosbench.decoding.window import Job, generate
 from eosbench.forward.costs import estimated_flops
 from model_adapters import load_backbone
 from model_adapters.backbones.full_canvas import FullCanvasBackbone
-from model_adapters.varlen_dlm.arguments import parse_arguments
 from model_adapters.varlen_dlm.likelihood_requests import LikelihoodRequest, Window
+from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.scores import Scores
 from tests.golden_files import GOLDEN
 

@@ -12,8 +12,8 @@ from lm_eval.api.instance import Instance
 
 from eosbench.predictors import load_predictor
 from eosbench.predictors.reader import LengthReader
-from model_adapters.varlen_dlm.arguments import parse_arguments
 from model_adapters.varlen_dlm.model import VarLenDLM
+from model_adapters.varlen_dlm.parsing import parse_arguments
 from tests.fakes import EOS, FIRST_BYTE, ByteTokenizer, Script, ScriptedBackbone, table
 
 ASK = FIRST_BYTE + ord("?")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from eosbench.errors import ConfigurationError
-from model_adapters.varlen_dlm.arguments import Arguments, parse_arguments
+from model_adapters.varlen_dlm.arguments import Arguments
+from model_adapters.varlen_dlm.parsing import parse_arguments
 
 
 def parsed(**given: Any) -> Arguments:
@@ -112,7 +113,8 @@ def test_auto_batch_size(batch_size: str) -> None:
         *(
             (
                 {**given, **promise},
-                rf"method '{method}' has no calibration scores here to keep {said} with: leave that out, or .*predictor=",
+                rf"method '{method}' has no calibration scores here to keep {said} with: "
+                "leave that out, or .*predictor=",
             )
             for method, given in (
                 ("fixed", {"method": "fixed"}),

@@ -243,7 +243,8 @@ import sys
 import lm_eval.api.model
 from eosbench.errors import report_errors_plainly
 from model_adapters.varlen_dlm import VarLenDLM
-lm = VarLenDLM.create_from_arg_string(sys.argv[1], {"batch_size": 1, "max_batch_size": None, "device": "cpu"})
+flags = {"batch_size": 1, "max_batch_size": None, "device": "cpu"}
+lm = VarLenDLM.create_from_arg_string(sys.argv[1], flags)
 """
 
 

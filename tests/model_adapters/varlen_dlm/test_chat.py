@@ -20,7 +20,8 @@ from tests.model_adapters.varlen_dlm.scripted_model import model_of
 
 V = 622
 TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}<sep>{% endfor %}"
+    "{{ bos_token }}"
+    "{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}<sep>{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
 )
 TASK = """
@@ -44,7 +45,8 @@ import datasets
 
 def documents(**_):
     rows = [{"question": f"Spell {word}.", "answer": "-".join(word)} for word in ("ab", "cd", "ef")]
-    return {"train": datasets.Dataset.from_list(rows[:2]), "test": datasets.Dataset.from_list(rows[2:])}
+    train, test = datasets.Dataset.from_list(rows[:2]), datasets.Dataset.from_list(rows[2:])
+    return {"train": train, "test": test}
 """
 
 
@@ -84,13 +86,15 @@ def silent(ids_T: torch.Tensor) -> torch.Tensor:
         (
             True,
             True,
-            "<bos>[system]Be brief.|Spell.<sep>[user]Spell ab.<sep>[assistant]a-b<sep>[user]Spell cd.<sep>[assistant]c-d<sep>"
+            "<bos>[system]Be brief.|Spell.<sep>"
+            "[user]Spell ab.<sep>[assistant]a-b<sep>[user]Spell cd.<sep>[assistant]c-d<sep>"
             "[user]Spell ef.<sep>[assistant]",
         ),
         (
             True,
             False,
-            "<bos>[system]Be brief.|Spell.<sep>[user]Spell ab. a-b|Spell cd. c-d|Spell ef.<sep>[assistant]",
+            "<bos>[system]Be brief.|Spell.<sep>"
+            "[user]Spell ab. a-b|Spell cd. c-d|Spell ef.<sep>[assistant]",
         ),
         (False, False, "Be brief.|Spell.Spell ab. a-b|Spell cd. c-d|Spell ef."),
     ],
@@ -134,7 +138,8 @@ def test_prompts(
     [
         (
             ["system", "user"],
-            r"refuses the turns system, user \(no system turns here\): leave out --system_instruction",
+            r"refuses the turns system, user \(no system turns here\): "
+            "leave out --system_instruction",
         ),
         (
             ["user", "user"],
@@ -146,7 +151,8 @@ def test_a_template_that_refuses_turns(
     turns: list[str], message: str, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     tokenizer.chat_template = (
-        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turns here') }}{% endif %}"
+        "{% if messages[0]['role'] == 'system' %}"
+        "{{ raise_exception('no system turns here') }}{% endif %}"
         "{% if messages | length == 2 %}{{ nothing.here }}{% endif %}{{ messages[0]['content'] }}"
     )
     model = model_of(ScriptedBackbone(silent, vocab_size=V, tokenizer=tokenizer))

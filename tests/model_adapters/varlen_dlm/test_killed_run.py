@@ -67,7 +67,8 @@ FUNCTIONS = f"""
 import importlib.util
 import datasets
 
-spec = importlib.util.spec_from_file_location("instruct_task", {str(REPOSITORY / "tasks" / "task.py")!r})
+file = {str(REPOSITORY / "tasks" / "task.py")!r}
+spec = importlib.util.spec_from_file_location("instruct_task", file)
 task = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(task)
 ReferenceTask, process_results = task.ReferenceTask, task.process_results
@@ -76,7 +77,8 @@ WORDS = "garden island water piano river window summer letter forest".split()
 
 def documents(**_):
     return {{"test": datasets.Dataset.from_list([
-        {{"question": f"Spell the word {{word}}.", "answer": " ".join(word), "id": word}} for word in WORDS
+        {{"question": f"Spell the word {{word}}.", "answer": " ".join(word), "id": word}}
+        for word in WORDS
     ])}}
 """
 RUN = """
@@ -101,7 +103,8 @@ def run(output, cache, tasks, arguments):
         task: {sample["doc_id"]: [sample["filtered_resps"], sample["doc"]] for sample in logged}
         for task, logged in results["samples"].items()
     }
-    facts = {"results": results["results"], "samples": samples, "costs": results["config"]["eosbench"]["costs"]}
+    costs = results["config"]["eosbench"]["costs"]
+    facts = {"results": results["results"], "samples": samples, "costs": costs}
     facts["processes"] = int(os.environ.get("WORLD_SIZE", "1"))
     with open(output, "w") as file:
         json.dump(facts, file, default=str)
@@ -305,7 +308,7 @@ def test_two_processes_give_what_one_gives(tasks: Path, tmp_path: Path) -> None:
 def test_accelerate_launch_lm_eval_writes_the_results_of_one_process(
     tasks: Path, tmp_path: Path
 ) -> None:
-    """The real command, the real files: results, samples, and the costs of both processes together."""
+    """The real command and the real files: results, samples, costs of both processes together."""
     given = MODEL | {
         "method": "logit",
         "variant": "top1",

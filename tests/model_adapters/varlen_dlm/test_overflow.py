@@ -13,8 +13,8 @@ from eosbench.forward.step_zero import StepZero
 from eosbench.predictors import METHODS, FittedPredictor
 from eosbench.predictors.reader import LengthReader
 from eosbench.records import LengthPrediction
-from model_adapters.varlen_dlm.arguments import parse_arguments
 from model_adapters.varlen_dlm.model import VarLenDLM
+from model_adapters.varlen_dlm.parsing import parse_arguments
 from tests.fakes import MASK
 from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, ids
 

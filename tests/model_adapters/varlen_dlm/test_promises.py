@@ -61,7 +61,8 @@ def test_too_few_calibration_documents_are_told_at_the_start(tmp_path: Path) -> 
         ),
         (
             {"shortfall": 0.2},
-            r"^1000 calibration documents .* 0\.2 tokens on a canvas of 256: it takes at least 1279;",
+            r"^1000 calibration documents .* 0\.2 tokens on a canvas of 256: "
+            "it takes at least 1279;",
         ),
     ],
 )

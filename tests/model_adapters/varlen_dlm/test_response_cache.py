@@ -132,7 +132,7 @@ def referring(question: str, reference: str, document: int, **kwargs: Any) -> In
 
 
 def test_equal_prompts_with_other_references_keep_answers_of_their_own(path: Path) -> None:
-    """The oracle's window is as long as the reference, so its answers are cut at 2, 4 and 2 tokens."""
+    """The oracle's window is as long as the reference: it cuts answers at 2, 4 and 2 tokens."""
     given = {"method": "oracle", "rounding": "none", "script": {"q?": "abcdef"}}
     short, long, alike = (referring("q?", said, at) for at, said in enumerate(("no", "four", "ja")))
     first = cached(path, **given)

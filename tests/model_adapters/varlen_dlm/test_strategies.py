@@ -12,7 +12,7 @@ import pytest
 
 from eosbench.errors import ConfigurationError
 from eosbench.strategies import STRATEGIES
-from model_adapters.varlen_dlm.arguments import parse_arguments
+from model_adapters.varlen_dlm.parsing import parse_arguments
 from tests.fakes import MASK
 from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, model_of
 
@@ -50,8 +50,9 @@ def test_a_request_for_a_bound_is_one_clear_error_before_anything_is_computed() 
     for method in STRATEGIES:
         backbone = backbone_of(REPLIES)
         expected = (
-            rf"task task asks for a bound before the first token is decoded, but method '{method}' decides the length while "
-            r"decoding and predicts none: run it on generation tasks \(varlen_instruct"
+            rf"task task asks for a bound before the first token is decoded, but method '{method}' "
+            "decides the length while decoding and predicts none: run it on generation tasks "
+            r"\(varlen_instruct"
         )
         with pytest.raises(ConfigurationError, match=expected):
             model_of(backbone, method=method).generate_until(

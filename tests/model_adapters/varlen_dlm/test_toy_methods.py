@@ -110,7 +110,8 @@ def test_from_the_command_line_to_the_table(
         ),
         (
             {"method": "stubborn", "token": 3, "parts": 2},
-            r"method 'stubborn' has no option parts, token: expected tokens\. Did you mean tokens\?$",
+            r"method 'stubborn' has no option parts, token: expected tokens\. "
+            r"Did you mean tokens\?$",
         ),
         (
             {"method": "share", "step": 3},

@@ -1,0 +1,71 @@
+"""From lm-eval's model arguments to `Arguments`.
+
+lm-eval hands over strings, numbers or None, as its command line parsed them. Each argument is
+brought to its type here, or refused with a message that names it, what came and what is expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from eosbench import embedded
+from eosbench.errors import ConfigurationError
+from eosbench.predictors import row_of
+from eosbench.strategies import ALL_METHODS
+from model_adapters.varlen_dlm.arguments import Arguments, default_method
+from model_adapters.varlen_dlm.conversion import ArgumentType, convert_all, types_of
+
+AUTO_BATCH_SIZE = 32  # answers do not depend on it
+
+
+def parse_arguments(given: Mapping[str, Any]) -> Arguments:
+    """Checks names and converts values; what is no argument of the adapter goes to the method.
+
+    Raises:
+        ConfigurationError: a name that neither the adapter nor the method knows (the message lists
+            what both know, and the nearest name), or a value of a wrong type or outside its range.
+    """
+    types = {name: one for name, one in types_of(Arguments).items() if name != "options"}
+    own = {name: _spelled_out(name, value) for name, value in given.items() if name in types}
+    values = convert_all(own, types)
+    method = values.get("method") or default_method(values.get("pretrained", embedded.NAME))
+    others = {name: value for name, value in given.items() if name not in types}
+    return Arguments(**values, options=_options(method, others, types))
+
+
+def _spelled_out(name: str, value: Any) -> Any:
+    """The value of an argument that has a word of its own for it."""
+    if name == "rounding" and value is None:  # lm-eval's command line reads the word none as None
+        return "none"
+    if name == "batch_size" and str(value).startswith("auto"):
+        return AUTO_BATCH_SIZE
+    return value
+
+
+def _options(method: str, given: Mapping[str, Any], arguments: Iterable[str]) -> dict[str, Any]:
+    """Options of the method, converted by the signature of its class."""
+    if not given:
+        return {}
+    options = row_of(method, ALL_METHODS).options()
+    unknown = sorted(set(given) - set(options))
+    if unknown:
+        message = (
+            f"varlen_dlm has no argument {', '.join(unknown)}; it knows {', '.join(arguments)}, "
+            f"and method {method!r} has no option {', '.join(unknown)}: "
+            f"expected {', '.join(options) or 'none'}."
+        )
+        raise ConfigurationError(message + _nearest(unknown, [*arguments, *options]))
+    types = {name: ArgumentType.of(one.annotation) for name, one in options.items()}
+    return convert_all(given, types)
+
+
+def _nearest(unknown: Iterable[str], known: Sequence[str]) -> str:
+    """The question whether a known name was meant, where one looks alike.
+
+    >>> _nearest(["step"], ["seed", "steps"])
+    ' Did you mean steps?'
+    """
+    alike = [name for one in unknown for name in get_close_matches(one, known, n=1)]
+    return f" Did you mean {', '.join(alike)}?" if alike else ""
