@@ -104,12 +104,11 @@ CEILING = {
     "eosbench/forward": 22,
     "eosbench/metrics": 12,
     "eosbench/plugin": 5,
-    "eosbench/predictors": 58,
+    "eosbench/predictors": 56,
     "eosbench/recipe": 20,
     "eosbench/report": 1,
-    "eosbench/strategies": 26,
+    "eosbench/strategies": 25,
     "eosbench/sweep": 4,
-    "model_adapters/varlen_dlm": 36,
 }
 
 
