@@ -1,6 +1,6 @@
-"""Starts eosbench.plugin when lm-eval is imported, so that the stock `lm_eval` command finds our
-model and tasks.
+"""The import hook that starts eosbench.plugin when lm-eval is imported.
 
+Through it the stock `lm_eval` command finds our model and tasks.
 The one-line `.pth` file of an installed eosbench imports this module at the start of every
 interpreter. It must cost next to nothing there, so it imports what Python has already loaded and
 nothing else. `install` puts a finder before Python's own. The finder knows two modules: it lets
@@ -21,13 +21,12 @@ AFTER_IMPORT_OF = {"lm_eval.models": "add_model", "lm_eval.tasks": "add_tasks"}
 
 
 class LmEvalFinder:
-    """A meta-path finder that finds what Python would have found, and has eosbench.plugin called
-    afterwards.
-    """
+    """A meta-path finder that finds what Python would have found, then calls eosbench.plugin."""
 
     def find_spec(
         self, fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
+        """The spec of one of the two modules, whose loader calls the plugin; None for others."""
         if fullname not in AFTER_IMPORT_OF:
             return None
         from importlib.machinery import PathFinder
@@ -46,8 +45,9 @@ class LmEvalFinder:
 
 
 def call_plugin(function: str) -> None:
-    """Calls `eosbench.plugin.<function>()`. Whatever goes wrong is a warning: lm-eval must keep
-    working for everything else.
+    """Calls `eosbench.plugin.<function>()`.
+
+    Whatever goes wrong is a warning: lm-eval must keep working for everything else.
     """
     try:
         from eosbench import plugin
@@ -57,8 +57,9 @@ def call_plugin(function: str) -> None:
         import logging
 
         logging.getLogger("eosbench").warning(
-            "eosbench could not plug into this lm-eval (%s: %s), so its model or its tasks are missing. "
-            "Install a supported version with pip install 'lm_eval>=0.4.12,<0.5', or switch eosbench off with EOSBENCH_PLUGIN=0",
+            "eosbench could not plug into this lm-eval (%s: %s), so its model or its tasks are "
+            "missing. Install a supported version with pip install 'lm_eval>=0.4.12,<0.5', or "
+            "switch eosbench off with EOSBENCH_PLUGIN=0",
             type(error).__name__,
             error,
         )

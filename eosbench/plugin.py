@@ -1,4 +1,4 @@
-"""How lm-eval finds the model and the tasks.
+"""Registration of the model and the tasks with lm-eval.
 
 Installed, nothing needs to be typed: eosbench/_bridge.py calls `add_model` and `add_tasks` as soon
 as lm-eval is imported. From a bare checkout, or under EOSBENCH_PLUGIN=0, the same by hand:
@@ -25,20 +25,21 @@ MODEL_TARGET = "model_adapters.varlen_dlm:VarLenDLM"
 
 
 def register() -> None:
-    """Makes `varlen_dlm` and the packaged tasks known to the lm-eval of this process; calling it
-    again changes nothing.
+    """Makes `varlen_dlm` and the packaged tasks known to the lm-eval of this process.
 
-    Raises: ImportError: lm-eval is missing, or has none of the modules that are extended here.
+    Calling it again changes nothing.
+
+    Raises:
+        ImportError: lm-eval is missing, or lacks one of the modules that are extended here.
         ConfigurationError: the task folder is missing, or lm-eval's TaskManager takes no include
-        path.
+            path.
     """
     add_model()
     add_tasks()
 
 
 def tasks_folder() -> Path:
-    """The folder with the YAML tasks: inside the package in a wheel, else the repository's own
-    `tasks/`.
+    """The folder with the YAML tasks: in the package in a wheel, else `tasks/` of the repository.
 
     Raises:
         ConfigurationError: neither exists.
@@ -55,10 +56,12 @@ def tasks_folder() -> Path:
 
 
 def add_model() -> None:
-    """Registers `varlen_dlm` lazily, unless lm-eval found it already: adapter and torch are
-    imported when the model is used.
+    """Registers `varlen_dlm` lazily, unless lm-eval found it already.
+
+    Adapter and torch are imported when the model is used.
     """
-    import lm_eval.models  # noqa: F401  # lm-eval registers its own models only into an empty registry, so they come first
+    # lm-eval registers its own models only into an empty registry, so they come first.
+    import lm_eval.models  # noqa: F401
     from lm_eval.api.registry import model_registry
 
     if MODEL_NAME not in model_registry:
@@ -66,8 +69,9 @@ def add_model() -> None:
 
 
 def add_tasks() -> None:
-    """Has every TaskManager look into our task folder too: before the caller's own include paths,
-    which may override a task.
+    """Lets every TaskManager look into our task folder too.
+
+    It stands before the include paths of the caller, which may override a task.
 
     Raises:
         ConfigurationError: the task folder is missing, or TaskManager takes no `include_path`.
@@ -97,5 +101,12 @@ def add_tasks() -> None:
 def _prepend(
     folder: Path, given: str | Path | list[str | Path] | tuple[str | Path, ...] | None
 ) -> list[str | Path]:
-    paths = list(given) if isinstance(given, list | tuple) else [given] if given else []
-    return paths if any(Path(path).resolve() == folder for path in paths) else [folder, *paths]
+    """The include paths with our folder in front, unless it is among them."""
+    paths: list[str | Path] = []
+    if isinstance(given, list | tuple):
+        paths = list(given)
+    elif given:
+        paths = [given]
+    if any(Path(path).resolve() == folder for path in paths):
+        return paths
+    return [folder, *paths]

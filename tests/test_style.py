@@ -96,19 +96,12 @@ CEILING = {
     "benchmarks/startup": 1,
     "benchmarks/sweep": 1,
     "benchmarks/windows": 6,
-    "eosbench/_bridge": 4,
-    "eosbench/bounds": 2,
-    "eosbench/cli": 14,
     "eosbench/decoding": 35,
-    "eosbench/fitting": 12,
     "eosbench/forward": 22,
     "eosbench/metrics": 12,
-    "eosbench/plugin": 5,
-    "eosbench/predictors": 56,
-    "eosbench/recipe": 20,
+    "eosbench/predictors": 1,
     "eosbench/report": 1,
     "eosbench/strategies": 25,
-    "eosbench/sweep": 4,
 }
 
 

@@ -1,4 +1,4 @@
-"""What a bound promises: a kind of promise, kept over all documents or within each group of them.
+"""The promise of a bound: of some kind, kept over all documents or within each group of them.
 
 A kind is a file with a small frozen class (coverage.py, shortfall.py). To add one, write its class
 and let `Promise.of` know the model argument that asks for it; calibration, bounds, results files

@@ -111,7 +111,7 @@ def add_margin(prediction: float, margin: float, scale: Scale) -> float:
 
 
 def stored(value_N: NDArray[np.float64] | None, purpose: str) -> NDArray[np.float64]:
-    """What a predictor folder says of its calibration documents.
+    """The values that a predictor folder holds of its calibration documents.
 
     Raises:
         CalibrationError: it says nothing (None); `purpose` says what needs it.

@@ -1,5 +1,6 @@
-"""The command line. Each command is a page of options around one function; what is heavy is
-imported when a command runs.
+"""The commands of the command line, each a page of options around one function.
+
+What is heavy is imported when a command runs.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from eosbench.cli.shared import (
 from eosbench.errors import EosbenchError
 
 app = typer.Typer(
-    help="How long must the canvas of a diffusion language model be? Fit, compare and check length predictors.",
+    help="How long must the canvas of a diffusion language model be? "
+    "Fit, compare and check length predictors.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -47,6 +49,7 @@ def main() -> None:
 
 
 def _version(wanted: bool) -> None:
+    """Prints the version and leaves."""
     if wanted:
         console.print(__version__, highlight=False)
         raise typer.Exit
@@ -58,10 +61,13 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    """Options of the command line itself."""
 
 
-@app.command()
+@app.command(
+    help="Several methods through lm-eval in one process: one backbone, one shared first forward "
+    "pass, one result set per method."
+)
 def sweep(
     methods: Annotated[str, typer.Option(help="all, five, or names with commas.")] = "five",
     tasks: Annotated[
@@ -83,13 +89,15 @@ def sweep(
     alpha: Annotated[
         str,
         typer.Option(
-            help="Levels with commas, for curves: each method that can be calibrated runs at each of them."
+            help="Levels with commas, for curves: each method that can be calibrated "
+            "runs at each of them."
         ),
     ] = "",
     tau: Annotated[
         str,
         typer.Option(
-            help="Thresholds with commas: logit, smartcrop and classification also run at each, uncalibrated."
+            help="Thresholds with commas: logit, smartcrop and classification "
+            "also run at each, uncalibrated."
         ),
     ] = "",
     quantile: Annotated[
@@ -115,9 +123,7 @@ def sweep(
         ),
     ] = True,
 ) -> None:
-    """Several methods through lm-eval in one process: one backbone, one shared first forward pass,
-    one result set per method.
-    """
+    """Runs `eosbench.sweep.sweep`, and prints its table."""
     from eosbench import sweep as sweeping
 
     grid = sweeping.Grid(
@@ -149,7 +155,10 @@ def sweep(
         )
 
 
-app.command()(fit)
+app.command(
+    help="Fit and calibrate length predictors on a frozen model; all methods and seeds share their "
+    "passes over it."
+)(fit)
 
 
 @app.command()
@@ -192,7 +201,8 @@ def check(
         bool,
         typer.Option(
             "--paired",
-            help="With --update: watch by a paired test over the documents instead of by tolerances.",
+            help="With --update: watch by a paired test over the documents "
+            "instead of by tolerances.",
         ),
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
@@ -224,8 +234,9 @@ def _sweep_table(results: dict[str, dict[str, Any]]) -> Table:
 
 
 def _headline(metrics: dict[str, Any]) -> tuple[str, str]:
-    """
-    >>> _headline({"alias": "u=0", "coverage,none": 0.95, "coverage_stderr,none": 0.01, "rmse,none": 20.0})
+    """The first metric of a task and its value, with its standard error where it has one.
+
+    >>> _headline({"alias": "u=0", "coverage,none": 0.95, "coverage_stderr,none": 0.01})
     ('coverage', '0.950 ± 0.010')
     """
     for name, value in metrics.items():

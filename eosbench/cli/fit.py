@@ -1,6 +1,4 @@
-"""`eosbench fit`: the options of the command, and how they become one call of
-eosbench.fitting.fit_all.
-"""
+"""`eosbench fit`: the options of the command, and how they become one call of `fit_all`."""
 
 from __future__ import annotations
 
@@ -128,9 +126,7 @@ def fit(
         typer.Option("--trust_remote_code", help="Let the checkpoint's own tokenizer code run."),
     ] = False,
 ) -> None:
-    """Fit and calibrate length predictors on a frozen model; all methods and seeds share their
-    passes over it.
-    """
+    """Runs `eosbench.fitting.fit_all`, and prints its table and what to type next."""
     from eosbench import embedded
     from eosbench.fitting import (
         FitData,

@@ -1,6 +1,4 @@
-"""What the commands share: where they print, options that several have, and how lists and pairs are
-read.
-"""
+"""The parts that commands share: consoles, common options, and lists and pairs as text."""
 
 from __future__ import annotations
 
@@ -30,7 +28,8 @@ ChatTemplate = Annotated[
 
 
 def names(text: str) -> list[str]:
-    """
+    """The pieces between commas.
+
     >>> names("logit, fixed,")
     ['logit', 'fixed']
     """
@@ -38,12 +37,18 @@ def names(text: str) -> list[str]:
 
 
 def numbers(text: str, name: str) -> list[float]:
-    """
-    >>> numbers("0.05, 0.1", "alpha")
-    [0.05, 0.1]
+    """The numbers between commas.
+
+    Args:
+        text: the value of an option.
+        name: the option, for the message.
 
     Raises:
-        ConfigurationError: a piece that is no number.
+        ConfigurationError: a piece that is not a number.
+
+    Example:
+        >>> numbers("0.05, 0.1", "alpha")
+        [0.05, 0.1]
     """
     try:
         return [float(piece) for piece in names(text)]
@@ -52,23 +57,25 @@ def numbers(text: str, name: str) -> list[float]:
 
 
 def key_values(pairs: list[str]) -> dict[str, Any]:
-    """`name=value` pairs; a value is a number, true, false or none where it reads as one, else
-    text.
+    """Pairs `name=value` as a dictionary; see `value`.
 
     Raises:
         ConfigurationError: a piece that is no such pair.
+
+    Example:
+        >>> key_values(["tau=0.3", "variant=threshold"])
+        {'tau': 0.3, 'variant': 'threshold'}
     """
     broken = [pair for pair in pairs if not all(pair.partition("=")[:2])]
     if broken:
         raise ConfigurationError(f"{', '.join(broken)}: expected name=value")
-    return {
-        name.strip(): value(text.strip())
-        for name, _, text in (pair.partition("=") for pair in pairs)
-    }
+    parts = [pair.partition("=") for pair in pairs]
+    return {name.strip(): value(text.strip()) for name, _, text in parts}
 
 
 def value(text: str) -> Any:
-    """
+    """A number, true, false or none where the text reads as one, else the text.
+
     >>> [value(text) for text in ("3", "1e-3", "true", "none", "threshold")]
     [3, 0.001, True, None, 'threshold']
     """

@@ -1,8 +1,7 @@
-"""Split conformal calibration: what fitted predictors say of documents that no fit has seen, as
-scores per unmasked fraction.
+"""Split conformal calibration of fitted predictors: scores per unmasked fraction.
 
-The scores are valid because the calibration documents took no part in any choice: not in
-training, not in early stopping.
+They are taken on documents that no fit has seen. They are valid because these documents took no
+part in any choice: not in training, not in early stopping.
 
 Legend: N calibration documents.
 """

@@ -1,5 +1,4 @@
-"""Documents to fit a length predictor on: prompts with their answers, from a file, from the hub or
-from the embedded benchmark.
+"""Documents to fit a length predictor on, read from a source: prompts with their answers.
 
 A source is one of
 

@@ -75,7 +75,7 @@ class FitData:
         )
 
     def facts(self) -> dict[str, Any]:
-        """What config.json says of the documents."""
+        """The facts of the documents that stand in config.json."""
         return {
             "source": self.source,
             "train": {"documents": len(self.train), "digest": data_digest(self.train)},

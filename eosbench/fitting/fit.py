@@ -174,7 +174,7 @@ def _written(training: TrainingSettings) -> dict[str, Any]:
 
 
 def _facts_of(report: FitReport, how: dict[str, Any]) -> dict[str, Any]:
-    """What config.json says of the fit.
+    """The facts of a fit that stand in config.json.
 
     The seed and the training are null where a method trains nothing, so that the folders of its
     seeds are equal and count as one predictor.

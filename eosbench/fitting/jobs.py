@@ -1,4 +1,4 @@
-"""What a fit is asked for, and what it did."""
+"""The jobs and the reports of a fit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FitJob:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit did; also written into config.json of the predictor.
+    """The outcome of one job; most of it also stands in config.json of the predictor.
 
     Attributes:
         job: what was asked for.

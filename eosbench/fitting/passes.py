@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Passes:
-    """How documents go through the backbone.
+    """The backbone, and the way in which documents go through it.
 
     Attributes:
         backbone: frozen; what is fitted is bound to it.
@@ -76,7 +76,7 @@ def every_fraction(examples: Sequence[Example], fractions: Sequence[float]) -> l
 
 
 def to_prompt(sample: Sample, *, canvas: int, mask_id: int) -> Prompt:
-    """What a predictor sees of a document: never the reference, save for what is revealed of it."""
+    """The prompt that a predictor sees: nothing of the answer but what is revealed of it."""
     example = sample.example
     ids, _ = partly_masked_canvas(
         example.response_ids, canvas, mask_id, sample.fraction, document=example.prompt_text
@@ -85,7 +85,7 @@ def to_prompt(sample: Sample, *, canvas: int, mask_id: int) -> Prompt:
 
 
 def needs_of(predictors: Collection[FittedPredictor]) -> frozenset[Need]:
-    """What step zero must hold for all of them; empty where none reads the DLM."""
+    """The parts of step zero that all of them need; empty where none reads the DLM."""
     return frozenset(need for predictor in predictors for need in predictor.row.needs)
 
 

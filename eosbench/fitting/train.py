@@ -1,9 +1,8 @@
-"""Training of one predictor's weights on kept features: seeded, with early stopping on documents
-held out of the training set.
+"""Training of the weights of one predictor on kept features: seeded, with early stopping.
 
-Whatever the loss of a method is, epochs are compared by one number: the pinball loss of the
-predicted log(1 + length) on the held-out documents, at the quantile that the method aims at
-(0.5, or its own with loss=pinball).
+It stops by documents that are held out of the training set. Whatever the loss of a method is,
+epochs are compared by one number: the pinball loss of the predicted log(1 + length) on these
+documents, at the quantile that the method aims at (0.5, or its own with loss=pinball).
 
 Legend: B documents of a batch, N training documents.
 """
@@ -38,7 +37,7 @@ __all__ = ["Training", "TrainingSettings", "train_weights"]
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How weights are trained.
+    """Settings of a training.
 
     Args:
         epochs: at most this many; early stopping usually ends it before.
@@ -77,7 +76,7 @@ USUAL = TrainingSettings()
 
 @dataclass(frozen=True)
 class Training:
-    """How a training went.
+    """The course of a training.
 
     Attributes:
         epochs: how many were run.
@@ -105,7 +104,7 @@ def train_weights(
         predictor: its module, loss and learning rate.
         read: indices of B documents -> their features [B, ...].
         lengths: of the answers of the N training documents, in tokens.
-        settings: how.
+        settings: of the training.
         seed: of the held-out draw, the order and dropout.
         label: what the progress bar and messages call it.
 

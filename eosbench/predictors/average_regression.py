@@ -1,7 +1,8 @@
-"""`average_regression`: the mean hidden states of prompt and canvas, through an MLP, to log(1 +
-length).
+"""`average_regression`: the mean hidden states of prompt and canvas, through an MLP.
 
-Prompt and canvas are pooled apart, padding never. Legend: B batch, D width.
+The MLP gives log(1 + length). Prompt and canvas are pooled apart; padding never enters.
+
+Legend: B batch, D width.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ class AverageRegression:
         canvas: C, the longest answer it predicts.
         width: D of the backbone.
         hidden: width of the MLP.
-        pooling: which means are read: "both", or that of the "canvas" or the "prompt" alone.
+        pooling: the means that are read: "both", or that of the "canvas" or the "prompt" alone.
         loss, quantile: see eosbench.predictors.heads.LogLengthLoss.
 
     Raises:
-        ConfigurationError: unknown pooling or loss, or a quantile outside (0, 1).
+        ConfigurationError: an unknown pooling or loss, or a quantile outside (0, 1).
     """
 
     learning_rate = 2e-3
@@ -63,11 +64,12 @@ class AverageRegression:
         }
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """The predicted length of every prompt, from 0 to C."""
         with torch.no_grad():
             return lengths(self.log_length(self.features(batch)), self.canvas)
 
     def features(self, batch: StepZero) -> Features:
-        """[B, 2D] float32: the prompt's mean, then the canvas's."""
+        """[B, 2D] float32: the mean of the prompt, then that of the canvas."""
         prompt_BD = masked_mean(
             batch.read("prompt_hidden_BPD").float(), batch.read("prompt_mask_BP")
         )
@@ -77,12 +79,13 @@ class AverageRegression:
         return {"pooled": torch.cat([prompt_BD, canvas_BD], dim=1)}
 
     def log_length(self, features: Features) -> torch.Tensor:
+        """[B]: predicted log(1 + length)."""
         pooled_B2D = features["pooled"].to(device_of(self.module))
         prompt_BD, canvas_BD = pooled_B2D.chunk(2, dim=1)
-        read: torch.Tensor = self.module(
-            {"both": pooled_B2D, "canvas": canvas_BD, "prompt": prompt_BD}[self.pooling]
-        )
-        return read
+        chosen = {"both": pooled_B2D, "canvas": canvas_BD, "prompt": prompt_BD}[self.pooling]
+        output_B: torch.Tensor = self.module(chosen)
+        return output_B
 
     def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
+        """The mean loss of the batch, a scalar."""
         return self.log_length_loss(self.log_length(features), length_B)

@@ -1,9 +1,10 @@
-"""`classification`: an MLP asks each masked canvas position: at or after the EOS? The first "yes"
-is the length.
+"""`classification`: an MLP asks each masked canvas position whether it is at or after the EOS.
 
-The EOS is never revealed and follows every revealed token, so only masked positions after the last revealed token are asked; all
-others have probability 0. Where no position reaches tau, the length is the whole canvas. In the loss the two classes weigh what
+The first "yes" is the length. The EOS is never revealed and follows every revealed token, so only
+masked positions after the last revealed token are asked; all others have probability 0. Where no
+position reaches tau, the length is the whole canvas. In the loss the two classes weigh what
 `positive_weight` says (by default the same), however short the answers are on their canvas.
+
 Legend: B batch, C canvas, K sampled positions, D width.
 """
 
@@ -32,8 +33,9 @@ class Classification:
         width: D of the backbone.
         hidden: width of the MLP.
         tau: the bound is the first position with at least this probability.
-        positions: K, how many masked positions of each training document the fit keeps.
-        positive_weight: weight of "at or after the EOS" in the loss, in units of the other class's.
+        positions: K, the number of masked positions that the fit keeps of each training document.
+        positive_weight: weight of "at or after the EOS" in the loss, as a multiple of that of the
+            other class.
 
     Raises:
         ConfigurationError: tau outside [0, 1], no positions, or a weight that is not above 0.
@@ -74,6 +76,7 @@ class Classification:
         }
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """The first position with probability tau; the probabilities [C] are the curve."""
         hidden_BCD, open_BC = batch.read("canvas_hidden_BCD"), batch.open_BC()
         with torch.no_grad():
             logit_BC = self.module(hidden_BCD.float().to(device_of(self.module))).squeeze(-1)
@@ -87,11 +90,10 @@ class Classification:
         return predictions
 
     def features(self, batch: StepZero) -> Features:
-        """Per document K masked positions drawn at random (all, where they are fewer): hidden
-        states [K, D] and indices [K].
+        """Masked positions drawn at random: hidden states [B, K, D] and canvas indices [B, K].
 
-        The draw is seeded by the document, so that it depends on no batch and no run; where
-        fewer are masked, the last indices are -1.
+        The draw is seeded by the document, so that it depends on no batch and no run. Where fewer
+        than K positions are masked, all are drawn, and the last indices are -1.
         """
         hidden_BCD, masked_BC = batch.read("canvas_hidden_BCD"), batch.read("masked_BC").cpu()
         hidden_BKD = hidden_BCD.new_zeros(len(batch.prompts), self.positions, hidden_BCD.shape[2])
@@ -108,8 +110,9 @@ class Classification:
         return {self.hidden_name: hidden_BKD, self.index_name: index_BK}
 
     def log_length(self, features: Features) -> torch.Tensor:
-        """From the positions that were kept: the first of them that is a "yes"; the one behind the
-        last where none is.
+        """[B]: log(1 + length) from the positions that were kept.
+
+        The length is the first of them that is a "yes", or the one behind the last where none is.
         """
         index_BK = features[self.index_name].to(device_of(self.module))
         probability_BK = self._logits(features).sigmoid()
@@ -118,6 +121,7 @@ class Classification:
         return first_BK.amin(dim=1).float().log1p()
 
     def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
+        """The weighted mean of the binary cross-entropies of the two classes, a scalar."""
         index_BK = features[self.index_name].to(device_of(self.module))
         real_BK, after_BK = index_BK >= 0, index_BK >= length_B[:, None]
         logit_BK = self._logits(features)

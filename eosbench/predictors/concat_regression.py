@@ -1,9 +1,10 @@
-"""`concat_regression`: hidden states at a fixed grid of canvas positions, projected, concatenated,
-to log(1 + length).
+"""`concat_regression`: the hidden states at a fixed grid of canvas positions, through an MLP.
 
-The grid runs from the first canvas position to the last and is denser at the front, where most
-answers end: its k-th of G points stands at the share (k / (G - 1)) ** 2 of the canvas. Legend: B
-batch, G grid, D width.
+They are projected and concatenated, and the MLP gives log(1 + length). The grid runs from the first
+canvas position to the last and is denser at the front, where most answers end: its k-th of G points
+stands at the share (k / (G - 1)) ** 2 of the canvas.
+
+Legend: B batch, G grid, D width.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def grid_positions(canvas: int, grid: int) -> list[int]:
-    """Canvas positions of the grid.
+    """The G canvas positions of the grid, from 0 to C - 1.
 
     >>> grid_positions(256, 6)
     [0, 10, 41, 92, 163, 255]
@@ -32,7 +33,7 @@ def grid_positions(canvas: int, grid: int) -> list[int]:
 
 
 class ConcatHead(nn.Module):
-    """[B, G, D] -> [B]: log(1 + length)."""
+    """A network [B, G, D] -> [B]: log(1 + length)."""
 
     def __init__(self, width: int, grid: int, project: int, hidden: int, canvas: int) -> None:
         super().__init__()
@@ -40,6 +41,7 @@ class ConcatHead(nn.Module):
         self.head = LogLengthHead(grid * project, hidden, canvas)
 
     def forward(self, hidden_BGD: torch.Tensor) -> torch.Tensor:
+        """[B]: log(1 + length)."""
         output_B: torch.Tensor = self.head(self.project(hidden_BGD).flatten(1))
         return output_B
 
@@ -53,11 +55,10 @@ class ConcatRegression:
         grid: G, number of canvas positions.
         project: width to which each hidden state is projected.
         hidden: width of the MLP.
-
         loss, quantile: see eosbench.predictors.heads.LogLengthLoss.
 
     Raises:
-        ConfigurationError: a grid of no positions, unknown loss, or a quantile outside (0, 1).
+        ConfigurationError: a grid of no positions, an unknown loss, or a quantile outside (0, 1).
     """
 
     learning_rate = 2e-3
@@ -91,24 +92,34 @@ class ConcatRegression:
         }
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """The predicted length of every prompt, from 0 to C.
+
+        Raises:
+            PredictorError: a canvas of another length than C.
+        """
         with torch.no_grad():
             return lengths(self.log_length({self.array: self._at_grid(batch)}), self.canvas)
 
     def features(self, batch: StepZero) -> Features:
+        """Hidden states [B, G, D] at the grid; errors as in `predict`."""
         return {self.array: self._at_grid(batch)}
 
     def log_length(self, features: Features) -> torch.Tensor:
-        read: torch.Tensor = self.module(features[self.array].to(device_of(self.module)).float())
-        return read
+        """[B]: predicted log(1 + length)."""
+        hidden_BGD = features[self.array].to(device_of(self.module)).float()
+        output_B: torch.Tensor = self.module(hidden_BGD)
+        return output_B
 
     def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
+        """The mean loss of the batch, a scalar."""
         return self.log_length_loss(self.log_length(features), length_B)
 
     def _at_grid(self, batch: StepZero) -> torch.Tensor:
-        """[B, G, D]."""
+        """[B, G, D]: hidden states at the grid."""
         for prompt in batch.prompts:
             if len(prompt.canvas) != self.canvas:
                 raise PredictorError(
-                    f"concat_regression reads a canvas of {self.canvas} positions, this one has {len(prompt.canvas)}"
+                    f"concat_regression reads a canvas of {self.canvas} positions, "
+                    f"this one has {len(prompt.canvas)}"
                 )
         return batch.read("canvas_hidden_BCD")[:, self.positions]

@@ -1,10 +1,12 @@
-"""`distilbert`: a DistilBERT encoder on the prompt's text alone; what the length owes to the
-prompt, without the diffusion model.
+"""`distilbert`: a DistilBERT encoder on the text of the prompt alone, without the diffusion model.
 
-The head names a power-of-two bucket (`head="classes"`; the length is the bucket's upper edge) or a length (`head="regression"`).
-The encoder is a pretrained one by hub id or folder (`encoder="distilbert-base-uncased"`), or, with `encoder="scratch"`, the
-default, a small one that is trained from nothing on the backbone's tokenizer and needs no network. The encoder's tokenizer and
-shape are kept in the predictor's folder, so that loading asks no hub.
+It shows what the length owes to the prompt. The head names a power-of-two bucket (`head="classes"`;
+the length is the upper edge of the bucket) or a length (`head="regression"`). The encoder is a
+pretrained one by hub id or folder (`encoder="distilbert-base-uncased"`), or, with
+`encoder="scratch"`, the default, a small one that is trained from nothing on the tokenizer of the
+backbone and needs no network. Tokenizer and shape of the encoder are kept in the predictor folder,
+so that loading asks no hub.
+
 Legend: B batch, T tokens, D width, K buckets.
 """
 
@@ -46,8 +48,9 @@ TOKENIZER = "tokenizer.json"
 
 
 class TextHead(nn.Module):
-    """[B, T] ids -> [B, K] bucket logits or [B, 1] log(1 + length): an encoder, its mean over the
-    text, a linear layer.
+    """A network [B, T] ids -> [B, K] bucket logits or [B, 1] log(1 + length).
+
+    It is an encoder, its mean over the text, and a linear layer.
     """
 
     def __init__(self, encoder: DistilBertModel, out: int) -> None:
@@ -56,21 +59,26 @@ class TextHead(nn.Module):
         self.head = nn.Linear(encoder.config.dim, out)
 
     def forward(self, ids_BT: torch.Tensor, text_BT: torch.Tensor) -> torch.Tensor:
+        """[B, K] or [B, 1]; `text_BT` is True at tokens, False at padding."""
         hidden_BTD = self.encoder(input_ids=ids_BT, attention_mask=text_BT.long()).last_hidden_state
         output_BK: torch.Tensor = self.head(masked_mean(hidden_BTD, text_BT))
         return output_BK
 
 
 class DistilBert:
-    """Length from the prompt's text.
+    """Length from the text of the prompt.
 
-    Args: backbone: lends its tokenizer to a new `encoder="scratch"`. canvas: C, the longest answer
-        it predicts. head: "classes" or "regression". encoder: hub id or folder of a pretrained
-        DistilBERT, or "scratch". encoder_config: shape of the encoder, filled in by the first
-        construction; a folder brings it. files: the tokenizer's text, from a folder.
+    Args:
+        backbone: lends its tokenizer to a new `encoder="scratch"`.
+        canvas: C, the longest answer it predicts.
+        head: "classes" or "regression".
+        encoder: hub id or folder of a pretrained DistilBERT, or "scratch".
+        encoder_config: shape of the encoder, filled in by the first construction; a folder brings
+            it.
+        files: the text of the tokenizer, from a folder.
 
     Raises:
-        ConfigurationError: unknown head, or no fast tokenizer to start from.
+        ConfigurationError: an unknown head, or no fast tokenizer to start from.
         PredictorError: the pretrained encoder cannot be had, or the folder lacks the tokenizer.
     """
 
@@ -95,10 +103,8 @@ class DistilBert:
                 raise PredictorError(
                     f"the distilbert predictor's folder has no {TOKENIZER}: fit it again"
                 )
-            self.tokenizer, model = (
-                Tokenizer.from_str(files[TOKENIZER]),
-                _new_encoder(encoder_config),
-            )
+            self.tokenizer = Tokenizer.from_str(files[TOKENIZER])
+            model = _new_encoder(encoder_config)
         elif encoder == "scratch":
             self.tokenizer = _fast(backbone.tokenizer)
             model = _new_encoder(
@@ -119,6 +125,7 @@ class DistilBert:
         self.options: dict[str, Any] = {"head": head, "encoder": encoder, "encoder_config": shape}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """The predicted length of every prompt, from 0 to C."""
         with torch.no_grad():
             output_BK = self._forward(self._encode(batch))
         if self.head == "regression":
@@ -128,9 +135,11 @@ class DistilBert:
         ]
 
     def features(self, batch: StepZero) -> Features:
+        """Token ids [B, T] of the prompts, -1 behind a text."""
         return {self.array: self._encode(batch)}
 
     def log_length(self, features: Features) -> torch.Tensor:
+        """[B]: predicted log(1 + length)."""
         output_BK = self._forward(features[self.array])
         if self.head == "regression":
             return output_BK.squeeze(1)
@@ -138,6 +147,7 @@ class DistilBert:
         return edge_K[output_BK.argmax(dim=1)].float().log1p()
 
     def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
+        """The mean loss of the batch, a scalar; of buckets, the cross-entropy."""
         output_BK = self._forward(features[self.array])
         if self.head == "regression":
             return self.log_length_loss(output_BK.squeeze(1), length_B)
@@ -179,10 +189,11 @@ def _pretrained(encoder: str) -> tuple[Tokenizer, DistilBertModel]:
 
 
 def _fast(tokenizer: Any) -> Tokenizer:
-    """A copy of a transformers tokenizer's inner one."""
+    """A copy of the fast tokenizer inside a transformers tokenizer."""
     inner = getattr(tokenizer, "backend_tokenizer", None)
     if inner is None:
         raise ConfigurationError(
-            "distilbert needs a fast tokenizer (tokenizer.json), which this checkpoint has not"
+            "distilbert needs a fast tokenizer (tokenizer.json), and this checkpoint has none: "
+            "name a pretrained encoder with the option encoder=distilbert-base-uncased"
         )
     return Tokenizer.from_str(inner.to_str())

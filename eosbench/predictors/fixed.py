@@ -1,5 +1,6 @@
-"""`fixed`: the whole canvas, whatever the prompt: what everybody does, and what saving is measured
-against.
+"""`fixed`: the whole canvas, whatever the prompt.
+
+This is what everybody does, and what saving is measured against.
 """
 
 from __future__ import annotations
@@ -19,4 +20,5 @@ class Fixed:
         self.options: dict[str, Any] = {}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """C for every prompt."""
         return [LengthPrediction(float(len(prompt.canvas))) for prompt in batch.prompts]

@@ -1,4 +1,4 @@
-"""What the learned methods share: a small network, and lengths as logarithms.
+"""The parts that learned methods share: a small network, and lengths as logarithms.
 
 Legend: B batch, D width.
 """
@@ -18,8 +18,9 @@ LOSSES = ("smooth_l1", "pinball")
 
 
 def mlp(width: int, hidden: int, out: int = 1) -> nn.Sequential:
-    """[..., width] -> [..., out] through one hidden layer. The norm in front takes the scale of
-    hidden states out.
+    """A network [..., width] -> [..., out] with one hidden layer.
+
+    The norm in front takes the scale of hidden states out.
     """
     return nn.Sequential(
         nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, out)
@@ -27,7 +28,7 @@ def mlp(width: int, hidden: int, out: int = 1) -> nn.Sequential:
 
 
 class LogLengthHead(nn.Module):
-    """[B, D] -> [B]: log(1 + length); starts from the middle of what a canvas allows."""
+    """A network [B, D] -> [B]: log(1 + length); starts from the middle of what a canvas allows."""
 
     def __init__(self, width: int, hidden: int, canvas: int) -> None:
         super().__init__()
@@ -35,24 +36,25 @@ class LogLengthHead(nn.Module):
         self.middle = math.log1p(canvas) / 2
 
     def forward(self, pooled_BD: torch.Tensor) -> torch.Tensor:
+        """[B]: log(1 + length)."""
         output_B: torch.Tensor = self.network(pooled_BD).squeeze(-1)
         return self.middle + output_B
 
 
 class LogLengthLoss:
-    """How far log(1 + length) is off: a factor counts the same for short and for long answers.
+    """The loss of log(1 + length), in which a factor counts the same for short and long answers.
 
-    Args: loss: "smooth_l1" aims at the middle, and outliers count less; "pinball" aims at a
-        quantile of the length given the prompt
-            (Koenker and Bassett 1978), which calibration then makes a bound: conformalised quantile
-            regression.
+    Args:
+        loss: "smooth_l1" aims at the middle, and outliers count less; "pinball" aims at a quantile
+            of the length given the prompt (Koenker and Bassett 1978), which calibration then makes
+            a bound (conformalised quantile regression).
         quantile: for loss="pinball".
 
     Attributes:
         level: the quantile that is aimed at.
 
     Raises:
-        ConfigurationError: unknown loss, or a quantile outside (0, 1).
+        ConfigurationError: an unknown loss, or a quantile outside (0, 1).
     """
 
     def __init__(self, loss: str, quantile: float) -> None:
@@ -74,13 +76,14 @@ class LogLengthLoss:
 
 
 def lengths(output_B: torch.Tensor, canvas: int) -> list[LengthPrediction]:
-    """From log(1 + length) to lengths, clamped to [0, canvas]."""
+    """Predictions in tokens from log(1 + length) [B], clamped to [0, canvas]."""
     return [
         LengthPrediction(length) for length in output_B.double().expm1().clamp(0, canvas).tolist()
     ]
 
 
 def device_of(module: nn.Module) -> torch.device:
+    """The device of the weights of a module."""
     return next(module.parameters()).device
 
 

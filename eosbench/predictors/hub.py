@@ -1,6 +1,4 @@
-"""Predictors on the Hugging Face Hub: `predictor=owner/name` (or `owner/name@revision`) where a
-folder's name could stand.
-"""
+"""Predictors on the Hugging Face Hub: `predictor=owner/name`, or `owner/name@revision`."""
 
 from __future__ import annotations
 
@@ -16,8 +14,7 @@ FILES = ["*.json", "*.safetensors", "README.md"]
 
 @functools.lru_cache(maxsize=64)
 def local_folder(predictor: str) -> Path:
-    """The folder itself where there is one, else a hub repository's snapshot in Hugging Face's
-    cache.
+    """The folder of a predictor: itself, or the snapshot of a hub repository in the local cache.
 
     Raises:
         PredictorError: it looks like a hub id, and is neither here nor there.
@@ -45,13 +42,21 @@ def local_folder(predictor: str) -> Path:
     ) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PredictorError(
-            f"no predictor folder '{predictor}' here, and it cannot be had from the Hugging Face Hub either ({reason}): make it "
-            "with eosbench fit, or check the name and the network"
+            f"no predictor folder '{predictor}' here, and it cannot be had from the Hugging Face "
+            f"Hub either ({reason}): make it with eosbench fit, or check the name and the network"
         ) from error
 
 
 def push(folder: Path, repository: str, *, private: bool = False) -> str:
-    """Uploads a predictor's folder to the hub, as it is; returns its address.
+    """Uploads a predictor folder to the hub, as it is.
+
+    Args:
+        folder: made by eosbench fit.
+        repository: owner/name; it is made where it does not exist.
+        private: whether a new repository is private.
+
+    Returns:
+        The address of the repository.
 
     Raises:
         PredictorError: no such folder, or the hub refuses.

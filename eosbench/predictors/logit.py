@@ -1,4 +1,4 @@
-"""`logit`: reads the length off the model's own EOS probabilities, without any fitting.
+"""`logit`: the length read off the model's own EOS probabilities, without any fitting.
 
 p_i is the probability of EOS at masked canvas position i. EOS is never revealed and stands after
 every revealed token, so the rules look for a first position among the masked ones that follow the
@@ -23,16 +23,17 @@ VARIANTS = ("quantile", "threshold", "top1")
 
 
 class Logit:
-    """Zero-shot baseline.
+    """The zero-shot baseline: the first position whose EOS probability passes a rule.
 
-    Args: variant: "quantile" (first i whose p_i exceeds the q-quantile of p), "threshold" (first i
-        with p_i >= tau) or "top1"
-            (first i from which on EOS is the most likely token at every masked position).
-        q: for variant="quantile"; 0.25, 0.5 and 0.75 are the seed paper's.
+    Args:
+        variant: "quantile" (first i whose p_i exceeds the q-quantile of p), "threshold" (first i
+            with p_i >= tau) or "top1" (first i from which on EOS is the most likely token at every
+            masked position).
+        q: for variant="quantile"; 0.25, 0.5 and 0.75 are those of the seed paper.
         tau: for variant="threshold".
 
     Raises:
-        ConfigurationError: unknown variant, q or tau outside [0, 1].
+        ConfigurationError: an unknown variant, or q or tau outside [0, 1].
     """
 
     def __init__(self, *, variant: str = "quantile", q: float = 0.5, tau: float = 0.5) -> None:
@@ -44,6 +45,7 @@ class Logit:
         self.options: dict[str, Any] = {"variant": variant, "q": self.q, "tau": self.tau}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """The first position that passes; the EOS probabilities [C] are the prediction's curve."""
         probability_BC, rank_BC = batch.read("eos_probability_BC"), batch.read("eos_rank_BC")
         masked_BC, open_BC = batch.read("masked_BC"), batch.open_BC()
         predictions = []
@@ -59,13 +61,15 @@ class Logit:
     def _satisfied(
         self, probability_C: torch.Tensor, rank_C: torch.Tensor, masked_C: torch.Tensor
     ) -> torch.Tensor:
-        """[C]: where the variant's rule holds; what it says at positions that are not masked does
-        not matter.
+        """[C]: True at positions where the rule holds.
+
+        The values at positions that are not masked have no meaning.
         """
         if self.variant == "threshold":
             return probability_C >= self.tau
         if self.variant == "quantile":
             masked = probability_C[masked_C]
-            return probability_C > (masked.quantile(self.q) if len(masked) else torch.inf)
+            limit = masked.quantile(self.q) if len(masked) else torch.inf
+            return probability_C > limit
         broken_C = masked_C & (rank_C != 1)
         return broken_C.flip(0).cumsum(0).flip(0) == 0

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Max:
-    """Predicts `length`, taken from the training answers by `from_lengths`."""
+    """Predicts one length for every prompt.
+
+    Args:
+        length: the maximum over the training answers, in tokens.
+    """
 
     def __init__(self, *, length: int) -> None:
         self.length = int(length)
@@ -22,7 +26,9 @@ class Max:
 
     @classmethod
     def from_lengths(cls, length_N: NDArray[np.int64]) -> Max:
+        """The predictor of these N training answers, whose lengths are in tokens."""
         return cls(length=int(np.max(length_N)))
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """`length` for every prompt."""
         return [LengthPrediction(float(self.length)) for _ in batch.prompts]

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Mean:
-    """Predicts `length`, taken from the training answers by `from_lengths`."""
+    """Predicts one length for every prompt.
+
+    Args:
+        length: the mean over the training answers, in tokens.
+    """
 
     def __init__(self, *, length: float) -> None:
         self.length = float(length)
@@ -22,7 +26,9 @@ class Mean:
 
     @classmethod
     def from_lengths(cls, length_N: NDArray[np.int64]) -> Mean:
+        """The predictor of these N training answers, whose lengths are in tokens."""
         return cls(length=float(np.mean(length_N)))
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """`length` for every prompt."""
         return [LengthPrediction(self.length) for _ in batch.prompts]

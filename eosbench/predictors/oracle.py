@@ -1,4 +1,4 @@
-"""`oracle`: the reference length itself: the limit that no method can pass."""
+"""`oracle`: the reference length itself, the limit that no method can pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Oracle:
         self.options: dict[str, Any] = {}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
-        """The reference lengths.
+        """The reference length of every prompt.
 
         Raises:
             PredictorError: a prompt carries no reference.

@@ -1,4 +1,4 @@
-"""What every length predictor is, and what comes out of `load_predictor`.
+"""The members of every length predictor, and the value that `load_predictor` gives.
 
 A predictor has one job, `predict(batch) -> list[LengthPrediction]`. It is built from flat keywords
 and lists them in `options`, so that a folder can build it again; keywords called `canvas`, `width`,
@@ -49,33 +49,48 @@ class Predictor(Protocol):
 
     options: dict[str, Any]
 
-    def predict(self, batch: StepZero) -> list[LengthPrediction]: ...
+    def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """One prediction a prompt, in order.
+
+        Args:
+            batch: B prompts, with what the row of the method says that it reads.
+
+        Raises:
+            PredictorError: the batch lacks what the method reads, or a canvas is not one that it
+                was built for.
+        """
+        ...
 
 
 class LengthsPredictor(Predictor, Protocol):
-    """A predictor that is one number of the training answers' lengths."""
+    """A predictor that is one number, taken from the lengths of the training answers."""
 
     @classmethod
-    def from_lengths(cls, length_N: NDArray[np.int64]) -> LengthsPredictor: ...
+    def from_lengths(cls, length_N: NDArray[np.int64]) -> LengthsPredictor:
+        """The predictor of N training answers, whose lengths are in tokens."""
+        ...
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Shape and type of one array of features, per document."""
+    """The shape and type of one array of features, per document."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
 
 
 class LearnedPredictor(Predictor, Protocol):
-    """A predictor with weights; a method that keeps text files beside them (a tokenizer) holds them
-    in `files`, by name.
+    """A predictor with weights.
 
-    Attributes: module, learning_rate: what is trained, and how fast. level: the quantile of the
-        length that a prediction stands for: 0.5, or what a pinball loss was asked for. kept: the
-        arrays that training needs of each document. A name stands for its content: two
-        predictors that keep an array
-            of one name keep the same numbers, so that one extraction serves both.
+    A method that keeps text files beside them (a tokenizer) holds them in `files`, by name.
+
+    Attributes:
+        module, learning_rate: what is trained, and how fast.
+        level: the quantile of the length that a prediction stands for: 0.5, or the one that a
+            pinball loss was asked for.
+        kept: the arrays that training needs of each document. A name stands for its content: two
+            predictors that keep an array of one name keep the same numbers, so that one extraction
+            serves both.
     """
 
     module: torch.nn.Module
@@ -84,26 +99,33 @@ class LearnedPredictor(Predictor, Protocol):
     kept: Mapping[str, Kept]
 
     def features(self, batch: StepZero) -> Features:
-        """`kept` of the B documents of a batch: the backbone runs once per document, not once per
-        epoch.
+        """The arrays `kept` of the B documents of a batch.
+
+        The backbone runs once per document, not once per epoch.
         """
         ...
 
     def log_length(self, features: Features) -> torch.Tensor:
-        """[B]: log(1 + length) as predicted from what was kept; what early stopping measures."""
+        """[B]: predicted log(1 + length), which early stopping measures."""
         ...
 
     def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
-        """The training loss of B documents whose answers have these lengths."""
+        """The training loss, a scalar, of B documents whose answers have these lengths."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class FittedPredictor:
-    """A predictor, its calibration (None where it has none), and what its folder says of it.
+    """A predictor with its calibration, and what its folder says of it.
 
     Here, and only here, a prediction is raised to what the revealed tokens prove; `to_bound` holds
     calibrated values to it.
+
+    Attributes:
+        method: a name of METHODS.
+        predictor: what predicts.
+        calibration: its scores, None where it has none.
+        info: the content of config.json; empty without a folder.
     """
 
     method: str
@@ -125,7 +147,8 @@ class FittedPredictor:
         predictions = self.predictor.predict(batch)
         if len(predictions) != len(batch.prompts):
             raise PredictorError(
-                f"{self.method} returned {len(predictions)} predictions for {len(batch.prompts)} prompts"
+                f"{self.method} returned {len(predictions)} predictions "
+                f"for {len(batch.prompts)} prompts"
             )
         return [
             replace(prediction, length=max(prediction.length, float(at_least)), at_least=at_least)
@@ -170,7 +193,7 @@ def refuse_promise(method: str, promise: Promise | None) -> None:
 
 
 def check_share(name: str, value: float) -> float:
-    """`value` as a float, if it is a share.
+    """The value as a float, if it is a share.
 
     Raises:
         ConfigurationError: not a number from 0 to 1.

@@ -1,8 +1,7 @@
-"""`random`: a length drawn evenly from 1 to the longest training answer: what knowing nothing
-scores.
+"""`random`: a length drawn evenly from 1 to that of the longest training answer.
 
-The draw is seeded by the prompt's token ids, so a prompt gets the same length in every batch,
-process and run.
+This is what knowing nothing scores. The draw is seeded by the token ids of the prompt, so a prompt
+gets the same length in every batch, process and run.
 """
 
 from __future__ import annotations
@@ -23,8 +22,13 @@ if TYPE_CHECKING:
 
 
 class Random:
-    """Predicts a whole number from 1 to `longest`, taken from the training answers by
-    `from_lengths`.
+    """Predicts a whole number from 1 to `longest`.
+
+    Args:
+        longest: the length of the longest training answer, in tokens.
+
+    Raises:
+        ConfigurationError: `longest` is below 1.
     """
 
     def __init__(self, *, longest: int) -> None:
@@ -35,9 +39,11 @@ class Random:
 
     @classmethod
     def from_lengths(cls, length_N: NDArray[np.int64]) -> Random:
+        """The predictor of these N training answers, whose lengths are in tokens."""
         return cls(longest=int(np.max(length_N)))
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
+        """A draw for every prompt."""
         return [LengthPrediction(float(self._draw(prompt))) for prompt in batch.prompts]
 
     def _draw(self, prompt: Prompt) -> int:

@@ -1,5 +1,4 @@
-"""Length predictions for prompts, batch by batch, with one step zero for all methods that read the
-DLM.
+"""Length predictions for prompts, batch by batch, with one step zero for all methods.
 
 A `LengthReader` holds one predictor, or all of a sweep's. Asked for a method, it runs step zero
 once over each new prompt, lets every predictor it holds predict from it while the hidden states are
@@ -26,11 +25,11 @@ Key = tuple[tuple[int, ...], tuple[int, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What one prompt's step zero said.
+    """The predictions of one prompt, and what its step zero said.
 
     Attributes:
         predictions: method -> prediction.
-        seconds: method -> its share of the batch's time.
+        seconds: method -> its share of the time of the batch.
         model_seconds: the part of it that step zero spent inside the DLM.
         eos_probability_C, eos_rank_C: per canvas position, where they were asked for.
     """
@@ -45,9 +44,11 @@ class Reading:
 class LengthReader:
     """Predictions of one or more fitted predictors on one backbone.
 
-    Args: backbone: what step zero runs on. predictors: method -> fitted predictor. keep: remember
-        every reading, for methods asked later (a sweep); otherwise memory does not grow with the
-        prompts.
+    Args:
+        backbone: the model that step zero runs on.
+        predictors: method -> fitted predictor.
+        keep: remember every reading, for methods that are asked later (a sweep); otherwise memory
+            does not grow with the prompts.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class LengthReader:
         self._kept: dict[Key, Reading] | None = {} if keep else None
 
     def reads_dlm(self, method: str) -> bool:
+        """True where the method reads step zero, and is charged for it."""
         return bool(self.predictors[method].row.needs)
 
     def read(
@@ -65,10 +67,13 @@ class LengthReader:
     ) -> Iterator[Reading]:
         """One reading a prompt, in order.
 
-        Args: method: one of the predictors. prompts: of any lengths; neighbours of like length make
-            better batches. batch_size: prompts per forward pass; halved, with a warning, when they
-            do not fit into memory. with_eos: also EOS probability and rank at every canvas position
-            (for methods that read the DLM).
+        Args:
+            method: one of the predictors.
+            prompts: of any lengths; neighbours of like length make better batches.
+            batch_size: prompts per forward pass; halved, with a warning, when they do not fit into
+                memory.
+            with_eos: also the EOS probability and rank at every canvas position (for methods that
+                read the DLM).
         """
         size, start = BatchSize(batch_size), 0
         while start < len(prompts):
@@ -80,6 +85,7 @@ class LengthReader:
                 start += len(batch)
 
     def _read(self, method: str, batch: Sequence[Prompt], with_eos: bool) -> list[Reading]:
+        """The readings of one batch, new or remembered."""
         if not _is_shared(self.predictors[method]):
             return self._predict({method: self.predictors[method]}, batch, with_eos=False)
         if self._kept is None:
@@ -95,7 +101,7 @@ class LengthReader:
     def _predict(
         self, fitted: Mapping[str, FittedPredictor], prompts: Sequence[Prompt], with_eos: bool
     ) -> list[Reading]:
-        """One step zero, if any of the methods reads it, and every method's predictions from it."""
+        """One step zero, if any of the methods reads it, and the predictions of all from it."""
         started, in_model = time.perf_counter(), self.backbone.seconds
         needs: set[Need] = {need for one in fitted.values() for need in one.row.needs}
         reads_dlm = bool(needs)
@@ -129,7 +135,7 @@ class LengthReader:
 
 
 def _is_shared(fitted: FittedPredictor) -> bool:
-    """Whether a prediction follows from the prompt and its canvas, and is worth remembering."""
+    """True where a prediction follows from prompt and canvas, and is worth remembering."""
     return bool(fitted.row.reads) and "reference" not in fitted.row.reads
 
 

@@ -1,15 +1,15 @@
-"""`smartcrop`: crops the canvas where the EOS has very probably come, by the model's own initial
-EOS probabilities.
+"""`smartcrop`: the canvas is cropped where the EOS has very probably come.
 
 Rossi et al., Diffusion Language Models Are Natively Length-Aware, arXiv 2603.06123, method
-SmartCrop. Read as if positions were independent, p_i = P(EOS) at masked canvas position i of
-step zero says that no EOS has come up to i with probability (1 - p_0) ... (1 - p_i). The canvas
-is cropped at the first i where the complement of that product exceeds tau.
+SmartCrop. It goes by the model's own initial EOS probabilities. Read as if positions were
+independent, p_i = P(EOS) at masked canvas position i of step zero says that no EOS has come up to i
+with probability (1 - p_0) ... (1 - p_i). The canvas is cropped at the first i where the complement
+of that product exceeds tau.
 
 We know the rule from descriptions of the paper and not its published tau: 0.99 is ours. As for
-every method, what follows is `bounds.py`: `rounding=none` without a fitted folder is the bare
-crop. Revealed tokens stand before the EOS, so the product runs over the masked positions after
-the last of them. Where it never exceeds tau, the length is the whole canvas.
+every method, eosbench/bounds follows: `rounding=none` without a fitted folder is the bare crop.
+Revealed tokens stand before the EOS, so the product runs over the masked positions after the last
+of them. Where its complement never exceeds tau, the length is the whole canvas.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class SmartCrop:
-    """Zero-shot crop.
+    """The zero-shot crop.
 
     Args:
         tau: how probable it must be that the EOS has come.
@@ -40,8 +40,9 @@ class SmartCrop:
         self.options: dict[str, Any] = {"tau": self.tau}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
-        """The first position after which the EOS has come; its probability at every position is the
-        prediction's curve.
+        """The first position at which the EOS has very probably come.
+
+        The probability that it has come, at every position [C], is the prediction's curve.
         """
         open_BC, masked_BC = batch.open_BC(), batch.read("masked_BC")
         probability_BC = batch.read("eos_probability_BC").double() * open_BC

@@ -1,3 +1,1 @@
-"""How the embedded model is made: its training data, its training, and the fitting of its
-predictors.
-"""
+"""The making of the embedded model: its data, its training, and the fitting of its predictors."""

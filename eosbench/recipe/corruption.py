@@ -1,9 +1,9 @@
-"""What the embedded model is trained on: documents of the train split, padded to windows of every
-size and masked as in use.
+"""The training data of the embedded model: documents padded to windows of every size, and masked.
 
     rows = tokenize_train_split(tokenizer, 200_000)
-    ids_BT, prompt_B = next(batches(rows, tokens=3_072, canvas=256, eos_id=1, rng=torch.Generator().manual_seed(0)))
-    masked_BT = draw_masks(ids_BT, prompt_B, block_length=32, rng=torch.Generator().manual_seed(0))
+    rng = torch.Generator().manual_seed(0)
+    ids_BT, prompt_B = next(batches(rows, tokens=3_072, canvas=256, eos_id=1, rng=rng))
+    masked_BT = draw_masks(ids_BT, prompt_B, block_length=32, rng=rng)
 
 The corruption is LLaDA's (arXiv 2502.09992, section 2.3, supervised fine-tuning): the prompt
 stays, response tokens are masked, the canvas is filled up with EOS. What differs is what the
@@ -76,10 +76,15 @@ def batches(
     rng: torch.Generator,
     progress: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless batches of (input ids [B, T], prompt lengths [B]) of about `tokens` = B * T; EOS
-    fills each row up to T.
+    """Endless batches of (input ids [B, T], prompt lengths [B]).
 
-    `progress` says which share of the training is done: see `longest_answer`.
+    Args:
+        rows: the documents.
+        tokens: B * T, about.
+        canvas: C, the longest window in tokens.
+        eos_id: fills each row up to T.
+        rng: of all draws.
+        progress: the share of the training that is done, see `longest_answer`.
     """
     families: dict[str, list[Row]] = defaultdict(list)
     for one in sorted(rows, key=lambda one: len(one.response)):
@@ -117,11 +122,15 @@ def batches(
 
 
 def longest_answer(progress: float, canvas: int) -> int:
-    """The curriculum: tokens that an answer has at most, for three quarters of the rows, when this
-    share of the training is done.
+    """The curriculum: the most tokens that an answer has, for three quarters of the rows.
 
-    From a single record or one sum, for a tenth of the training, to the whole canvas after six tenths. Trained on all lengths
-    from the start, 11,500 steps long, this model never found out that names are copied.
+    It goes from a single record or one sum, for a tenth of the training, to the whole canvas after
+    six tenths. Trained on all lengths from the start, 11,500 steps long, this model never found out
+    that names are copied.
+
+    Args:
+        progress: the share of the training that is done.
+        canvas: C, in tokens.
 
     Example:
         >>> [longest_answer(progress, 256) for progress in (0.0, 0.1, 0.35, 0.6, 1.0)]
@@ -134,7 +143,14 @@ def longest_answer(progress: float, canvas: int) -> int:
 def draw_masks(
     ids_BT: torch.Tensor, prompt_B: torch.Tensor, *, block_length: int, rng: torch.Generator
 ) -> torch.Tensor:
-    """Which positions are masked, [B, T] bool: never the prompt, at least one position a row."""
+    """[B, T]: True at masked positions: never in the prompt, at least one a row.
+
+    Args:
+        ids_BT: input ids.
+        prompt_B: prompt lengths in tokens.
+        block_length: tokens of the blocks that leave a clean prefix behind.
+        rng: of all draws.
+    """
     B, T = ids_BT.shape
     canvas_index_BT = torch.arange(T)[None] - prompt_B[:, None]
     in_canvas_BT = canvas_index_BT >= 0
@@ -160,7 +176,7 @@ def draw_masks(
 
 
 def loss_weights(ids_BT: torch.Tensor, masked_BT: torch.Tensor, *, eos_id: int) -> torch.Tensor:
-    """What each masked position counts in the loss, [B, T] float32; zero elsewhere.
+    """[B, T] float32: the weight of each masked position in the loss; zero elsewhere.
 
     The mean over all masked positions would be one over the padding and the longest answers: a
     one-word answer would have no say. So EOS behind the first counts a tenth, and a row whose
@@ -173,7 +189,7 @@ def loss_weights(ids_BT: torch.Tensor, masked_BT: torch.Tensor, *, eos_id: int) 
 
 
 def _padding(rng: torch.Generator, length: int, canvas: int) -> int:
-    """How many EOS follow the answer: none, a few, or anything up to the canvas."""
+    """The number of EOS behind an answer: none, a few, or anything up to the canvas."""
     kind, share = torch.rand(2, generator=rng).tolist()
     if kind < 0.3:
         return 0

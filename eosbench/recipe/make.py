@@ -1,10 +1,11 @@
-"""Makes the embedded model and its predictors again: `make embedded-model` (hours on two cores,
-minutes on a GPU).
+"""Makes the embedded model and its predictors again (`make embedded-model`).
 
-    python -m eosbench.embedded.make                            # all of it, from the repository's root
-    python -m eosbench.embedded.make model --steps 20000        # longer
-    python -m eosbench.embedded.make model --start SNAPSHOT --steps 5000 --seed 1   # on from an earlier run
-    python -m eosbench.embedded.make predictors                 # for the model that is there
+That takes hours on two cores, minutes on a GPU. From the root of the repository:
+
+    python -m eosbench.recipe.make                        # all of it
+    python -m eosbench.recipe.make model --steps 20000    # longer
+    python -m eosbench.recipe.make predictors             # for the model that is there
+    python -m eosbench.recipe.make model --start SNAPSHOT --steps 5000 --seed 1    # from a snapshot
 
 Data, tokenizer, model, predictors and calibration all follow from the generator
 (eosbench/documents/instruct.py) and the seeds in PretrainConfig; nothing is downloaded. The
@@ -98,8 +99,13 @@ def make_model(
     log: Path,
     device: str,
 ) -> None:
-    """Trains tokenizer and model, and writes a LLaDA-format checkpoint; see `pretrain` for teacher,
-    start and snapshot.
+    """Trains tokenizer and model, and writes a LLaDA-format checkpoint.
+
+    Args:
+        folder: of the checkpoint; what is there is replaced.
+        config: settings of the training.
+        teacher: folder of a trained checkpoint of the same shape to start from.
+        start, snapshot, log, device: see `pretrain`.
     """
     tokenizer = build_tokenizer()
     warm = load_backbone(teacher) if teacher is not None else None
@@ -114,8 +120,12 @@ def make_model(
 
 
 def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
-    """Fits on the train split, calibrates on the calibration split, and writes one folder per
-    method.
+    """Fits on the train split, calibrates on the calibration split, writes a folder per method.
+
+    Args:
+        folder: of the folders.
+        methods: names of METHODS.
+        device: where the model runs.
     """
     backbone = load_backbone(str(embedded.MODEL), device=device)
     train = load_examples("instruct:train", backbone, limit=TRAIN_DOCUMENTS)
@@ -129,6 +139,7 @@ def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
 
 
 def main() -> None:
+    """Entry point of `python -m eosbench.recipe.make`."""
     defaults = PretrainConfig()
     parser = argparse.ArgumentParser(
         prog="python -m eosbench.recipe.make", description=__doc__.splitlines()[0]

@@ -1,5 +1,4 @@
-"""Trains the embedded diffusion language model: a LLaMA-shaped masked denoiser of about three
-million parameters.
+"""Training of the embedded model: a LLaMA-shaped masked denoiser of three million parameters.
 
 The loss is the cross-entropy at the masked positions of what corruption.py makes of the train
 split. Matrices of the blocks are trained by Muon (momentum orthogonalised by Newton-Schulz; K.
@@ -28,9 +27,7 @@ from eosbench.recipe.warm_start import warm_start
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Settings of the embedded model's training; the defaults are what made the checkpoint in the
-    package.
-    """
+    """Settings of the training; the defaults are those of the checkpoint in the package."""
 
     steps: int = 7_500
     tokens_per_batch: int = 3_072
@@ -53,6 +50,7 @@ class PretrainConfig:
 
 
 def new_model(config: PretrainConfig, vocab_size: int) -> LlamaForCausalLM:
+    """The model with random weights; every position attends to every other."""
     llama = LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=config.width,
@@ -77,8 +75,15 @@ def new_model(config: PretrainConfig, vocab_size: int) -> LlamaForCausalLM:
 def denoising_loss(
     model: LlamaForCausalLM, ids_BT: torch.Tensor, weight_BT: torch.Tensor, mask_id: int
 ) -> torch.Tensor:
-    """Mean cross-entropy at the masked positions, those of a weight above zero, weighted so; only
-    they are unembedded.
+    """The weighted mean cross-entropy at the masked positions, a scalar.
+
+    Masked are those of a weight above zero; only they are unembedded.
+
+    Args:
+        model: the denoiser.
+        ids_BT: input ids without masks.
+        weight_BT: see `loss_weights`.
+        mask_id: what stands at masked positions.
     """
     masked_BT = weight_BT > 0
     noisy_BT = ids_BT.masked_fill(masked_BT, mask_id)
@@ -105,7 +110,9 @@ def optimizers(model: LlamaForCausalLM, config: PretrainConfig) -> list[torch.op
 
 
 def learning_rate_share(step: int, config: PretrainConfig) -> float:
-    """Warm up, stay, then fall linearly to zero over the last `decay_share` of the steps.
+    """The factor of the learning rates at a step.
+
+    It warms up, stays, then falls linearly to zero over the last `decay_share` of the steps.
 
     Example:
         >>> config = PretrainConfig(steps=1_000, warmup=100, decay_share=0.5)
@@ -128,10 +135,10 @@ def pretrain(
 ) -> LlamaForCausalLM:
     """Trains and returns the model in float32.
 
-    Args: tokenizer: with mask, EOS and the special tokens that frame a prompt. config: all
-        settings; the same settings and seed give the same data and masks. `bfloat16` autocast pays
-        on GPUs and on
-            CPUs with AMX or AVX512-BF16.
+    Args:
+        tokenizer: with mask, EOS and the special tokens that frame a prompt.
+        config: all settings; the same settings and seed give the same data and masks. `bfloat16`
+            autocast pays on GPUs and on CPUs with AMX or AVX512-BF16.
         log_path: receives a JSON line every `log_every` steps.
         teacher: a trained backbone of the same shape to start from, None for random weights.
         start: a snapshot of an earlier run to go on from (weights alone), None for random weights.

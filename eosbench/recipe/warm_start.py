@@ -1,6 +1,4 @@
-"""Where the embedded model's training starts: the blocks of a small trained model, and rows for a
-vocabulary of its own.
-"""
+"""The start of the training: blocks of a small trained model, and rows for a new vocabulary."""
 
 from __future__ import annotations
 
@@ -51,8 +49,12 @@ def warm_start(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, teac
 def _names_apart(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, nouns: list[int]
 ) -> None:
-    """Rows of the names, with a space before them and without, from those of at least three nouns;
-    in place.
+    """Sets the rows of names, with a space before them and without, from those of the nouns.
+
+    Args:
+        model: changed in place.
+        tokenizer: its own.
+        nouns: ids of at least three nouns.
     """
     for matrix in (model.model.embed_tokens.weight, model.lm_head.weight):
         common_D = matrix[nouns].mean(dim=0)

@@ -1,4 +1,4 @@
-"""Which methods a sweep runs, and on which of its tasks. No torch."""
+"""The methods of a sweep, and the tasks that each of them can run. No torch."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Several methods through lm-eval in one process: one backbone, one shared step zero, one lm-eval
-result set per method.
+"""Several methods through lm-eval in one process: `eosbench sweep`.
+
+All share one backbone and one step zero, and each gets an lm-eval result set of its own:
 
     eosbench sweep --methods all --tasks eos_upper_bound,gsm8k --output_path results/
     eosbench sweep --methods five --alpha 0.01,0.05,0.2 --quantile 0.25,0.5 --output_path results/

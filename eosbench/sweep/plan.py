@@ -29,10 +29,10 @@ __all__ = ["Grid", "Run", "Variant", "planned_runs"]
 
 @dataclass(frozen=True)
 class Variant:
-    """What one run of a method sets beside the model arguments of the whole sweep.
+    """The part of a run that tells it from the other runs of its method.
 
     Attributes:
-        settings: further model arguments.
+        settings: model arguments beside those of the whole sweep.
         name: what tells the run from the others of its method, e.g. "alpha=0.1"; empty where the
             method runs once as it is.
         own_rule: True where the predictor follows another rule than the one it was fitted with, so
@@ -110,7 +110,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where its results go, below the folder of the sweep."""
+        """The folder of its results, below that of the sweep."""
         return Path(self.method, self.variant.name)
 
     @property

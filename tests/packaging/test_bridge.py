@@ -73,7 +73,10 @@ def test_registers_the_model_as_the_entry_point_names_it(run: Run) -> None:
 
 
 def test_leaves_a_model_alone_that_lm_eval_found_itself(run: Run) -> None:
-    models = "from lm_eval.api.registry import model_registry as r\nr.register('varlen_dlm', 'found by lm-eval')\n"
+    models = (
+        "from lm_eval.api.registry import model_registry as r\n"
+        "r.register('varlen_dlm', 'found by lm-eval')\n"
+    )
     done = run(
         "import lm_eval.models; print(lm_eval.models.r)", stand_in(**{"models/__init__": models})
     )
@@ -100,7 +103,8 @@ def test_adds_the_task_folder_before_the_callers_own(
 def test_registering_again_changes_nothing(run: Run) -> None:
     code = (
         "from lm_eval.tasks import TaskManager; import eosbench.plugin, lm_eval.api.registry\n"
-        "once = TaskManager.__init__; bridge.install(); eosbench.plugin.register(); eosbench.plugin.register()\n"
+        "once = TaskManager.__init__; bridge.install()\n"
+        "eosbench.plugin.register(); eosbench.plugin.register()\n"
         "print(once is TaskManager.__init__, len(lm_eval.api.registry.model_registry))\n"
         "print([type(finder).__name__ for finder in sys.meta_path].count('LmEvalFinder'))"
     )
@@ -117,7 +121,10 @@ def test_register_works_without_the_hook(run: Run) -> None:
 
 
 def test_does_nothing_when_switched_off(run: Run) -> None:
-    code = "import lm_eval.models, lm_eval.tasks as t, lm_eval.api.registry as r; print(r.model_registry, t.TaskManager().seen)"
+    code = (
+        "import lm_eval.models, lm_eval.tasks as t, lm_eval.api.registry as r; "
+        "print(r.model_registry, t.TaskManager().seen)"
+    )
     assert run(code, stand_in(), plugin="0").stdout == "{} None\n"
     assert run(code, stand_in(), plugin="1").stdout != "{} None\n"
 
@@ -158,5 +165,8 @@ def test_an_error_of_lm_eval_itself_is_not_hidden(run: Run) -> None:
 
 
 def test_modules_keep_their_source_and_loader(run: Run) -> None:
-    code = "import inspect, lm_eval.models as m; print(inspect.getsource(m).strip(), type(m.__loader__).__name__)"
+    code = (
+        "import inspect, lm_eval.models as m; "
+        "print(inspect.getsource(m).strip(), type(m.__loader__).__name__)"
+    )
     assert run(code, stand_in()).stdout == "# the models SourceFileLoader\n"

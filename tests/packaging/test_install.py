@@ -14,7 +14,10 @@ import pytest
 from tests.packaging.conftest import LM_EVAL_COMMAND, REPOSITORY, Environment
 
 OUR_TASKS = ("eos_upper_bound", "varlen_instruct")
-IS_REGISTERED = "import lm_eval.models; from lm_eval.api.registry import model_registry as r; print('varlen_dlm' in r)"
+IS_REGISTERED = (
+    "import lm_eval.models; from lm_eval.api.registry import model_registry as r; "
+    "print('varlen_dlm' in r)"
+)
 
 
 def listed(output: str) -> set[str]:
@@ -25,7 +28,10 @@ def listed(output: str) -> set[str]:
 def test_is_imported_from_where_it_was_installed(
     environment: Environment, request: pytest.FixtureRequest
 ) -> None:
-    code = "import eosbench, eosbench.plugin as p, model_adapters as m; print(eosbench.__file__, m.__file__, p.tasks_folder())"
+    code = (
+        "import eosbench, eosbench.plugin as p, model_adapters as m; "
+        "print(eosbench.__file__, m.__file__, p.tasks_folder())"
+    )
     if request.node.callspec.params["environment"] == "wheel":
         site = environment.site_packages
         expected = [
@@ -99,9 +105,9 @@ def test_start_of_an_interpreter_imports_two_small_modules(environment: Environm
     added = set(environment.run("-c", code).stdout.split()) - set(
         environment.run("-c", code, EOSBENCH_PLUGIN="0").stdout.split()
     )
-    assert (
-        added == set()
-    )  # switched off, the bridge is imported all the same; what it adds is seen against an interpreter without it
+    assert added == set()
+    # Switched off, the bridge is imported all the same; what it adds is seen against an interpreter
+    # without it.
     bridge = environment.site_packages / "eosbench_bridge.pth"
     before = set(environment.run("-c", code).stdout.split())
     hidden = bridge.rename(bridge.with_suffix(".off"))
@@ -115,7 +121,10 @@ def test_start_of_an_interpreter_imports_two_small_modules(environment: Environm
 
 
 def test_declares_the_official_entry_point(environment: Environment) -> None:
-    code = "from importlib.metadata import entry_points as e; print([p.value for p in e(group='lm_eval.models', name='varlen_dlm')])"
+    code = (
+        "from importlib.metadata import entry_points as e; "
+        "print([p.value for p in e(group='lm_eval.models', name='varlen_dlm')])"
+    )
     assert "model_adapters.varlen_dlm:VarLenDLM" in environment.run("-c", code).stdout
 
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,8 @@ def test_every_option_is_explained(command: str) -> None:
 def test_help_loads_no_torch_and_no_lm_eval() -> None:
     code = (
         "import sys; from eosbench.cli import app; app(standalone_mode=False);"
-        "print(sorted({'torch', 'transformers', 'lm_eval', 'pandas', 'matplotlib'} & set(sys.modules)))"
+        "heavy = {'torch', 'transformers', 'lm_eval', 'pandas', 'matplotlib'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     assert process("fit", "--help", code=code).stdout.strip().endswith("[]")
 
@@ -442,9 +443,10 @@ def test_report(results: Path, tmp_path: Path) -> None:
 def test_check(results: Path, tmp_path: Path) -> None:
     """Written, compared, lowered: exit codes 0, 0 and 1, and JUnit on request."""
     baseline, junit = tmp_path / "baseline.json", tmp_path / "junit.xml"
-    check: Callable[..., Result] = lambda *more: run(
-        "check", results, "--baseline", baseline, *more
-    )
+
+    def check(*more: str | Path) -> Result:
+        return run("check", results, "--baseline", baseline, *more)
+
     assert run("check", results, "--baseline", baseline).exception is not None  # there is none yet
     assert check("--update").exit_code == 0
     assert check().exit_code == 0

@@ -1,4 +1,4 @@
-"""Predictor folders: what is written comes back, and what does not fit is refused with what to do."""
+"""Predictor folders: what is written comes back, and what does not fit is refused."""
 
 from __future__ import annotations
 
@@ -78,7 +78,10 @@ def test_another_backbone(tmp_path: Path) -> None:
     saved(tmp_path / "p")
     other = toy_backbone()
     other.spec = replace(other.spec, fingerprint="91bc", name="other-model")
-    message = r"was fitted for backbone 0123456789abcdef, this one is 91bc: fit it again with .*--pretrained other-model"
+    message = (
+        r"was fitted for backbone 0123456789abcdef, this one is 91bc: "
+        r"fit it again with .*--pretrained other-model"
+    )
     with pytest.raises(PredictorError, match=message):
         load_predictor("classification", tmp_path / "p", backbone=other, canvas=CANVAS)
 

@@ -65,7 +65,7 @@ def test_positions_before_a_revealed_token_cannot_hold_the_eos() -> None:
 
 
 def test_quantiles_are_taken_over_masked_positions() -> None:
-    """Masked are .10 .20 .60 .40 .80 .90: their quarter lies at .25, not at the .0875 of all eight."""
+    """Masked are .10 .20 .60 .40 .80 .90: their quarter lies at .25, that of all eight at .0875."""
     canvas = (6, 6, MASK, MASK, MASK, MASK, MASK, MASK)
     assert length(RISING, {"variant": "quantile", "q": 0.25}, canvas) == 4
 

@@ -55,9 +55,11 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> TaskManager:
         '{"question": "Count from 1 to 4.", "answer": "1 2 3 4"}\n', encoding="utf-8"
     )
     (folder / f"{OTHER}.yaml").write_text(
-        f"task: {OTHER}\ndataset_path: json\ndataset_kwargs: {{data_files: {folder / 'documents.jsonl'}}}\ntest_split: train\n"
-        "output_type: generate_until\ndoc_to_text: question\ndoc_to_target: answer\nnum_fewshot: 0\n"
-        "generation_kwargs: {until: [], max_gen_toks: 32}\nmetric_list: [{metric: exact_match}]\n",
+        f"task: {OTHER}\ndataset_path: json\n"
+        f"dataset_kwargs: {{data_files: {folder / 'documents.jsonl'}}}\ntest_split: train\n"
+        "output_type: generate_until\ndoc_to_text: question\ndoc_to_target: answer\n"
+        "num_fewshot: 0\ngeneration_kwargs: {until: [], max_gen_toks: 32}\n"
+        "metric_list: [{metric: exact_match}]\n",
         encoding="utf-8",
     )
     return TaskManager(
@@ -402,7 +404,10 @@ def test_wrong_requests(manager: TaskManager, tmp_path: Path) -> None:
         "no folder .*heads: expected one with a fitted predictor per method",
         predictors=tmp_path / "heads",
     )
-    needs = r"'random' needs a fitted predictor and --predictors names none: make it with eosbench fit --method random"
+    needs = (
+        r"'random' needs a fitted predictor and --predictors names none: "
+        r"make it with eosbench fit --method random"
+    )
     refused(needs, PredictorError, methods=["fixed", "random"])
     (tmp_path / "heads").mkdir()
     refused(
