@@ -1,12 +1,12 @@
-"""What chance may have done: intervals over documents, paired tests between runs, and a correction
-for testing many pairs.
+"""The part of chance: intervals over documents, paired tests of runs, correction for many pairs.
 
 The documents are what was sampled, so they are what is resampled (Efron and Tibshirani, An
 Introduction to the Bootstrap, 1993, chapters 6 and 13). A resample is a row of counts, how often
 each document was drawn, and all means of all metrics under all resamples are one matrix product.
-Rows are seeded: the same results give the same report.
+Draws are seeded: the same results give the same report.
 
-Legend: N documents, M metrics or pairs, R resamples, S seeds. NaN means that a document is not in a metric's denominator.
+Legend: N documents, M metrics or pairs, R resamples, S seeds. NaN means that a document is not in a
+metric's denominator.
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ from numpy.typing import ArrayLike
 from eosbench.metrics.metric import Floats
 
 RESAMPLES = 1000
-LEVEL = 0.95
-SIGNIFICANT = 0.05
+LEVEL = 0.95  # of all intervals
+SIGNIFICANT = 0.05  # a p-value below it
 
 
 def bootstrap(values_NM: ArrayLike, resamples: int = RESAMPLES) -> Floats:
-    """Means of each column under every resample of the rows [R, M]; NaN where a resample holds no
-    defined value.
+    """Means of each column under every resample of the rows [R, M].
+
+    Args:
+        values_NM: a row per document.
+        resamples: R.
+
+    Returns:
+        NaN where a resample holds no defined value.
 
     >>> bootstrap([[2.0, np.nan], [2.0, 5.0]], resamples=3)[:, 0].tolist()
     [2.0, 2.0, 2.0]
@@ -44,18 +50,16 @@ def bootstrap(values_NM: ArrayLike, resamples: int = RESAMPLES) -> Floats:
 
 @lru_cache(maxsize=64)
 def _counts(documents: int, resamples: int) -> Floats:
-    """How often each resample draws each document [R, N]: rows sum to N."""
-    rng = np.random.default_rng(0)
-    return rng.multinomial(
-        documents, np.full(documents, 1 / max(documents, 1)), size=resamples
-    ).astype(np.float64)
+    """Counts of each document in each resample [R, N]; rows sum to N."""
+    rng, chances_N = np.random.default_rng(0), np.full(documents, 1 / max(documents, 1))
+    return rng.multinomial(documents, chances_N, size=resamples).astype(np.float64)
 
 
 def over_seeds(estimates_RSM: Floats) -> Floats:
-    """Means over S seeds that every resample draws anew, with replacement [R, M]: the second level
-    of a two-level bootstrap.
+    """Means [R, M] over S seeds that every resample draws anew, with replacement.
 
-    A drawn seed whose estimate is NaN is left out; NaN where that leaves none.
+    This is the second level of a two-level bootstrap. A drawn seed whose estimate is NaN is left
+    out; the mean is NaN where that leaves none.
 
     >>> means = over_seeds(np.array([[[1.0], [3.0]]] * 50))
     >>> sorted(set(means[:, 0].tolist()))
@@ -72,8 +76,14 @@ def over_seeds(estimates_RSM: Floats) -> Floats:
 
 
 def percentiles(estimates_RM: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
-    """Lower and upper ends [M] of the percentile intervals; NaN where no resample defines the
-    metric.
+    """Lower and upper ends of the percentile intervals, each [M].
+
+    Args:
+        estimates_RM: a row per resample.
+        level: the share of estimates that an interval holds.
+
+    Returns:
+        NaN where no resample defines the metric.
 
     >>> low, high = percentiles(np.arange(101.0)[:, None], level=0.5)
     >>> low.item(), high.item()
@@ -83,7 +93,7 @@ def percentiles(estimates_RM: Floats, level: float = LEVEL) -> tuple[Floats, Flo
     missing_RM = np.isnan(estimates_RM)
     whole_M, none_M = ~missing_RM.any(axis=0), missing_RM.all(axis=0)
     tail = 100 * (1 - level) / 2
-    # The second is slow.
+    # `nanpercentile` is slow.
     for chosen_M, percentile in ((whole_M, np.percentile), (~whole_M & ~none_M, np.nanpercentile)):
         if chosen_M.any():
             ends_2M[:, chosen_M] = percentile(estimates_RM[:, chosen_M], [tail, 100 - tail], axis=0)
@@ -93,8 +103,9 @@ def percentiles(estimates_RM: Floats, level: float = LEVEL) -> tuple[Floats, Flo
 # A cell is printed many times, and scipy checks its arguments at length.
 @lru_cache(maxsize=1 << 16)
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's interval of a share of documents. The bootstrap of 40 right ones of 40 is a single
-    point; this is not.
+    """Wilson's interval of a share of documents, at 95 %; NaN for a share of none.
+
+    The bootstrap of 40 right documents of 40 is a single point; this is not.
 
     >>> low, high = wilson(1.0, 10)
     >>> round(low, 3), round(high, 3)  # Brown, Cai and DasGupta, 2001
@@ -109,11 +120,10 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def mcnemar(first_NM: ArrayLike, second_NM: ArrayLike) -> Floats:
-    """McNemar's exact two-sided p-value per column [M], from the documents where one of the two is
-    1 and the other 0.
+    """McNemar's exact two-sided p-value of each column [M] (McNemar, Psychometrika 12, 1947).
 
-    Where the two do not differ in chance, each of those is a toss of a fair coin (McNemar,
-    Psychometrika 12, 1947).
+    It is taken from the documents where one of the two is 1 and the other 0: if both are equally
+    likely to be 1, each of these documents is a toss of a fair coin.
 
     >>> mcnemar([1, 1, 1, 1, 0], [0, 0, 0, 1, 0]).item()  # three heads of three: 2 / 2 ** 3
     0.25
@@ -121,24 +131,22 @@ def mcnemar(first_NM: ArrayLike, second_NM: ArrayLike) -> Floats:
     from scipy.stats import binom
 
     first_NM, second_NM = (np.asarray(values, dtype=np.float64) for values in (first_NM, second_NM))
-    only_first_M, only_second_M = (
-        np.sum(first_NM > second_NM, axis=0),
-        np.sum(first_NM < second_NM, axis=0),
-    )
+    only_first_M = np.sum(first_NM > second_NM, axis=0)
+    only_second_M = np.sum(first_NM < second_NM, axis=0)
     fewer_M, all_M = np.minimum(only_first_M, only_second_M), only_first_M + only_second_M
     return np.atleast_1d(np.minimum(1.0, 2 * binom.cdf(fewer_M, all_M, 0.5)))
 
 
 def paired(first_NM: ArrayLike, second_NM: ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:
-    """Paired bootstrap of mean(first - second) over the documents that define both, column by
-    column.
+    """Paired bootstrap of mean(first - second) over the documents that define both, by column.
 
     The p-value is a normal one on the standard deviation of the resampled means: a count of
     resamples could not fall below 1 / RESAMPLES and no pair among many would survive Holm's
     correction.
 
-    Returns: Difference, lower and upper end of its interval, two-sided p-value, each [M]; NaN
-        where fewer than two documents define both.
+    Returns:
+        Difference, lower and upper end of its interval, two-sided p-value, each [M]; NaN where
+        fewer than two documents define both.
     """
     from scipy.stats import norm
 
@@ -153,14 +161,13 @@ def paired(first_NM: ArrayLike, second_NM: ArrayLike) -> tuple[Floats, Floats, F
         low_M[enough_M], high_M[enough_M] = percentiles(estimates_RM)
         spread_M = np.nanstd(estimates_RM, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            # 0 / 0: all are equal.
+            # 0 / 0, where all documents are equal, is no difference.
             p_M[enough_M] = np.nan_to_num(2 * norm.sf(np.abs(mean_M[enough_M]) / spread_M), nan=1.0)
     return mean_M, low_M, high_M, p_M
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Holm's step-down correction: adjusted p-values, so that all conclusions at a level hold
-    together (Holm, 1979).
+    """P-values [M] adjusted so that all conclusions at a level hold together (Holm, 1979).
 
     NaN, a pair that could not be tested, is no test and stays NaN.
 
@@ -176,10 +183,14 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def ranks(count: int, better: Sequence[tuple[int, int]]) -> list[int]:
-    """1 + how many are significantly better, of `count` competitors; `better` holds (winner, loser)
-    pairs.
+    """The rank of each competitor: 1 + the number of those that are significantly better.
+
+    Args:
+        count: how many compete.
+        better: pairs of a winner and a loser.
 
     >>> ranks(3, [(0, 2), (1, 2)])  # nobody beats 0 or 1, both beat 2
     [1, 1, 3]
     """
-    return [1 + sum(loser == index for _, loser in better) for index in range(count)]
+    losers = [loser for _, loser in better]
+    return [1 + losers.count(index) for index in range(count)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """What was written and read.
+    """The outcome of writing a report.
 
     Attributes:
         page: the page, which is the last of `files`.

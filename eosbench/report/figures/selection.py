@@ -27,6 +27,49 @@ COLUMNS = {column.key: column for column in BOUND_COLUMNS}
 RUNS_SHOWN = 9  # more lines than this cannot be told apart; the tables have them all
 LIMITS = ("fixed", "oracle")  # no prediction falls below the one or gets beyond the other
 
+# Of single documents: file name, heading, caption and pen, with a panel per run ...
+PANELS: tuple[tuple[str, str, str, Pen], ...] = (
+    (
+        "bounds",
+        "Predicted bound against true length",
+        captions.SCATTER,
+        small_multiples.scatter,
+    ),
+    (
+        "errors",
+        "Bound minus true length",
+        captions.DISTRIBUTION,
+        small_multiples.distribution,
+    ),
+    (
+        "buckets",
+        "Power-of-two buckets of bound and length",
+        captions.CONFUSION,
+        small_multiples.confusion,
+    ),
+)
+# ... and with a line per run that gives a probability of the end at each position.
+CURVES: tuple[tuple[str, str, str, Pen], ...] = (
+    (
+        "eos_average",
+        "Probability of the end, around the true end",
+        captions.EOS_AVERAGE,
+        plots.eos_average,
+    ),
+    (
+        "eos_calibration",
+        "Do probabilities of the end mean what they say?",
+        captions.CALIBRATION,
+        plots.calibration,
+    ),
+    (
+        "eos_prompts",
+        "Probability of the end, single prompts",
+        captions.EOS_PROMPTS,
+        small_multiples.eos_prompts,
+    ),
+)
+
 
 def drawings(evidence: Evidence, tables: Tables) -> list[Drawing]:
     """Every figure that the results allow, benchmark by benchmark and task by task.
@@ -123,22 +166,7 @@ def _of_documents(
     draw = partial(plots.safety, chosen.first, chosen.names, shown)
     yield Drawing("safety" + end, title, captions.SAFETY, alt, draw)
 
-    pens: tuple[tuple[str, str, str, Pen], ...] = (
-        (
-            "bounds",
-            "Predicted bound against true length",
-            captions.SCATTER,
-            small_multiples.scatter,
-        ),
-        ("errors", "Bound minus true length", captions.DISTRIBUTION, small_multiples.distribution),
-        (
-            "buckets",
-            "Power-of-two buckets of bound and length",
-            captions.CONFUSION,
-            small_multiples.confusion,
-        ),
-    )
-    for name, heading, caption, pen in pens:
+    for name, heading, caption, pen in PANELS:
         title = heading + at
         alt = f"{title}: one panel {listed}"
         yield Drawing(name + end, title, caption, alt, partial(pen, panels, shown), wide=True)
@@ -148,27 +176,7 @@ def _of_documents(
     curves = [name for name in panels if name in with_curves]
     if not curves:
         return
-    pens = (
-        (
-            "eos_average",
-            "Probability of the end, around the true end",
-            captions.EOS_AVERAGE,
-            plots.eos_average,
-        ),
-        (
-            "eos_calibration",
-            "Do probabilities of the end mean what they say?",
-            captions.CALIBRATION,
-            plots.calibration,
-        ),
-        (
-            "eos_prompts",
-            "Probability of the end, single prompts",
-            captions.EOS_PROMPTS,
-            small_multiples.eos_prompts,
-        ),
-    )
-    for name, heading, caption, pen in pens:
+    for name, heading, caption, pen in CURVES:
         title = heading + at
         alt = f"{title}: one line for each of {', '.join(curves)}"
         draw = partial(pen, chosen.names, curved)
