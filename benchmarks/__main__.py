@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -59,14 +60,28 @@ def main(
     ] = None,
 ) -> None:
     """Speed as ratios: both sides run in turn, the ratio is the median over the rounds."""
+    setup = Setup(pretrained, predictors, canvas, method, runs, quick, documents)
+    rows = _run_all(_asked(only), setup)
+    Console().print(_table(rows))
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(markdown(rows), encoding="utf-8")
+
+
+def _asked(only: str) -> list[str]:
+    """The names of an option, checked."""
     names = [name.strip() for name in only.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in BENCHMARKS]:
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
         raise typer.BadParameter(
             f"no benchmark {', '.join(unknown)}: expected some of {', '.join(BENCHMARKS)}"
         )
-    setup = Setup(pretrained, predictors, canvas, method, runs, quick, documents)
-    console = Console()
-    rows = []
+    return names
+
+
+def _run_all(names: Sequence[str], setup: Setup) -> list[Row]:
+    """The rows of all benchmarks, with a progress bar for each while it runs."""
+    rows: list[Row] = []
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -76,32 +91,27 @@ def main(
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         for name in names:
             rows += run(name, setup.watched_by(progress, progress.add_task(name, total=None)))
-    console.print(_table(rows))
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(markdown(rows), encoding="utf-8")
+    return rows
 
 
 def run(name: str, setup: Setup) -> list[Row]:
-    """The rows of one benchmark; what it needs is imported now."""
+    """The rows of one benchmark, whose module is imported now."""
     module, function = BENCHMARKS[name].split(":")
     rows: list[Row] = getattr(importlib.import_module(module), function)(setup)
     return rows
 
 
-def markdown(rows: list[Row]) -> str:
+def markdown(rows: Sequence[Row]) -> str:
+    """The table as Markdown."""
     lines = [COLUMNS, ("---", "---", "---", "---:", "---:", "---"), *map(_cells, rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: Sequence[Row]) -> Table:
     table = Table(title="eosbench: ratios of times", title_justify="left")
     for column in COLUMNS:
-        table.add_column(
-            column,
-            justify="right" if column in ("ratio", "min to max") else "left",
-            overflow="fold",
-        )
+        right = column in ("ratio", "min to max")
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*_cells(row))
     return table

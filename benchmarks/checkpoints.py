@@ -30,11 +30,19 @@ def write_checkpoint(
     shards: int = 4,
     positions: int = 4096,
 ) -> int:
-    """A checkpoint in LLaDA's published format, whose MLP is three times as wide as the rest; the
-    bytes its weights take.
+    """Writes a checkpoint in LLaDA's published format; the bytes that its weights take.
 
-    The last two ids are the end of a text, which also pads, and the mask. One shard at a time is in
-    memory.
+    Weights are in bfloat16, one shard at a time in memory. The MLP is three times as wide as the
+    rest. The last two ids are the end of a text, which also pads, and the mask.
+
+    Args:
+        folder: an empty folder.
+        width: of the hidden states.
+        layers: how many transformer blocks.
+        heads: of each attention.
+        vocabulary: how many ids.
+        shards: how many files hold the weights.
+        positions: the longest sequence.
     """
     config = {
         "architectures": ["LLaDAModelLM"],

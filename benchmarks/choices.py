@@ -1,6 +1,4 @@
-"""Multiple choice on public rows (arc_easy, piqa): likelihoods of a round's documents against 128
-random masks a request.
-"""
+"""Multiple choice on public rows (arc_easy, piqa): likelihoods against 128 random masks."""
 
 from __future__ import annotations
 
@@ -36,17 +34,16 @@ class Questions:
     split: str
 
     def first(self, count: int) -> list[tuple[str, list[str]]]:
-        """(question, choices) of the first rows.
+        """The first rows, each as a question and its choices.
 
-        Raises: OSError, ValueError, RuntimeError: what `datasets` raises where neither the hub nor
-            its cache has them.
+        Raises:
+            OSError, ValueError, RuntimeError: as `datasets` raises them where neither the hub nor
+                its cache has the rows.
         """
         import datasets
 
-        return [
-            self._asked(row)
-            for row in datasets.load_dataset(self.path, self.config, split=self.split).take(count)
-        ]
+        rows = datasets.load_dataset(self.path, self.config, split=self.split)
+        return [self._asked(row) for row in rows.take(count)]
 
     def _asked(self, row: Mapping[str, Any]) -> tuple[str, list[str]]:
         if self.name == "piqa":
@@ -61,7 +58,7 @@ ASKED = (
 
 
 def public_rows(setup: Setup) -> list[Row]:
-    """Twenty other documents of each set in every round, so that five rounds see a hundred."""
+    """The rows of both sets: twenty other documents of each in every round."""
     per_round, rows = 1 if setup.quick else 20, []
     for questions in ASKED:
         try:
@@ -81,26 +78,30 @@ def _task(setup: Setup, name: str, asked: Sequence[tuple[str, list[str]]], per_r
     backbone = trained_model(setup.pretrained)
     ratios, theirs, ours = [], list[float](), list[float]()
     for start in range(0, len(asked), per_round):
-        pairs = [
-            pair
-            for question, choices in asked[start : start + per_round]
-            for pair in _pairs(backbone, question, choices)
-        ]
+        pairs: list[Pair] = []
+        for question, choices in asked[start : start + per_round]:
+            pairs += _pairs(backbone, question, choices)
         slow, errors = timed(_reference, backbone, pairs, start)
         fast, found = timed(_ours, backbone, pairs)
         ratios.append(slow / fast)
         theirs += errors
         ours += [likelihood.standard_error for likelihood in found]
         setup.advance()
-    means = [math.sqrt(statistics.fmean(error**2 for error in errors)) for errors in (theirs, ours)]
     exact = sum(error == 0 for error in ours) / len(ours)
     about = f"{name}, {len(asked)} documents, {len(ours)} requests"
-    found_text = f"standard error {means[0]:.2f} and {means[1]:.2f} nats; {100 * exact:.0f} % exact"
-    return Row("choices", "128 random masks", "log_likelihoods", about, tuple(ratios), found_text)
+    said = (
+        f"standard error {_root_mean_square(theirs):.2f} and {_root_mean_square(ours):.2f} nats; "
+        f"{100 * exact:.0f} % exact"
+    )
+    return Row("choices", "128 random masks", "log_likelihoods", about, tuple(ratios), said)
+
+
+def _root_mean_square(errors: Sequence[float]) -> float:
+    return math.sqrt(statistics.fmean(error**2 for error in errors))
 
 
 def _reference(backbone: Backbone, pairs: list[Pair], seed: int) -> list[float]:
-    """Standard errors of the mean over four batches of masks, which is what 128 masks give."""
+    """Standard errors of the mean over four batches of masks, which are 128 masks together."""
     generator, errors = torch.Generator().manual_seed(seed), []
     for pair in pairs:
         values = [
@@ -116,7 +117,7 @@ def _ours(backbone: Backbone, pairs: list[Pair]) -> list[Likelihood]:
 
 
 def _pairs(backbone: Backbone, question: str, choices: Sequence[str]) -> list[Pair]:
-    """The question, and each of its choices as lm-eval would cut it."""
+    """The question with each of its choices, cut into prompt and target as lm-eval does."""
     context = f"Question: {question.rstrip()}\nAnswer:"
     prompt = backbone.tokenizer(context)["input_ids"]
     length = len(backbone.tokenizer(context, add_special_tokens=False)["input_ids"])

@@ -1,5 +1,6 @@
-"""Decoding: the same tokens, with logits at the masked positions of the active block alone, and in
-batches.
+"""Decoding: the same tokens from less work.
+
+Logits are taken at the masked positions of the active block alone, and prompts go in batches.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from eosbench.decoding import DecodeConfig, denoise
 
 
 def one_prompt(setup: Setup) -> list[Row]:
-    """One prompt on a small model with LLaDA's vocabulary: what the output layer costs."""
+    """One prompt on a small model with LLaDA's vocabulary: the cost of the output layer."""
     vocabulary, width, layers, prompt, canvas, block = (
         (2_000, 64, 2, 20, 16, 8) if setup.quick else (126_464, 512, 8, 120, 64, 16)
     )
@@ -40,16 +41,15 @@ def batch(setup: Setup) -> list[Row]:
         rows,
         DecodeConfig(gen_length=canvas, block_length=block),
     )
-    return [
-        replace(
-            row,
-            found=f"{row.found}; in bfloat16 {100 * agreement:.1f} % of the tokens are those of a batch of one",
-        )
-    ]
+    found = (
+        f"{row.found}; in bfloat16 {100 * agreement:.1f} % of the tokens are those of a batch "
+        "of one"
+    )
+    return [replace(row, found=found)]
 
 
 def _agreement(backbone: Backbone, rows: Sequence[torch.Tensor], config: DecodeConfig) -> float:
-    """Share of tokens that one batch and batches of one have in common."""
+    """The share of tokens that one batch and batches of one have in common."""
     together, alone = (
         denoise(backbone, rows, config, batch_size=size).sequences for size in (len(rows), 1)
     )
@@ -65,6 +65,7 @@ def _against_reference(
     canvas: int,
     block: int,
 ) -> Row:
+    """One row: the reference loop on every prompt against `denoise` on all of them."""
     config = DecodeConfig(gen_length=canvas, block_length=block)
 
     def reference() -> list[torch.Tensor]:

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.hyperparameters`: what the options of the length predictors are worth, one
-at a time around the defaults.
+"""`python -m benchmarks.hyperparameters`: the worth of the length predictors' options.
 
-    python -m benchmarks.hyperparameters                                  # all methods, three seeds, Markdown on stdout
+    python -m benchmarks.hyperparameters    # all methods, three seeds, Markdown on stdout
     python -m benchmarks.hyperparameters --method classification --seeds 1
+
+Options are varied one at a time around the defaults.
 
 Everything is fitted on the train split of the embedded benchmark and scored on its calibration
 split, which no test document and no training document is part of. A bound (alpha 0.05, not
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from eosbench.fitting import FitData, FitJob, FitReport, Passes, fit_all, load_e
 from eosbench.predictors import METHODS
 from model_adapters import load_backbone
 
+# Options that are changed alone.
 VARIED: dict[str, dict[str, tuple[Any, ...]]] = {
     "concat_regression": {"hidden": (32, 64, 128), "grid": (8, 16, 32), "project": (8, 16, 32)},
     "average_regression": {"hidden": (32, 64, 128, 256), "pooling": ("both", "canvas", "prompt")},
@@ -38,6 +40,7 @@ VARIED: dict[str, dict[str, tuple[Any, ...]]] = {
     "distilbert": {"head": ("classes", "regression")},
     "smartcrop": {"tau": (0.8, 0.95, 0.99, 0.999)},
 }
+# Options that mean nothing alone.
 TOGETHER: dict[str, tuple[dict[str, Any], ...]] = {
     "logit": (
         {"variant": "top1"},
@@ -48,7 +51,7 @@ TOGETHER: dict[str, tuple[dict[str, Any], ...]] = {
         ("concat_regression", "average_regression"),
         tuple({"loss": "pinball", "quantile": level} for level in (0.5, 0.8, 0.9, 0.95)),
     ),
-}  # options that mean nothing alone
+}
 COLUMNS = (
     "method",
     "options",
@@ -73,22 +76,14 @@ def main(
     ] = 1_000,
     device: Annotated[str, typer.Option(help="as torch names it")] = "cpu",
 ) -> None:
-    """Overshoot at a promised coverage of 95 % for every option, mean and standard deviation over
-    the seeds.
-    """
+    """Overshoot at a promised coverage of 95 % for every option, over several seeds."""
     methods = list(dict.fromkeys([*VARIED, *TOGETHER])) if method == "all" else method.split(",")
     backbone = load_backbone(
         str(embedded.MODEL) if pretrained == embedded.NAME else pretrained, device=device
     )
     with tempfile.TemporaryDirectory() as folder:
-        jobs = [
-            FitJob(name, Path(folder) / f"{name}-{number}-{seed}", options, seed)
-            for name in methods
-            for number, options in enumerate(choices(name))
-            for seed in range(seeds if METHODS[name].fitting == "weights" else 1)
-        ]
         reports = fit_all(
-            jobs,
+            _jobs(methods, seeds, Path(folder)),
             passes=Passes(backbone, canvas),
             data=FitData(
                 train=load_examples("instruct:train", backbone, limit=documents),
@@ -97,25 +92,30 @@ def main(
         )
     rows = [COLUMNS, ("---", "---", *["---:"] * 4)]
     for name in methods:
+        own = [report for report in reports if report.job.method == name]
         for options in choices(name):
-            rows.append(
-                row(
-                    name,
-                    options,
-                    [
-                        one
-                        for one in reports
-                        if one.job.method == name and one.job.options == options
-                    ],
-                )
-            )
+            rows.append(row(name, options, [one for one in own if one.job.options == options]))
     Console(soft_wrap=True, highlight=False, markup=False).print(
         "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     )
 
 
+def _jobs(methods: Sequence[str], seeds: int, folder: Path) -> list[FitJob]:
+    """One fit per method, options and seed; a method that trains no weights has one seed."""
+    jobs: list[FitJob] = []
+    for name in methods:
+        repeats = seeds if METHODS[name].fitting == "weights" else 1
+        for number, options in enumerate(choices(name)):
+            for seed in range(repeats):
+                jobs.append(FitJob(name, folder / f"{name}-{number}-{seed}", options, seed))
+    return jobs
+
+
 def choices(method: str) -> list[dict[str, Any]]:
-    """Options of one method that are tried: the defaults first, then each with one of them changed.
+    """The options of one method that are tried: the defaults, then one of them changed at a time.
+
+    Raises:
+        typer.BadParameter: there is no such method, or it has no options to compare.
 
     >>> choices("distilbert")
     [{}, {'head': 'classes'}]
@@ -125,32 +125,38 @@ def choices(method: str) -> list[dict[str, Any]]:
         raise typer.BadParameter(
             f"{method!r} has no options to compare: expected all or some of {known}"
         )
-    alone = [
-        {name: value}
-        for name, values in VARIED.get(method, {}).items()
-        for value in values
-        if value != METHODS[method].options()[name].default
-    ]
+    alone: list[dict[str, Any]] = []
+    for name, values in VARIED.get(method, {}).items():
+        default = METHODS[method].options()[name].default
+        alone += [{name: value} for value in values if value != default]
     return [*([{}] if alone else []), *alone, *TOGETHER.get(method, ())]
 
 
 def row(method: str, options: Mapping[str, Any], reports: list[FitReport]) -> tuple[str, ...]:
-    """Cells of one line; after a plus-minus the standard deviation over the seeds."""
+    """The cells of one line, over the seeds of one method and its options.
 
-    def spread(values: list[float]) -> str:
-        deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-        return f"{statistics.fmean(values):.1f}{deviation}"
-
+    Args:
+        reports: one per seed; their scores are by unmasked fraction, from u = 0 on.
+    """
     scores = [list(report.scores.values()) for report in reports]
+    overall = []
+    for fractions in scores:
+        overall.append(statistics.fmean(one["overshoot"] for one in fractions))
     text = ", ".join(f"`{name}={value}`" for name, value in options.items()) or "defaults"
     return (
         f"`{method}`",
         text,
-        spread([first["overshoot"] for first, *_ in scores]),
-        spread([statistics.fmean(one["overshoot"] for one in fractions) for fractions in scores]),
-        spread([100 * first["coverage"] for first, *_ in scores]),
-        spread([first["rmse"] for first, *_ in scores]),
+        _spread([first["overshoot"] for first, *_ in scores]),
+        _spread(overall),
+        _spread([100 * first["coverage"] for first, *_ in scores]),
+        _spread([first["rmse"] for first, *_ in scores]),
     )
+
+
+def _spread(values: Sequence[float]) -> str:
+    """The mean and, after a plus-minus, the standard deviation over the seeds."""
+    deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.1f}{deviation}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""Likelihood of multiple choice: short targets enumerated in batches, against random masks request
-by request.
-"""
+"""Likelihood of multiple choice: short targets enumerated in batches, against random masks."""
 
 from __future__ import annotations
 
@@ -11,8 +9,8 @@ from benchmarks.models import prompts, trained_model
 from benchmarks.reference import log_likelihood
 from eosbench.likelihood import log_likelihoods
 
-CHOICES = 4
-MASKS = 128
+CHOICES = 4  # of a question
+MASKS = 128  # random ones, per request
 
 
 def multiple_choice(setup: Setup) -> list[Row]:
@@ -25,11 +23,11 @@ def _targets(setup: Setup, length: int) -> Row:
     questions, masks = (2, 32) if setup.quick else (16, MASKS)
     answers = prompts(backbone, questions + CHOICES - 1, response_tokens=length)
     # Each question's choices: the start of its own answer and of the next documents' answers.
-    pairs = [
-        (answers[question][0], answers[question + choice][1][:length])
-        for question in range(questions)
-        for choice in range(CHOICES)
-    ]
+    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for question in range(questions):
+        prompt, _ = answers[question]
+        for _, answer in answers[question : question + CHOICES]:
+            pairs.append((prompt, answer[:length]))
 
     def reference() -> list[float]:
         generator = torch.Generator().manual_seed(0)

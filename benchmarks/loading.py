@@ -1,11 +1,10 @@
-"""`python -m benchmarks.loading`: how much memory loading a checkpoint takes, as a multiple of its
-weights.
+"""`python -m benchmarks.loading`: the memory that loading takes, as a multiple of the weights.
 
 A LLaDA-shaped checkpoint with random weights in bfloat16, in shards, is written into a temporary
 folder (with `--layers 8 --experts 48` a mixture of experts of 1.2 GB, whose experts are stacked as
 they are read) and loaded in a process of its own, once in the dtype it is stored in and once in
-float32. Peak resident memory is what the operating system says, less the peak after the imports; `weights`
-is what the loaded parameters take. The aim is at most 1.2.
+float32. The peak is the resident memory that the operating system reports, less the peak after the
+imports; `weights` is the size of the loaded parameters. The aim is at most 1.2.
 """
 
 from __future__ import annotations
@@ -78,22 +77,23 @@ def main(
 
 
 def measure(dtype: str, folder: str) -> dict[str, float]:
-    """In a process of its own: bytes resident after the imports, at the peak, and in parameters."""
+    """Bytes resident after the imports, at the peak, and in parameters, and the seconds to load.
+
+    It is run in a process of its own.
+    """
     from model_adapters import load_backbone
     from model_adapters.backbones import FullCanvasBackbone
 
-    load_backbone("tests/golden/llada-tiny")  # whatever is imported late
+    load_backbone("tests/golden/llada-tiny")  # imports whatever is imported late
     before, started = peak_memory(), time.perf_counter()
     backbone = load_backbone(folder, dtype=dtype)
     seconds = time.perf_counter() - started
     assert isinstance(backbone, FullCanvasBackbone)
     with torch.no_grad():
-        backbone.logits(torch.tensor([[1, 2, 3, 4]]))  # what was mapped only is read now
-    parameters = {
-        p.data_ptr(): p.nbytes
-        for part in (backbone.model, backbone.output)
-        for p in part.parameters()
-    }
+        backbone.logits(torch.tensor([[1, 2, 3, 4]]))  # weights that were only mapped are read now
+    parameters: dict[int, int] = {}  # by address: a tied one counts once
+    for part in (backbone.model, backbone.output):
+        parameters |= {p.data_ptr(): p.nbytes for p in part.parameters()}
     return {
         "before": before,
         "peak": peak_memory(),

@@ -1,6 +1,4 @@
-"""Peak resident memory of a run must not grow with the number of its requests: ten times as many
-against as many.
-"""
+"""Peak resident memory of a run, which must not grow with the number of its requests."""
 
 from __future__ import annotations
 
@@ -17,14 +15,16 @@ from eosbench.documents import instruct_documents as documents
 count, canvas, pretrained, method = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 model = model_for(Setup(pretrained), method, canvas, 16)
 chosen = sorted(documents("test"), key=lambda document: len(document.prompt))[:100]
-model.generate_until(requests_for([chosen[n % 100] for n in range(count)], canvas), disable_tqdm=True)
+asked = requests_for([chosen[n % 100] for n in range(count)], canvas)
+model.generate_until(asked, disable_tqdm=True)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
 def requests(setup: Setup) -> list[Row]:
-    """Each in a fresh process: the ratio of two peaks, not of two times. Short windows: it is the
-    number that counts.
+    """Ten times as many requests against as many, each in a fresh process.
+
+    The ratio is that of two peaks, not of two times. Windows are short: the number counts.
     """
     few, many, canvas = (5, 50, 4) if setup.quick else (100, 1000, 8)
     ratios = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from itertools import islice
 
 import torch
 from transformers import LlamaConfig, LlamaModel
@@ -57,17 +56,13 @@ def trained_model(pretrained: str, dtype: str = "float32") -> Backbone:
 def prompts(
     backbone: Backbone, count: int, response_tokens: int = 0
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Prompts of the test split and their answers, of at least `response_tokens` tokens each."""
-    found = (
-        (
-            encode_prompt(backbone.tokenizer, document.prompt, False),
-            encode_response(backbone.tokenizer, document.response),
-        )
-        for document in instruct_documents("test")
-    )
-    long_enough = (
-        (torch.tensor(prompt), torch.tensor(answer))
-        for prompt, answer in found
-        if len(answer) >= response_tokens
-    )
-    return list(islice(long_enough, count))
+    """The first prompts of the test split whose answers have so many tokens, with these answers."""
+    found: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for document in instruct_documents("test"):
+        answer = encode_response(backbone.tokenizer, document.response)
+        if len(found) == count:
+            break
+        if len(answer) >= response_tokens:
+            prompt = encode_prompt(backbone.tokenizer, document.prompt, False)
+            found.append((torch.tensor(prompt), torch.tensor(answer)))
+    return found

@@ -1,6 +1,4 @@
-"""What the adapter takes beside the model: a whole `generate_until` against the seconds inside the
-DLM.
-"""
+"""The adapter's time beside the model: a whole `generate_until` against the model's seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from eosbench.documents import instruct_documents
 
 
 def beside_the_model(setup: Setup) -> list[Row]:
-    """Batches of 16; other documents in every round."""
+    """One row: batches of 16, other documents in every round."""
     per_round = 2 if setup.quick else 16
     chosen = list(instruct_documents("test"))[: (setup.runs + 1) * per_round]
     model = model_for(setup, setup.method, setup.canvas, 16)

@@ -1,9 +1,11 @@
-"""`python -m benchmarks.publish RESULTS OUTPUT`: what may be committed of results, small and
-without a row of any data set.
+"""`python -m benchmarks.publish RESULTS OUTPUT`: results that may be committed.
 
-    OUTPUT/comparison.csv, comparison.md    every metric of every run, with intervals (`eosbench report` writes them)
-    OUTPUT/seeds.csv                        runs that differ in their predictor's seed alone, joined
-    OUTPUT/bounds.csv.gz                    a line per document and unmasked fraction: its length, and the bound of every run
+They are small and hold no row of any data set:
+
+    comparison.csv, comparison.md    every metric of every run, with intervals, as the report has it
+    seeds.csv                        runs that differ in their predictor's seed alone, joined
+    bounds.csv.gz                    a line per document and unmasked fraction: the document's
+                                     length, and the bound of every run
 
 Documents are numbered as lm-eval numbers them; the same test split gives the texts again.
 """
@@ -34,7 +36,7 @@ def main(
     ],
     output: Annotated[Path, typer.Argument(help="folder for the tables")],
 ) -> None:
-    """Aggregates and numbers per document of a folder of results."""
+    """Writes the tables and the bounds of a folder of results."""
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         write_report(results, Path(folder), workers=2)
@@ -47,11 +49,14 @@ def main(
 
 
 def bounds(frame: pd.DataFrame) -> pd.DataFrame:
-    """From a row per run and document to a line per document, indexed by KEYS: its length, then a
-    column of bounds per run.
+    """A line per document, indexed by KEYS: its length, then a column of bounds per run.
 
-    Raises: ValueError: two runs disagree about a document's length, so that they did not see the
-        same documents.
+    Args:
+        frame: a row per run and document, as `read_results` gives it.
+
+    Raises:
+        ValueError: two runs disagree about a document's length, so that they did not see the same
+            documents.
     """
     asked = frame[frame["bound"].notna()]
     lengths = asked.groupby(KEYS)["length"].agg(["min", "max"])

@@ -1,5 +1,4 @@
-"""What eosbench is compared with: decoding and likelihood as evaluation scripts of published models
-compute them.
+"""The plain loop that eosbench is compared with, as published evaluation scripts are written.
 
 One prompt at a time, logits of the whole sequence in every pass, softmax in float64 over the whole
 vocabulary; likelihood from a fixed number of random masks, whatever the length of the target. Slow
@@ -20,10 +19,16 @@ from eosbench.backbone import Backbone
 def generate(
     backbone: Backbone, prompt: torch.Tensor, *, gen_length: int, steps: int, block_length: int
 ) -> torch.Tensor:
-    """Denoises one canvas block by block, keeping the most confident tokens of every step: the
-    canvas's `gen_length` ids.
+    """Denoises one canvas block by block, keeping the most confident tokens of every step.
 
-    `block_length` divides `gen_length`, and the number of blocks divides `steps`.
+    Args:
+        prompt: ids.
+        gen_length: C, tokens of the canvas.
+        steps: forward passes; the number of blocks divides it.
+        block_length: tokens of a block; it divides `gen_length`.
+
+    Returns:
+        The ids of the canvas [C].
     """
     mask_id = backbone.spec.mask_id
     ids_1T = torch.cat([prompt, torch.full((gen_length,), mask_id)])[None]
@@ -55,21 +60,24 @@ def log_likelihood(
     batch_size: int,
     generator: torch.Generator,
 ) -> float:
-    """The mean over `masks` random masks of the bound on log p(target | prompt), in nats;
-    `batch_size` divides `masks`.
+    """The mean over random masks of the bound on log p(target | prompt), in nats.
 
-    The number of masked tokens runs evenly through 1..L from a random start, which of them is
-    random in every copy.
+    The number of masked tokens runs evenly through 1..L from a random start; which tokens are
+    masked is random in every copy.
+
+    Args:
+        prompt: ids.
+        target: ids [L].
+        masks: how many random masks.
+        batch_size: B; it divides `masks`.
+        generator: the source of all draws.
     """
     length = len(target)
     total = 0.0
     for _ in range(masks // batch_size):
         first = int(torch.randint(1, length + 1, (1,), generator=generator))
-        counts_B = (
-            torch.linspace(first, first + (batch_size - 1) * length / batch_size, batch_size)
-            .round()
-            .long()
-        )
+        last = first + (batch_size - 1) * length / batch_size
+        counts_B = torch.linspace(first, last, batch_size).round().long()
         counts_B = (counts_B - 1) % length + 1
         order_BL = torch.rand(batch_size, length, generator=generator).argsort(dim=1)
         masked_BL = order_BL < counts_B[:, None]

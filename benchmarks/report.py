@@ -1,4 +1,4 @@
-"""The report on a hundred runs: read, compared, drawn and written, in seconds and memory.
+"""`python -m benchmarks.report`: seconds and memory of the report on a hundred runs.
 
     python -m benchmarks.report                       # 100 runs x 4 fractions x 1,000 documents
     python -m benchmarks.report --runs 5 --keep /tmp/results
@@ -33,23 +33,15 @@ def main(
     documents: Annotated[int, typer.Option(min=1, help="per run and unmasked fraction")] = 1000,
     keep: Annotated[Path | None, typer.Option(help="where the made runs go, and stay")] = None,
 ) -> None:
-    """Makes the runs (unless they are there), reports on them in a fresh process, and prints what
-    that took.
-    """
+    """Makes the runs (unless they are there) and times a report on them in a fresh process."""
     folder = keep or Path(tempfile.mkdtemp(prefix="eosbench-report-"))
     try:
         make(folder, runs, documents)
         started = time.perf_counter()
-        command = [
-            sys.executable,
-            "-c",
-            COMMAND,
-            "report",
-            str(folder),
-            "--output",
-            str(folder / "report"),
-        ]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        arguments = ["report", str(folder), "--output", str(folder / "report")]
+        process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.DEVNULL
+        )
         peak = 0.0
         while process.poll() is None:
             peak = max(peak, resident(process.pid))
@@ -60,7 +52,8 @@ def main(
         busy = used.ru_utime + used.ru_stime
         page = (folder / "report" / "index.html").stat().st_size / 1e6
         print(
-            f"{runs} runs: {seconds:.1f} s ({busy:.1f} s of processor time), {peak:.2f} GB, page {page:.2f} MB"
+            f"{runs} runs: {seconds:.1f} s ({busy:.1f} s of processor time), {peak:.2f} GB, "
+            f"page {page:.2f} MB"
         )
     finally:
         if keep is None:
@@ -68,24 +61,23 @@ def main(
 
 
 def resident(process: int) -> float:
-    """Gigabytes that a process and everything it started hold; what two of them share counts twice.
-    0 once it has ended.
+    """Gigabytes that a process and everything it started hold, and 0 once it has ended.
+
+    A page that two of them share counts twice.
     """
     folder = Path(f"/proc/{process}")
     try:
         pages = int((folder / "statm").read_text().split()[1])
-        started = [
-            int(child)
-            for thread in folder.glob("task/*/children")
-            for child in thread.read_text().split()
-        ]
+        started: list[str] = []
+        for thread in folder.glob("task/*/children"):
+            started += thread.read_text().split()
     except OSError:
         return 0.0
-    return pages * resource.getpagesize() / 1e9 + sum(map(resident, started))
+    return pages * resource.getpagesize() / 1e9 + sum(map(resident, map(int, started)))
 
 
 def make(folder: Path, runs: int, documents: int) -> None:
-    """Runs 0 to `runs` - 1: the five methods of the fixtures in turn, told apart by their steps.
+    """Makes runs 0 to `runs` - 1: five methods in turn, told apart by their steps.
 
     A method's runs log the same samples, so that making them takes a minute and not an hour; each
     is read in full all the same.

@@ -1,5 +1,6 @@
-"""A predicted window against the strongest training-free rival, `daedal` with its published
-settings; both with threshold 0.9.
+"""A predicted window against the strongest training-free rival, `daedal` as published.
+
+Both unmask with threshold 0.9.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ THRESHOLD = 0.9
 
 
 def daedal(setup: Setup) -> list[Row]:
-    """`varlen_instruct`, other documents in every round; token-positions and exact match over all
-    of them.
+    """One row: `varlen_instruct`, other documents in every round.
+
+    Token-positions and exact match are over the documents of all rounds.
     """
     size = len(rounds_of(setup)[0])
     models = {

@@ -1,8 +1,7 @@
-"""`python -m benchmarks.scale`: what a canvas costs on a model of LLaDA-8B's shape, from 64 tokens
-to 1,024.
+"""`python -m benchmarks.scale`: the cost of a canvas of 64 to 1,024 tokens at LLaDA-8B's shape.
 
-    python -m benchmarks.scale --device cuda                            # LLaDA-8B's shape, 16 GB in bfloat16
-    python -m benchmarks.scale --shape small --tokens-per-step 16       # on a CPU
+    python -m benchmarks.scale --device cuda                          # 16 GB in bfloat16
+    python -m benchmarks.scale --shape small --tokens-per-step 16     # on a CPU
 
 A checkpoint with random weights in bfloat16 is written into a temporary folder and loaded as any
 other. Random weights take as long as trained ones while no text ends early, so every canvas is
@@ -12,6 +11,7 @@ denoised to its end. Tokens per second count the canvas and not the prompt.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -57,14 +57,13 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         size = write_checkpoint(Path(folder), **SHAPES[shape])
         backbone = load_backbone(folder, device=device, dtype=dtype)
-        about = f"{shape}: {size / 1e9:.2f} GB stored, {dtype} on {hardware(backbone)}, prompt {prompt}, batch {batch}"
-        print(f"{about}, blocks of {block_length}, {tokens_per_step} tokens a step\n")
-        ids = torch.randint(
-            0,
-            backbone.spec.vocab_size - 2,
-            (batch, prompt),
-            generator=torch.Generator().manual_seed(0),
+        print(
+            f"{shape}: {size / 1e9:.2f} GB stored, {dtype} on {hardware(backbone)}, "
+            f"prompt {prompt}, batch {batch}, blocks of {block_length}, "
+            f"{tokens_per_step} tokens a step\n"
         )
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.randint(0, backbone.spec.vocab_size - 2, (batch, prompt), generator=generator)
         found = []
         for length in track(lengths, console=Console(stderr=True), transient=True):
             config = DecodeConfig(
@@ -73,29 +72,30 @@ def main(
                 block_length=min(block_length, length),
             )
             found.append(measure(backbone, ids, config))
-    full = found[-1][1]
+    print(_table(lengths, found, batch))
+
+
+def _table(lengths: Sequence[int], found: Sequence[tuple[int, float, int]], batch: int) -> str:
+    """The measurements of all canvases as Markdown; the last canvas is the full one."""
+    _, full, _ = found[-1]
     lines = [COLUMNS, ("---:",) * len(COLUMNS)]
     for length, (passes, seconds, peak) in zip(lengths, found, strict=True):
-        speed = batch * length / seconds
-        lines.append(
-            (
-                str(length),
-                str(passes),
-                f"{seconds:.2f}",
-                f"{speed:.1f}",
-                f"{peak / 1e9:.2f}",
-                f"{full / seconds:.1f}",
-            )
-        )
-    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        speed = f"{batch * length / seconds:.1f}"
+        memory = f"{peak / 1e9:.2f}"
+        line = (str(length), str(passes), f"{seconds:.2f}", speed, memory, f"{full / seconds:.1f}")
+        lines.append(line)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def measure(backbone: Backbone, ids: torch.Tensor, config: DecodeConfig) -> tuple[int, float, int]:
-    """Forward passes, seconds, and the peak of memory in bytes, of denoising one canvas a prompt
-    [B, T].
+    """Forward passes, seconds and peak memory in bytes of denoising one canvas per prompt.
 
-    On a GPU the peak is this canvas's own; on a CPU the process's so far, so that canvases go
-    from short to long.
+    On a GPU the peak is this canvas's own. On a CPU it is the process's so far, so that canvases
+    go from short to long.
+
+    Args:
+        ids: the prompts [B, T].
+        config: the canvas.
     """
     blocks = -(-config.gen_length // (config.block_length or config.gen_length))
     cuda = backbone.device.type == "cuda"
@@ -108,7 +108,7 @@ def measure(backbone: Backbone, ids: torch.Tensor, config: DecodeConfig) -> tupl
             torch.cuda.synchronize(backbone.device)
         return passes
 
-    run(blocks)  # what a device does at first only
+    run(blocks)  # a step per block: a device's first passes are slow
     if cuda:
         torch.cuda.reset_peak_memory_stats(backbone.device)
     seconds, passes = timed(run, config.steps)
@@ -120,7 +120,7 @@ def measure(backbone: Backbone, ids: torch.Tensor, config: DecodeConfig) -> tupl
 
 
 def hardware(backbone: Backbone) -> str:
-    """The GPU's name, or how many threads of the CPU."""
+    """The name of the GPU, or the number of threads on the CPU."""
     if backbone.device.type == "cuda":
         return torch.cuda.get_device_name(backbone.device)
     return f"{backbone.device.type}, {torch.get_num_threads()} threads"

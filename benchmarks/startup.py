@@ -1,4 +1,4 @@
-"""Start-up: what a bare Python costs is the unit, and torch must not be loaded."""
+"""Start-up of the command line in units of a bare Python's; torch must not be loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ except SystemExit:
 
 
 def commands(setup: Setup) -> list[Row]:
-    """Each command in a fresh process against `python -c pass`."""
+    """A row per command, each in a fresh process against `python -c pass`."""
     rows = []
     for arguments in COMMANDS:
         command = functools.partial(_python, PROGRAM.format(arguments=list(arguments)))
@@ -43,7 +43,7 @@ def commands(setup: Setup) -> list[Row]:
 
 
 def _python(program: str) -> str:
-    """What the program wrote to stderr."""
+    """Runs a program; its standard error."""
     return subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     ).stderr

@@ -1,4 +1,4 @@
-"""Five methods in one sweep against one method alone: what sharing backbone and step zero is worth."""
+"""Five methods in one sweep against one: the worth of sharing the backbone and step zero."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from eosbench.sweep import sweep
 
 
 def five_methods(setup: Setup, methods: Sequence[str] = THE_FIVE) -> list[Row]:
-    """Everything from loading the model to the written results, without lm-eval's scan of its tasks
-    and with it.
+    """Two rows: from loading the model to the written results, without lm-eval's scan and with it.
 
-    The scan takes longer than all the rest and is the same on both sides: it is timed once a round
-    and added to both.
+    lm-eval's scan of its tasks takes longer than all the rest and is the same on both sides: it is
+    timed once a round and added to both.
     """
     limit = 4 if setup.quick else 60
     eosbench.plugin.register()
@@ -51,11 +50,8 @@ def five_methods(setup: Setup, methods: Sequence[str] = THE_FIVE) -> list[Row]:
         alone.append(several / one)
         with_scan.append((several + scan) / (one + scan))
         setup.advance()
-    slow, fast, shapes = (
-        f"{len(methods)} methods",
-        setup.method,
-        f"eos_upper_bound, {limit} documents a task",
-    )
+    slow, fast = f"{len(methods)} methods", setup.method
+    shapes = f"eos_upper_bound, {limit} documents a task"
     return [
         Row("sweep", slow, fast, shapes, tuple(alone), "without lm-eval's scan of its tasks"),
         Row("sweep", slow, fast, shapes, tuple(with_scan), "with that scan, once on each side"),
@@ -64,7 +60,7 @@ def five_methods(setup: Setup, methods: Sequence[str] = THE_FIVE) -> list[Row]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without lm-eval's log lines and progress bars, which would break the table's own."""
+    """Runs its block without lm-eval's log lines and progress bars."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

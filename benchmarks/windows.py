@@ -1,5 +1,4 @@
-"""What a predicted window saves: generation with a fixed canvas, a predicted bound, and the true
-length.
+"""The worth of a predicted window: generation with a fixed canvas, a bound, and the true length.
 
 Published scripts run every pass over the whole canvas, also those that only fill in what stands
 behind the EOS; `fixed` leaves those out, as every method here does (docs/engine.md). Both are
@@ -20,8 +19,10 @@ EVERY_PASS = "fixed, every pass"
 
 
 def windows(setup: Setup) -> list[Row]:
-    """`varlen_instruct`: the whole canvas with and without the passes behind the EOS, a predicted
-    window, the true length.
+    """Three rows on `varlen_instruct`: what the passes behind the EOS and what the window cost.
+
+    The sides are the whole canvas with and without those passes, a predicted window, and the true
+    length.
     """
     size = len(rounds_of(setup)[0])
     models = {
@@ -54,7 +55,7 @@ def windows(setup: Setup) -> list[Row]:
 def answer_in_turn(
     setup: Setup, models: dict[str, VarLenDLM]
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Each model's seconds in every round, and its exact match over the documents of all of them."""
+    """Each model's seconds in every round, and its exact match over the documents of all rounds."""
     times: dict[str, list[float]] = {name: [] for name in models}
     right = dict.fromkeys(models, 0)
     rounds = rounds_of(setup)
@@ -73,19 +74,18 @@ def answer_in_turn(
 
 
 def rounds_of(setup: Setup) -> list[list[Instruction]]:
-    """Other documents in every round, as many of each family of the test split that has one right
-    answer.
-    """
+    """Other documents in every round, as many of each family that has one right answer."""
     count = len(INSTRUCT_FAMILIES) * setup.documents  # the split goes through its families in turn
     drawn = instruct_documents("test", setup.runs * count)
-    rounds = [
-        [one for one in drawn[at : at + count] if one.exact] for at in range(0, len(drawn), count)
-    ]
-    return [chosen[:2] for chosen in rounds] if setup.quick else rounds
+    rounds: list[list[Instruction]] = []
+    for at in range(0, len(drawn), count):
+        chosen = [document for document in drawn[at : at + count] if document.exact]
+        rounds.append(chosen[:2] if setup.quick else chosen)
+    return rounds
 
 
 def total(setup: Setup) -> int:
-    """Documents of all rounds."""
+    """The number of documents in all rounds."""
     return sum(map(len, rounds_of(setup)))
 
 
@@ -107,7 +107,7 @@ def model_for(setup: Setup, method: str, canvas: int, batch_size: int, **given: 
 def requests_for(
     chosen: list[Instruction], canvas: int, task: str = "varlen_instruct"
 ) -> list[Instance]:
-    """What lm-eval would send for these documents of `varlen_instruct`."""
+    """The requests that lm-eval would send for these documents of `varlen_instruct`."""
     return [
         Instance(
             request_type="generate_until",

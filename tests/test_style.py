@@ -77,30 +77,10 @@ def room_of(file: Path) -> str:
 
 # Faults that a room may still have, until its words are gone over.
 CEILING = {
-    "benchmarks/__main__": 1,
-    "benchmarks/checkpoints": 1,
-    "benchmarks/choices": 2,
-    "benchmarks/decoding": 1,
-    "benchmarks/hyperparameters": 3,
-    "benchmarks/likelihood": 1,
-    "benchmarks/loading": 1,
-    "benchmarks/made_runs": 2,
-    "benchmarks/measure": 7,
-    "benchmarks/memory": 2,
-    "benchmarks/overhead": 2,
-    "benchmarks/publish": 2,
-    "benchmarks/reference": 4,
-    "benchmarks/report": 2,
-    "benchmarks/rivals": 2,
-    "benchmarks/scale": 2,
-    "benchmarks/startup": 1,
-    "benchmarks/sweep": 1,
-    "benchmarks/windows": 6,
     "eosbench/decoding": 35,
     "eosbench/forward": 22,
     "eosbench/metrics": 12,
     "eosbench/predictors": 1,
-    "eosbench/report": 1,
     "eosbench/strategies": 25,
 }
 
