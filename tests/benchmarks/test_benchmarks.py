@@ -1,5 +1,6 @@
-"""The table of `make bench`: what a ratio is, and that each benchmark runs at small shapes and
-compares equals.
+"""The table of `make bench`: what a ratio is, and that every benchmark compares equals.
+
+Each runs at small shapes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from benchmarks import scale, windows
 from benchmarks.__main__ import BENCHMARKS, app, markdown, run
 from benchmarks.measure import Row, Setup
 from benchmarks.windows import answer_in_turn
-from eosbench.documents.instruct import INSTRUCT_FAMILIES, NOT_EXACT
+from eosbench.documents.instruct import INSTRUCT_FAMILIES, NOT_EXACT, Instruction
 from model_adapters.varlen_dlm.model import VarLenDLM
 from tests.golden_files import GOLDEN
 
@@ -120,9 +121,13 @@ def test_windows_compares_every_pass_fixed_method_and_oracle(
     assert passes["fixed"] < 2 * 64
 
 
+def families(chosen: list[Instruction]) -> Counter[str]:
+    return Counter(document.family for document in chosen)
+
+
 def test_rounds_hold_other_documents_and_every_family_as_often() -> None:
     rounds = windows.rounds_of(Setup(runs=3, documents=2))
-    names = [Counter(document.family for document in chosen) for chosen in rounds]
+    names = [families(chosen) for chosen in rounds]
     assert names[0] == names[1] == names[2] == dict.fromkeys(set(INSTRUCT_FAMILIES) - NOT_EXACT, 2)
     assert len({document.id for chosen in rounds for document in chosen}) == 3 * 16
 
@@ -159,6 +164,10 @@ def test_an_unknown_benchmark_is_refused() -> None:
     assert all(name in done.output for name in BENCHMARKS)
 
 
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("|")[1:-1]]
+
+
 def test_the_cost_of_a_canvas_at_a_small_shape() -> None:
     """Passes and canvases are exact, times are whatever they are."""
     options = [
@@ -177,11 +186,7 @@ def test_the_cost_of_a_canvas_at_a_small_shape() -> None:
     ]
     done = CliRunner().invoke(scale.app, options)
     assert done.exit_code == 0, done.output
-    rows = [
-        [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in done.output.splitlines()
-        if line.startswith("|")
-    ]
+    rows = [cells(line) for line in done.output.splitlines() if line.startswith("|")]
     assert [row[:2] for row in rows[2:]] == [["8", "4"], ["32", "16"]]
     assert rows[-1][-1] == "1.0" and float(rows[2][-1]) > 1
 

@@ -1,6 +1,4 @@
-"""`python -m benchmarks.loading` at a tiny shape: what it counts, and when it says that loading
-takes too much.
-"""
+"""`python -m benchmarks.loading` at a tiny shape: what it counts, and when that is too much."""
 
 from __future__ import annotations
 

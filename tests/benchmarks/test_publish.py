@@ -1,4 +1,4 @@
-"""What of results is committed: numbers per document, no texts."""
+"""The results that are committed: numbers per document, no texts."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The loop that eosbench is compared with gives what the published samplers gave, or the comparison
-would be worth nothing.
+"""The loop that eosbench is compared with gives what the published samplers gave.
+
+Otherwise the comparison would be worth nothing.
 """
 
 from __future__ import annotations

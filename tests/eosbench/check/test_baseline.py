@@ -1,4 +1,4 @@
-"""The regression check: what falls, what cannot be compared, and what CI is told."""
+"""`eosbench check`: what falls, what cannot be compared, and what CI is told."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The project's own numbers: a small eos_upper_bound, run again and checked against the committed
-baseline.
+"""The project's own numbers: a small eos_upper_bound against the committed baseline.
 
 A change of settings that changes no number is none here, so the run is compared under the
 fingerprint it has now. Whoever changes the embedded model or what a predictor does commits a new

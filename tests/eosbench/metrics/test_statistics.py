@@ -84,9 +84,7 @@ def test_mcnemar_leaves_out_what_one_of_them_does_not_define() -> None:
 
 
 def test_a_paired_difference_by_hand() -> None:
-    """Differences 1, 2, 3 and one undefined: mean 2, standard error of resampled means sqrt(2 / 3 /
-    3).
-    """
+    """Differences 1, 2, 3 and one undefined: mean 2, standard error sqrt(2 / 3 / 3)."""
     first, second = [[3.0], [5.0], [9.0], [NAN]], [[2.0], [3.0], [6.0], [7.0]]
     mean, low, high, p = paired(first, second)
     assert mean.item() == 2.0
@@ -97,9 +95,7 @@ def test_a_paired_difference_by_hand() -> None:
 
 
 def test_pairing_sees_what_the_spread_of_documents_hides() -> None:
-    """Documents differ by hundreds, the second run is one token looser on each, give or take a
-    half.
-    """
+    """Documents differ by hundreds; the second run is a token looser on each, within a half."""
     rng = np.random.default_rng(0)
     first = rng.uniform(0, 500, size=(60, 1))
     second = first + 1 + rng.uniform(-0.5, 0.5, size=(60, 1))
@@ -114,8 +110,9 @@ def test_equal_runs_do_not_differ_and_single_documents_say_nothing() -> None:
 
 
 def test_holm_by_hand() -> None:
-    """Holm's steps: 4 * 0.01, 3 * 0.02, 2 * 0.03 (raised to the one before), 1 * 0.05; the
-    undefined one is no test.
+    """Holm's steps: 4 * 0.01, 3 * 0.02, 2 * 0.03 (raised to the one before), 1 * 0.05.
+
+    The undefined one is no test.
     """
     assert holm([0.03, NAN, 0.01, 0.05, 0.02]).tolist() == pytest.approx(
         [0.06, NAN, 0.04, 0.06, 0.06], nan_ok=True

@@ -1,6 +1,4 @@
-"""The whole report: what is written, for whatever mixture of runs, and that the page is safe and
-self-contained.
-"""
+"""The whole report: its files for whatever mixture of runs, and a page that is safe and whole."""
 
 from __future__ import annotations
 
@@ -184,7 +182,8 @@ def test_figures_follow_the_readers_colour_scheme(full: ReportSummary) -> None:
 
 def test_neither_torch_nor_pyplot_is_loaded(tmp_path: Path) -> None:
     code = (
-        "import sys; from eosbench.report import write_report; write_report(sys.argv[1], sys.argv[2]); "
+        "import sys; from eosbench.report import write_report; "
+        "write_report(sys.argv[1], sys.argv[2]); "
         "print([name for name in ('torch', 'lm_eval', 'matplotlib.pyplot') if name in sys.modules])"
     )
     done = subprocess.run(

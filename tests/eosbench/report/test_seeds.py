@@ -1,5 +1,6 @@
-"""Runs that are joined across seeds: what counts as a repeat, and its numbers against hand
-computation and simulation.
+"""Runs that are joined across seeds: what counts as a repeat, and the numbers of one.
+
+The numbers are held against hand computation and simulation.
 """
 
 from __future__ import annotations
@@ -100,9 +101,10 @@ THREE = [  # documents agree within each seed: all that varies is the seed
 
 
 def test_mean_deviation_and_range_by_hand() -> None:
-    """10, 20 and 60: mean 30, deviations 20, 10 and 30, variance 1400 / 2. Each extreme fills 1 /
-    27 of the resamples: the
-    interval is the range."""
+    """10, 20 and 60: mean 30, deviations 20, 10 and 30, variance 1400 / 2.
+
+    Each extreme fills 1 / 27 of the resamples: the interval is the range.
+    """
     (row,) = joined(*THREE).rows
     overshoot, rmse, coverage = (row.cells[key] for key in ("overshoot", "rmse", "coverage"))
     assert (overshoot.value, overshoot.spread) == (pytest.approx(30), pytest.approx(math.sqrt(700)))
@@ -137,7 +139,7 @@ def test_a_metric_that_a_seed_does_not_define_is_over_the_others() -> None:
 
 
 def test_documents_are_drawn_for_all_seeds_at_once() -> None:
-    """Where one seed has 0 and 10 and the other 10 and 0, both together have 5 on any draw.
+    """Of two seeds one has 0 and 10, the other 10 and 0: together they have 5 on any draw.
 
     Half of the resamples hold both seeds; the others hold one twice, and it has 0, 5 or 10 with
     chances 1/4, 1/2 and 1/4.
@@ -152,8 +154,9 @@ def test_documents_are_drawn_for_all_seeds_at_once() -> None:
 
 
 def covered(seeds: int, documents: float, interval: str) -> float:
-    """How often an interval holds the true mean, 0: seeds deviate by 1, documents and what is left
-    by `documents` each.
+    """The share of intervals that hold the true mean, 0.
+
+    Seeds deviate by 1, documents and what is left by `documents` each.
     """
     rng, size, times = np.random.default_rng(5), 60, 300
     hits = 0
@@ -175,9 +178,7 @@ def test_the_interval_holds_the_mean_about_as_often_as_it_says() -> None:
 
 
 def test_three_seeds_alone_hold_it_in_three_of_four_cases() -> None:
-    """The range of three misses the middle of a symmetric distribution when all three lie on one
-    side: 2 / 2 ** 3.
-    """
+    """The range of three misses the middle when all three lie on one side: 2 / 2 ** 3."""
     assert covered(3, 0.0, "both") == pytest.approx(0.75, abs=4 * math.sqrt(0.75 * 0.25 / 300))
 
 

@@ -1,5 +1,6 @@
-"""Runs that differ in what lm-eval alone knows: chat template, generation arguments, number of
-examples in the prompt.
+"""Runs that differ in what lm-eval alone knows.
+
+They are the chat template, generation arguments and the number of examples in the prompt.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Reading lm-eval's folders: fixtures/hand has numbers worked out by hand, fixtures/make_runs.py
-builds folders in bulk.
+"""Reading lm-eval's folders.
+
+fixtures/hand has numbers worked out by hand, benchmarks/made_runs.py builds folders in bulk.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pandas.testing import assert_frame_equal
 from benchmarks.made_runs import make_baseline, make_run, make_runs
 from eosbench.errors import ResultsError
 from eosbench.results import table
+from eosbench.results.run import Run
 from eosbench.results.runs import read_runs, scan
 from eosbench.results.samples import COLUMNS, read_samples
 from eosbench.results.table import read_documents, read_results
@@ -41,9 +43,7 @@ def edit(folder: Path, change: Any) -> None:
 
 
 def only_reason(folder: Path) -> str:
-    """Why the one results file below `folder` is skipped, from the error that it leaves nothing to
-    read.
-    """
+    """Why the one results file below `folder` is skipped, from the error that nothing is left."""
     with pytest.raises(ResultsError) as raised:
         scan(folder)
     return str(raised.value)
@@ -115,8 +115,9 @@ def test_a_baseline_without_the_block_is_a_run_without_method(tmp_path: Path) ->
 
 
 def as_lm_eval_0_4_9_writes_it(data: Any) -> None:
-    """Model arguments as one string, entries without name and size, times beside the date (its
-    evaluation_tracker.py).
+    """Model arguments as one string, entries without name and size, times beside the date.
+
+    The source is its evaluation_tracker.py.
     """
     data["config"]["model_args"] = "pretrained=tiny/gpt"
     data |= {
@@ -132,9 +133,14 @@ def as_lm_eval_0_4_9_writes_it(data: Any) -> None:
 
 
 def without_sample_counts(data: Any) -> None:
-    """As later versions allow: the size stands in each entry alone."""
+    """The size stands in each entry alone, as later versions allow."""
     data.pop("n-samples")
     data["lm_eval_version"] = "0.4.13"
+
+
+def sizes(runs: list[Run]) -> list[tuple[str, str, int]]:
+    """Run, task and number of documents, for every task of every run."""
+    return [(run.name, name, task.documents) for run in runs for name, task in run.tasks.items()]
 
 
 @pytest.mark.parametrize("layout", [as_lm_eval_0_4_9_writes_it, without_sample_counts])
@@ -144,10 +150,7 @@ def test_layouts_of_several_versions_of_lm_eval_read_alike(
 ) -> None:
     make_baseline(tmp_path / "hf", size=6)
     make_run(tmp_path / "logit", "logit", size=6)
-    expected = [
-        (run.name, {name: task.documents for name, task in run.tasks.items()})
-        for run in read_runs(tmp_path)
-    ]
+    expected = sizes(read_runs(tmp_path))
     for folder in (tmp_path / "hf", tmp_path / "logit"):
         edit(folder, layout)
     if not samples:
@@ -155,9 +158,7 @@ def test_layouts_of_several_versions_of_lm_eval_read_alike(
             path.unlink()
     found = scan(tmp_path)
     assert found.skipped == []
-    assert [
-        (run.name, {name: task.documents for name, task in run.tasks.items()}) for run in found.runs
-    ] == expected
+    assert sizes(found.runs) == expected
     assert len(read_results(tmp_path)) == (6 * 6 if samples else 0)
 
 
@@ -361,9 +362,7 @@ def test_many_runs_make_one_table(tmp_path: Path) -> None:
 
 
 def read_or_end(*job: Any) -> Any:
-    """Reads in the process of the tests; in any other it does what a kernel that runs out of memory
-    does.
-    """
+    """Reads in the process of the tests, and is killed in any other, as without memory."""
     if multiprocessing.parent_process() is not None:
         os._exit(9)
     return read_samples(*job)

@@ -1,5 +1,6 @@
-"""The page in a real browser, as a reader uses it: with a mouse, with a keyboard, on a phone, in
-the dark, under attack.
+"""The page in a real browser, as a reader uses it.
+
+With a mouse, with a keyboard, on a phone, in the dark, and under attack.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ DOCUMENTS = 40
 FIRST = "document.querySelector('table[data-filtered]')"
 SHOWN = f"[...{FIRST}.tBodies[0].rows].filter(row => row.checkVisibility())"
 HOSTILE = (
-    '</script><script>window.hit = 1</script><img src=x onerror="window.hit = 1">" onfocus=alert(1) {{ 7 * 7 }} '
+    '</script><script>window.hit = 1</script><img src=x onerror="window.hit = 1">" '
+    "onfocus=alert(1) {{ 7 * 7 }} "
     "</textarea></style>\u2028&lt;b&gt; ]]> <!--<script>"
 )
 
@@ -87,7 +89,10 @@ def test_the_filters_reach_the_table_across_seeds(
         make_run(tmp_path / "runs" / f"{seed}", "logit", size=6, fractions=(0.0, 0.5), seed=seed)
     make_run(tmp_path / "runs" / "mean", "mean", size=6, fractions=(0.0, 0.5))
     chromium.open(write_report(tmp_path / "runs", tmp_path / "out").page.as_uri())
-    rows = "[...document.querySelectorAll('section[aria-labelledby=seeds] tbody tr')].filter(row => row.checkVisibility())"
+    rows = (
+        "[...document.querySelectorAll('section[aria-labelledby=seeds] tbody tr')]"
+        ".filter(row => row.checkVisibility())"
+    )
     names = f"{rows}.map(row => row.cells[0].textContent + ' ' + row.cells[1].textContent)"
     assert chromium.run(names) == ["logit 0", "mean 0"]
     chromium.run("document.querySelector('input[name=fraction][value=\"0.5\"]').click()")
@@ -101,7 +106,8 @@ def test_the_filters_reach_the_table_across_seeds(
 
 def test_a_sort_sorts_and_undefined_goes_last(page: browser.Browser) -> None:
     place = page.run(
-        f"[...{FIRST}.tHead.rows[0].cells].findIndex(cell => cell.textContent.startsWith('overshoot'))"
+        f"[...{FIRST}.tHead.rows[0].cells]"
+        ".findIndex(cell => cell.textContent.startsWith('overshoot'))"
     )
     click = f"{FIRST}.tHead.rows[0].cells[{place}].querySelector('button').click()"
     values = f"{SHOWN}.map(row => row.cells[{place}].dataset.key)"
@@ -123,12 +129,14 @@ def test_a_sample_opens_with_its_marks(page: browser.Browser) -> None:
     assert page.run("document.querySelectorAll('.canvas .bar .bound').length") == 5
     assert page.run("document.querySelectorAll('.canvas .revealed').length") == 0
     page.run(
-        "const view = document.querySelector('[data-view]'); view.selectedIndex = 3; view.dispatchEvent(new Event('change'))"
+        "const view = document.querySelector('[data-view]'); view.selectedIndex = 3; "
+        "view.dispatchEvent(new Event('change'))"
     )
     assert page.run("document.querySelectorAll('.canvas .revealed').length") > 0
     drawn, said = page.run(
-        "[...document.querySelectorAll('.canvas .track')].reduce(([x, y], track) => [[...x, parseFloat(track.querySelector("
-        "'.mark').style.left)], [...y, parseInt(track.querySelector('.value').textContent)]], [[], []])"
+        "[...document.querySelectorAll('.canvas .track')].reduce(([x, y], track) => ["
+        "[...x, parseFloat(track.querySelector('.mark').style.left)], "
+        "[...y, parseInt(track.querySelector('.value').textContent)]], [[], []])"
     )
     assert drawn == pytest.approx([100 * bound / 256 for bound in said])
 
@@ -137,7 +145,8 @@ def test_samples_can_be_searched(page: browser.Browser) -> None:
     count = "document.querySelectorAll('[data-document] option').length"
     assert page.run(count) == DOCUMENTS
     page.run(
-        "const find = document.querySelector('[data-find]'); find.value = 'STORY'; find.dispatchEvent(new Event('input'))"
+        "const find = document.querySelector('[data-find]'); find.value = 'STORY'; "
+        "find.dispatchEvent(new Event('input'))"
     )
     assert 0 < page.run(count) < DOCUMENTS
     page.run("find.value = 'no such words'; find.dispatchEvent(new Event('input'))")
@@ -164,7 +173,8 @@ def test_everything_is_reached_and_worked_by_keyboard(page: browser.Browser) -> 
         page.press("Tab", 9)
         reached.append(
             page.run(
-                "document.activeElement.textContent.trim().slice(0, 40) || document.activeElement.name"
+                "document.activeElement.textContent.trim().slice(0, 40) || "
+                "document.activeElement.name"
             )
         )
         if "overshoot" in reached[-1] and len(reached[-1]) < 20:
@@ -184,7 +194,10 @@ def test_a_phone_scrolls_tables_and_not_the_page(page: browser.Browser) -> None:
 def test_dark_is_dark_and_readable(page: browser.Browser) -> None:
     def shades() -> list[float]:
         """Mean of red, green and blue of paper and ink."""
-        sums = "getComputedStyle(document.body)[name].match(/\\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0) / 3"
+        sums = (
+            "getComputedStyle(document.body)[name].match(/\\d+/g).slice(0, 3)"
+            ".reduce((a, b) => a + Number(b), 0) / 3"
+        )
         return list(page.run(f"['backgroundColor', 'color'].map(name => {sums})"))
 
     try:
@@ -206,12 +219,14 @@ def test_nothing_hostile_runs(chromium: browser.Browser, pages: dict[str, Path])
     assert chromium.run("document.querySelector('[data-prompt]').textContent") == HOSTILE
     assert chromium.run("document.scripts.length") == 2
     assert chromium.run(
-        "[...document.images].every(image => image.src.startsWith('data:') && image.naturalWidth > 0)"
+        "[...document.images].every("
+        "image => image.src.startsWith('data:') && image.naturalWidth > 0)"
     )
     chromium.run(
         "document.body.insertAdjacentHTML('beforeend', '<img src=\"https://example.org/x.png\">')"
     )
     chromium.run(
-        "const more = document.createElement('script'); more.textContent = 'window.hit = 1'; document.body.append(more)"
+        "const more = document.createElement('script'); more.textContent = 'window.hit = 1'; "
+        "document.body.append(more)"
     )
     assert chromium.run("window.hit") is None, "the security policy lets a script in"
