@@ -79,8 +79,6 @@ def room_of(file: Path) -> str:
 CEILING = {
     "eosbench/decoding": 35,
     "eosbench/forward": 22,
-    "eosbench/metrics": 12,
-    "eosbench/predictors": 1,
     "eosbench/strategies": 25,
 }
 
