@@ -7,6 +7,7 @@ a question word. Lines of at most 100 columns are ruff's to hold (E501).
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ PACKAGES = ("eosbench", "model_adapters", "tasks", "benchmarks")
 FILES = sorted(file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py"))
 QUESTION_WORDS = ("What", "How", "Where", "Which")
 FIRST_LINE = 97  # columns, after three quotes
+SECTION_IN_ONE_LINE = re.compile(r"\s*(Args|Attributes|Returns|Yields|Raises|Example): +\S")
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -40,8 +42,11 @@ def without_docstring(tree: ast.Module) -> Iterator[str]:
             yield f"line {node.lineno}: {node.name} has no docstring"
 
 
-def poor_first_lines(tree: ast.Module) -> Iterator[str]:
-    """First lines of docstrings, private ones included, that do not say at once what a thing is."""
+def poor_docstrings(tree: ast.Module) -> Iterator[str]:
+    """Docstrings, private ones included, that do not say at once what a thing is.
+
+    The titles of their sections (Args, Raises, ...) stand alone on a line, one entry below another.
+    """
     for node in ast.walk(tree):
         if not isinstance(node, (ast.Module, *DEFINITIONS)):
             continue
@@ -56,6 +61,9 @@ def poor_first_lines(tree: ast.Module) -> Iterator[str]:
             yield f"{where} has {len(first)} columns, {FIRST_LINE} fit: {first}"
         if more and more[0]:
             yield f"{where} has no blank line after it: {first}"
+        for line in more:
+            if SECTION_IN_ONE_LINE.match(line):
+                yield f"{where}: below it a section begins on the line of its title: {line}"
 
 
 def nested_comprehensions(tree: ast.Module) -> Iterator[str]:
@@ -68,7 +76,7 @@ def nested_comprehensions(tree: ast.Module) -> Iterator[str]:
 
 
 def faults(tree: ast.Module) -> list[str]:
-    return [*without_docstring(tree), *poor_first_lines(tree), *nested_comprehensions(tree)]
+    return [*without_docstring(tree), *poor_docstrings(tree), *nested_comprehensions(tree)]
 
 
 def room_of(file: Path) -> str:
@@ -77,9 +85,9 @@ def room_of(file: Path) -> str:
 
 # Faults that a room may still have, until its words are gone over.
 CEILING = {
-    "eosbench/decoding": 35,
-    "eosbench/forward": 22,
-    "eosbench/strategies": 25,
+    "eosbench/decoding": 42,
+    "eosbench/forward": 29,
+    "eosbench/strategies": 33,
 }
 
 
@@ -102,6 +110,8 @@ def test_every_file_of_a_room_reads_well(room: str) -> None:
         ('"""A module."""\ndef _a():\n    """Which row."""\n', 1),
         ('"""A module that goes\non."""\n', 1),
         (f'"""A{"n" * 97}."""\n', 1),
+        ('"""A module.\n\nRaises: ValueError: never.\n"""\n', 1),
+        ('"""A module.\n\nRaises:\n    ValueError: never.\n"""\n', 0),
         ('"""A module."""\nrows = [[cell for cell in row] for row in table]\n', 1),
         ('"""A module."""\nrows = [row for row in table if any(cell for cell in row)]\n', 1),
         ('"""A module."""\ncells = [cell for row in table for cell in row]\n', 0),
