@@ -207,7 +207,7 @@ def check(
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
 ) -> None:
-    """Compare metrics with a committed baseline: exit 0 fine, 1 regression, 2 cannot compare."""
+    """Compare metrics with a committed baseline: exit 0 fine, 1 something fell, 2 cannot compare."""
     from eosbench.check import check_results, print_outcome
 
     outcome = check_results(results, baseline, update=update, paired=paired, junit=junit)
