@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -57,14 +57,11 @@ class Row:
 def tokenize_train_split(tokenizer: Any, size: int) -> list[Row]:
     """The first `size` documents of the train split."""
     documents = list(islice(instruct_stream("train"), size))
-    prompts = tokenizer([document.prompt for document in documents])["input_ids"]
-    responses = tokenizer([document.response for document in documents], add_special_tokens=False)[
-        "input_ids"
-    ]
-    return [
-        Row(d.family, prompt, response)
-        for d, prompt, response in zip(documents, prompts, responses, strict=True)
-    ]
+    families = [document.family for document in documents]
+    prompts = tokenizer([document.prompt for document in documents])
+    responses = tokenizer([document.response for document in documents], add_special_tokens=False)
+    ids = zip(families, prompts["input_ids"], responses["input_ids"], strict=True)
+    return [Row(family, prompt, response) for family, prompt, response in ids]
 
 
 def batches(
@@ -87,38 +84,57 @@ def batches(
         progress: the share of the training that is done, see `longest_answer`.
     """
     families: dict[str, list[Row]] = defaultdict(list)
-    for one in sorted(rows, key=lambda one: len(one.response)):
-        families[one.family].append(one)
-    share_F = torch.tensor([SHARES.get(name, 1.0) for name in families])
+    for row in sorted(rows, key=_length):
+        families[row.family].append(row)
     while True:
-        longest = longest_answer(progress(), canvas)
-        chunk = []
-        for family in torch.multinomial(
-            share_F, _SORTED_AT_ONCE, replacement=True, generator=rng
-        ).tolist():
-            family_rows = list(families.values())[family]
-            allowed = bisect_right(family_rows, longest, key=lambda one: len(one.response))
-            any_length, place = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
-            chunk.append(
-                family_rows[
-                    int(place * (len(family_rows) if any_length < 0.25 else max(1, allowed)))
-                ]
-            )
+        drawn = _drawn(families, longest_answer(progress(), canvas), rng)
         lengths = [
-            len(r.prompt) + len(r.response) + _padding(rng, len(r.response), canvas) for r in chunk
+            len(row.prompt) + _length(row) + _padding(rng, _length(row), canvas) for row in drawn
         ]
-        groups: list[list[int]] = [[]]
-        for index in sorted(range(len(chunk)), key=lengths.__getitem__):
-            if groups[-1] and (len(groups[-1]) + 1) * lengths[index] > tokens:
-                groups.append([])
-            groups[-1].append(index)
+        groups = _of_like_length(lengths, tokens)
         for group in torch.randperm(len(groups), generator=rng).tolist():
             members = groups[group]
             ids_BT = torch.full((len(members), lengths[members[-1]]), eos_id)
-            for row, index in enumerate(members):
-                ids = chunk[index].prompt + chunk[index].response
-                ids_BT[row, : len(ids)] = torch.tensor(ids)
-            yield ids_BT, torch.tensor([len(chunk[index].prompt) for index in members])
+            for at, index in enumerate(members):
+                ids = drawn[index].prompt + drawn[index].response
+                ids_BT[at, : len(ids)] = torch.tensor(ids)
+            yield ids_BT, torch.tensor([len(drawn[index].prompt) for index in members])
+
+
+def _drawn(families: Mapping[str, Sequence[Row]], longest: int, rng: torch.Generator) -> list[Row]:
+    """Rows of families in their shares; a quarter have any length, the others up to `longest`.
+
+    Each family is sorted by the length of its answers.
+    """
+    share_F = torch.tensor([SHARES.get(name, 1.0) for name in families])
+    rows_F, drawn = list(families.values()), []
+    chosen = torch.multinomial(share_F, _SORTED_AT_ONCE, replacement=True, generator=rng)
+    for family in chosen.tolist():
+        rows = rows_F[family]
+        any_length, place = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
+        allowed = len(rows)
+        if any_length >= 0.25:
+            allowed = max(1, bisect_right(rows, longest, key=_length))
+        drawn.append(rows[int(place * allowed)])
+    return drawn
+
+
+def _of_like_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Groups of indices, each filled up to its longest member with at most so many tokens.
+
+    >>> _of_like_length([4, 9, 5, 4], tokens=12)
+    [[0, 3], [2], [1]]
+    """
+    groups: list[list[int]] = [[]]
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if groups[-1] and (len(groups[-1]) + 1) * lengths[index] > tokens:
+            groups.append([])
+        groups[-1].append(index)
+    return groups
+
+
+def _length(row: Row) -> int:
+    return len(row.response)
 
 
 def longest_answer(progress: float, canvas: int) -> int:
