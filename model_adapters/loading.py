@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from eosbench.backbone import Backbone
-    from model_adapters.checkpoints import Blueprint, Checkpoint
+    from model_adapters.checkpoints import Adapter, Blueprint, Checkpoint
 
 DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py")
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -37,12 +37,16 @@ def load_backbone(
     block_length: int | None = None,
     mask_token: str | None = None,
     mask_token_id: int | None = None,
+    peft: str | Path | None = None,
+    load_in_4bit: bool = False,
+    load_in_8bit: bool = False,
 ) -> Backbone:
     """Loads a diffusion language model behind the Backbone protocol.
 
     Args:
         path_or_hub_id: a folder that holds config.json and safetensors, or a Hugging Face hub id
-            ("GSAI-ML/LLaDA-8B-Instruct").
+            ("GSAI-ML/LLaDA-8B-Instruct"). One that holds a LoRA adapter alone stands for the model
+            that it was trained on, with the adapter.
         device: where the weights go, as torch names it.
         dtype: float32, bfloat16, float16, float64, or "auto" for the dtype of the stored weights.
         revision: branch, tag or commit, for hub ids only.
@@ -57,49 +61,88 @@ def load_backbone(
             leaves it to the checkpoint and its family.
         mask_token, mask_token_id: name or id of the mask token, where the checkpoint does not say
             it right.
+        peft: folder or hub id of a LoRA adapter, which is merged into the weights.
+        load_in_4bit, load_in_8bit: make the weights small with bitsandbytes.
 
     Raises:
         ConfigurationError: a device, dtype or attention that this machine or torch does not have.
         CheckpointError: a checkpoint that is missing, unreadable or of no supported family.
     """
     device_, dtype_ = _device(device), _dtype(dtype)
-    folder, name = resolve_folder(str(path_or_hub_id), revision), str(path_or_hub_id)
 
     from eosbench.forward import keep_freed_memory
-    from model_adapters.backbones import Placement, assemble, assemble_own_code
+    from model_adapters import backbones
     from model_adapters.checkpoints import MaskToken, open_checkpoint
 
+    bits = backbones.bits_asked(load_in_4bit, load_in_8bit)
+    folder, name, adapter = _base_and_adapter(str(path_or_hub_id), revision, peft)
     if device_.type == "cpu":
         keep_freed_memory()
-    placement = Placement(device_, device_map)
     checkpoint = open_checkpoint(
         folder,
         name=name,
         trust_remote_code=trust_remote_code,
         asked_mask=MaskToken(mask_token, mask_token_id),
     )
+    how: dict[str, Any] = {
+        "placement": backbones.Placement(device_, device_map),
+        "dtype": dtype_,
+        "attn_implementation": attn_implementation,
+    }
     if trust_remote_code and _only_its_own_code_fits(checkpoint):
-        return assemble_own_code(
-            checkpoint,
-            placement=placement,
-            dtype=dtype_,
-            attn_implementation=attn_implementation,
-            logits_shifted=bool(logits_shifted),
-        )
+        _refuse_for_own_code(peft=adapter, load_in_bits=bits)
+        shifted = bool(logits_shifted)
+        return backbones.assemble_own_code(checkpoint, logits_shifted=shifted, **how)
+    backbones.refuse_stored(checkpoint.config, name)
     family = family_of(checkpoint.config, checkpoint.weight_names, name)
     plan = family_file(family).blueprint(checkpoint)
     if logits_shifted is not None:
         plan = replace(plan, logits_shifted=logits_shifted)
     if block_length is not None:
         plan = replace(plan, block_length=_block_length(block_length, plan, family))
-    return assemble(
-        checkpoint,
-        plan,
-        family=family,
-        placement=placement,
-        dtype=dtype_,
-        attn_implementation=attn_implementation,
-    )
+    checkpoint = replace(checkpoint, adapter=adapter)
+    return backbones.assemble(checkpoint, plan, family=family, bits=bits, **how)
+
+
+def _base_and_adapter(
+    path_or_hub_id: str, revision: str | None, peft: str | Path | None
+) -> tuple[Path, str, Adapter | None]:
+    """The folder of the model, the name it goes by, and the adapter that is to be merged into it.
+
+    Raises:
+        CheckpointError: one of them is not there.
+        ConfigurationError: `path_or_hub_id` is an adapter, and `peft` another.
+    """
+    from model_adapters.checkpoints import holds_an_adapter_alone, open_adapter
+
+    folder = resolve_folder(path_or_hub_id, revision)
+    if not holds_an_adapter_alone(folder):
+        if peft is None:
+            return folder, path_or_hub_id, None
+        return folder, path_or_hub_id, open_adapter(resolve_folder(str(peft)), str(peft))
+    if peft is not None:
+        raise ConfigurationError(
+            f"pretrained={path_or_hub_id} holds a LoRA adapter alone, and peft={peft} another: "
+            "merge one of them into its model first"
+        )
+    adapter = open_adapter(folder, path_or_hub_id)
+    try:
+        return resolve_folder(adapter.base or "(not said)"), str(adapter.base), adapter
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path_or_hub_id} holds a LoRA adapter alone, for the model {adapter.base!r}, which "
+            f"is not at hand ({error}): give pretrained=THAT MODEL,peft={path_or_hub_id}"
+        ) from error
+
+
+def _refuse_for_own_code(**asked: Any) -> None:
+    """Refuses what a model that runs by its own code cannot be loaded with."""
+    for name, value in asked.items():
+        if value is not None:
+            raise ConfigurationError(
+                f"{name}: only the supported families can be loaded so, and this model runs by "
+                "its own code"
+            )
 
 
 def _only_its_own_code_fits(checkpoint: Checkpoint) -> bool:

@@ -6,6 +6,7 @@ from model_adapters.backbones.assembly import assemble
 from model_adapters.backbones.full_canvas import FullCanvasBackbone
 from model_adapters.backbones.noise_canvas import NoiseCanvasBackbone
 from model_adapters.backbones.placement import Placement
+from model_adapters.backbones.quantised import bits_asked, refuse_stored
 from model_adapters.backbones.remote_code import assemble_own_code
 
 __all__ = [
@@ -14,4 +15,6 @@ __all__ = [
     "Placement",
     "assemble",
     "assemble_own_code",
+    "bits_asked",
+    "refuse_stored",
 ]

@@ -8,6 +8,7 @@ the moment its tensor is read, on the device and in the dtype that were asked fo
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from model_adapters.backbones.last_block import (
 )
 from model_adapters.backbones.noise_canvas import NoiseCanvasBackbone
 from model_adapters.backbones.placement import Devices, Placement
+from model_adapters.backbones.quantised import replace_layers
 from model_adapters.checkpoints import Blueprint, Checkpoint, Stored, TokenIds, Weights
 
 # Settings of a config that change what is computed and are no weights; a family has some of them.
@@ -48,6 +50,23 @@ ESSENTIALS = (
 BLOCK_ATTENTION = ("sdpa", "eager")
 
 
+@dataclass(frozen=True)
+class _Sizes:
+    """The numbers of a model's layers and weights, before any of them is made small."""
+
+    layers: int
+    block_parameters: int
+    last_parameters: int
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> _Sizes:
+        """The numbers of a model on the meta device."""
+        body: Any = model.base_model
+        active = active_share(model.config.get_text_config())
+        of_blocks = matrix_weights(blocks(body), active=active)
+        return cls(len(blocks(body)), of_blocks, chosen_weights(body, active=active))
+
+
 def assemble(
     checkpoint: Checkpoint,
     plan: Blueprint,
@@ -56,6 +75,7 @@ def assemble(
     placement: Placement,
     dtype: torch.dtype | None,
     attn_implementation: str | None,
+    bits: int | None = None,
 ) -> FullCanvasBackbone | NoiseCanvasBackbone:
     """The backbone that a family's blueprint describes.
 
@@ -66,21 +86,29 @@ def assemble(
         placement: the devices that the user asked for.
         dtype: of the weights; None keeps the stored one.
         attn_implementation: as in transformers.
+        bits: 4 or 8 where bitsandbytes is to make the weights small.
 
     Raises:
-        CheckpointError: token ids or weights do not fit.
+        CheckpointError: token ids, weights or an adapter do not fit.
         ConfigurationError: the attention implementation is not installed, or there is no room on
             the devices.
     """
     vocab_size = plan.config.get_text_config().vocab_size
     tokens = checkpoint.token_ids(vocab_size, masked=not plan.starts_as_noise)
     model = _on_meta(plan, attn_implementation)
-    devices = placement.of(model, dtype or checkpoint.weights.dtype())
-    weights = _read_weights(model, plan, checkpoint.weights, devices, dtype)
+    kept_dtype = dtype or checkpoint.weights.dtype()
+    devices = placement.of(model, kept_dtype)
+    sizes = _Sizes.of(model)
+    if bits is not None:
+        replace_layers(model, bits, kept_dtype)
+    stored = checkpoint.weights
+    if checkpoint.adapter is not None:
+        stored = checkpoint.adapter.merged_into(stored, plan, _parameters_and_buffers(model))
+    weights = _read_weights(model, plan, stored, devices, dtype)
     _compute_buffers(model, devices.of)
     devices.dispatch(model)
     body: Any = model.base_model
-    spec = _spec(checkpoint.name, family, plan, tokens, body, weights)
+    spec = _spec(checkpoint.name, family, plan, tokens, sizes, weights, bits)
     if plan.starts_as_noise:
         kind: Any = model.generation_config
         model.generation_config = type(kind)(**checkpoint.generation)
@@ -100,8 +128,9 @@ def _spec(
     family: str,
     plan: Blueprint,
     tokens: TokenIds,
-    body: torch.nn.Module,
+    sizes: _Sizes,
     weights: str,
+    bits: int | None,
 ) -> BackboneSpec:
     """The facts of a filled model.
 
@@ -110,8 +139,9 @@ def _spec(
         family: name of its family's file.
         plan: its blueprint.
         tokens: its token ids.
-        body: the base model.
+        sizes: the numbers of its layers and weights.
         weights: fingerprint of its weights.
+        bits: 4 or 8 where bitsandbytes made them small.
     """
     config: Any = plan.config.get_text_config()
     # As a dict, since attributes that differ between layers cannot be read off the config.
@@ -122,7 +152,8 @@ def _spec(
         settings["logits_shifted"] = True
     if plan.block_length is not None:
         settings["block_length"] = plan.block_length
-    active = active_share(config)
+    if bits is not None:
+        settings["bits"] = bits
     return BackboneSpec(
         family=family,
         mask_id=tokens.mask_id,
@@ -134,9 +165,9 @@ def _spec(
         logits_shifted=plan.logits_shifted,
         fingerprint=fingerprint(settings, weights),
         name=name,
-        layers=len(blocks(body)),
-        block_parameters=matrix_weights(blocks(body), active=active),
-        last_parameters=chosen_weights(body, active=active),
+        layers=sizes.layers,
+        block_parameters=sizes.block_parameters,
+        last_parameters=sizes.last_parameters,
         attention="full" if plan.block_length is None else "block",
         block_length=plan.block_length,
         attention_width=_attention_width(config),

@@ -11,11 +11,13 @@ from model_adapters.checkpoints.blueprint import (
     stock_config,
 )
 from model_adapters.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from model_adapters.checkpoints.lora import Adapter, holds_an_adapter_alone, open_adapter
 from model_adapters.checkpoints.pieces import Piece, Stored, stacked_experts
 from model_adapters.checkpoints.token_ids import MaskToken, TokenIds
 from model_adapters.checkpoints.weights import Weights
 
 __all__ = [
+    "Adapter",
     "Blueprint",
     "Checkpoint",
     "MaskToken",
@@ -24,6 +26,8 @@ __all__ = [
     "TokenIds",
     "Weights",
     "checked_config",
+    "holds_an_adapter_alone",
+    "open_adapter",
     "open_checkpoint",
     "own_name",
     "require_settings",

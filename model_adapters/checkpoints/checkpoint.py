@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eosbench.errors import CheckpointError
+from model_adapters.checkpoints.lora import Adapter
 from model_adapters.checkpoints.token_ids import MaskToken, TokenIds, find_token_ids
 from model_adapters.checkpoints.weights import Weights, find_weights
 
@@ -27,6 +28,7 @@ class Checkpoint:
         weights: its stored tensors.
         generation: its generation_config.json, empty where there is none.
         asked_mask: the mask token as the user says it.
+        adapter: the LoRA adapter that is merged into the weights, or None.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Checkpoint:
     weights: Weights
     generation: Mapping[str, Any] = field(default_factory=dict)
     asked_mask: MaskToken = field(default_factory=MaskToken)
+    adapter: Adapter | None = None
 
     @property
     def weight_names(self) -> Collection[str]:

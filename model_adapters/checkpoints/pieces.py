@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -151,4 +152,14 @@ def put(
     if is_buffer:
         module._buffers[leaf] = value
     elif value is not now.data:
-        setattr(module, leaf, torch.nn.Parameter(value, requires_grad=False))
+        setattr(module, leaf, _parameter(value, now))
+
+
+def _parameter(value: torch.Tensor, like: torch.Tensor) -> torch.nn.Parameter:
+    """A parameter of the kind that stood in its place: one of bitsandbytes' becomes small now."""
+    kind: Any = type(like)
+    if kind is torch.nn.Parameter:
+        return torch.nn.Parameter(value, requires_grad=False)
+    settings = {name: told for name, told in like.__dict__.items() if name != "SCB"}
+    parameter: torch.nn.Parameter = kind(value, requires_grad=False, **settings).to(value.device)
+    return parameter

@@ -12,7 +12,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ _READ_AT_ONCE = 2**26  # bytes that are read before a file is closed and opened 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
+Change = Callable[[torch.Tensor], torch.Tensor]
+
+
 @dataclass(frozen=True)
 class Weights:
     """The stored tensors of a checkpoint.
@@ -34,10 +37,12 @@ class Weights:
     Attributes:
         name: of the checkpoint, for messages.
         files: name of every stored tensor -> the safetensors file that holds it.
+        changes: name of a stored tensor -> what is done to it as it is read (an adapter).
     """
 
     name: str
     files: Mapping[str, Path]
+    changes: Mapping[str, Change] = field(default_factory=dict)
 
     def dtype(self) -> torch.dtype:
         """The dtype that most of the stored bytes have."""
@@ -84,9 +89,11 @@ class Weights:
         self._check_names(expected.keys(), self.files.keys() - set(ignored))
         digests: dict[str, bytes] = {}
         for stored, tensor in self._tensors(expected):
-            digests[stored] = _digest(stored, tensor)
+            kept = dtype or tensor.dtype
+            changed = self.changes.get(stored, _unchanged)(tensor)
+            digests[stored] = _digest(stored, changed)
             for place in expected[stored].places:
-                put(model, place, tensor, device=device(place.own), dtype=dtype)
+                put(model, place, changed, device=device(place.own), dtype=kept)
         return _fingerprint(digests)
 
     def fingerprint(self) -> str:
@@ -139,6 +146,10 @@ class Weights:
             )
         tensor: torch.Tensor = file.get_tensor(stored)
         return tensor
+
+
+def _unchanged(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
 
 
 def find_weights(name: str, folder: Path) -> Weights:
