@@ -185,7 +185,11 @@ def _modules(state: Mapping[str, torch.Tensor]) -> set[str]:
 
 def _replaced(state: Mapping[str, torch.Tensor]) -> set[str]:
     """Names of the weights that the adapter holds whole (peft's modules_to_save, biases)."""
-    return {name for name in state if not any(part in name for part in _LORA)}
+    return {name for name in state if not _is_lora(name)}
+
+
+def _is_lora(name: str) -> bool:
+    return any(part in name for part in _LORA)
 
 
 def _skeleton(adapter: Adapter, state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
@@ -217,7 +221,7 @@ def _skeleton(adapter: Adapter, state: Mapping[str, torch.Tensor]) -> torch.nn.M
         config.layers_to_transform = config.layers_pattern = config.exclude_modules = None
         config.modules_to_save = None
         inject_adapter_in_model(config, root, low_cpu_mem_usage=True)
-        lora = {name: value for name, value in state.items() if name not in _replaced(state)}
+        lora = {name: value for name, value in state.items() if _is_lora(name)}
         left: Any = set_peft_model_state_dict(root, lora, low_cpu_mem_usage=True)
     except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError) as error:
         raise CheckpointError(f"peft={adapter.name} cannot be merged: {error}") from error

@@ -176,10 +176,10 @@ def test_adapters_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def load() -> None:
         load_backbone(GOLDEN / "sdar-tiny", peft=tmp_path / "lora")
 
-    with pytest.raises(CheckpointError, match="no folder|no such folder"):
+    with pytest.raises(CheckpointError, match=r"no folder|no such folder"):
         load()
     adapter(tmp_path / "lora", {"model.layers.0.self_attn.k_proj": (32, 64)}, peft_type="IA3")
-    with pytest.raises(CheckpointError, match="is a IA3 adapter: expected LORA"):
+    with pytest.raises(CheckpointError, match=r"is a IA3 adapter: expected LORA"):
         load()
     adapter(tmp_path / "lora", {"model.layers.7.self_attn.k_proj": (32, 64)})
     with pytest.raises(CheckpointError, match=r"no weight, .*layers\.7\.self_attn\.k_proj"):
