@@ -215,7 +215,7 @@ def _skeleton(adapter: Adapter, state: Mapping[str, torch.Tensor]) -> torch.nn.M
         if config.init_lora_weights not in (True, False, "gaussian"):
             raise ValueError(
                 f"init_lora_weights={config.init_lora_weights!r} changed the base model, too: "
-                "convert the adapter to plain LoRA (peft's path_initial_model_for_weight_conversion)"
+                "convert the adapter to plain LoRA with peft when it is saved"
             )
         config.target_modules, config.init_lora_weights = modules, False
         config.layers_to_transform = config.layers_pattern = config.exclude_modules = None
@@ -227,7 +227,8 @@ def _skeleton(adapter: Adapter, state: Mapping[str, torch.Tensor]) -> torch.nn.M
         raise CheckpointError(f"peft={adapter.name} cannot be merged: {error}") from error
     if left.unexpected_keys:
         raise CheckpointError(
-            f"peft={adapter.name} cannot be merged: peft has no place for {left.unexpected_keys[:8]}"
+            f"peft={adapter.name} cannot be merged: peft has no place for "
+            f"{', '.join(left.unexpected_keys[:8])}"
         )
     return root.eval()
 
@@ -235,7 +236,7 @@ def _skeleton(adapter: Adapter, state: Mapping[str, torch.Tensor]) -> torch.nn.M
 def _plain_layer(
     module: str, state: Mapping[str, torch.Tensor], fan_in_fan_out: bool
 ) -> torch.nn.Module:
-    """The layer that the LoRA matrices of a module belong to, with a weight that takes no memory."""
+    """The layer that a module's LoRA matrices belong to, with a weight that takes no memory."""
     layer: torch.nn.Module
     with torch.device("meta"):
         if f"{module}.lora_embedding_A" in state:

@@ -1,9 +1,9 @@
 """LLaDA2.0 and LLaDA2.1 (inclusionAI/LLaDA2.0-mini, -flash, ...) on transformers' GLM-4-MoE.
 
-Attention is causal between blocks; logits are not shifted. Experts are chosen in groups by a sigmoid
-and a bias of their own, and some are shared by all tokens. Other names for embeddings and attention:
-queries, keys and values are rows of one stored projection. The two versions differ in how they
-decode, not in what they compute. Mask and end stand in the tokenizer alone.
+Attention is causal between blocks; logits are not shifted. Experts are chosen in groups by a
+sigmoid and a bias of their own, and some are shared by all tokens. Embeddings and attention have
+other names: queries, keys and values are rows of one stored projection. The two versions decode
+otherwise, but compute the same. Mask and end stand in the tokenizer alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """LLaDA-MoE (inclusionAI/LLaDA-MoE-7B-A1B-Base, -Instruct) on transformers' Qwen3-MoE.
 
 Full attention, norms per head on queries and keys, a softmax over all experts whose weights are not
-normalised again; logits are not shifted. `model_type` is "llada", as LLaDA's own, or "lladamoe": the
-architecture tells them apart. Settings that Qwen3-MoE's blocks do not have are errors.
+normalised again; logits are not shifted. `model_type` is "llada", as LLaDA's own, or "lladamoe":
+the architecture tells them apart. Settings that Qwen3-MoE's blocks do not have are errors.
 """
 
 from __future__ import annotations
