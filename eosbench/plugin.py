@@ -6,9 +6,9 @@ as lm-eval is imported. From a bare checkout, or under EOSBENCH_PLUGIN=0, the sa
     import eosbench.plugin
     eosbench.plugin.register()
 
-The package also declares `varlen_dlm` in the entry-point group `lm_eval.models`, which lm-eval
-after 0.4.13 reads by itself. Why there is a bridge at all, and what to delete once lm-eval finds
-tasks too, is in docs/plugin.md.
+The package also declares its model, its tasks and its metrics in lm-eval's own entry-point groups.
+Whatever the installed lm-eval finds there by itself is left alone. Why there is a bridge at all,
+and what to delete once every supported lm-eval finds everything, is in docs/plugin.md.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import inspect
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from eosbench.errors import ConfigurationError
@@ -39,7 +40,9 @@ def register() -> None:
 
 
 def tasks_folder() -> Path:
-    """The folder with the YAML tasks: in the package in a wheel, else `tasks/` of the repository.
+    """The folder with the YAML tasks: `_tasks` in the package, else the repository's `tasks`.
+
+    In a checkout the first is a link to the second, where the file system has links.
 
     Raises:
         ConfigurationError: neither exists.
@@ -48,7 +51,7 @@ def tasks_folder() -> Path:
     candidates = (package / "_tasks", package.parent / "tasks")
     for folder in candidates:
         if folder.is_dir():
-            return folder
+            return folder.resolve()
     raise ConfigurationError(
         f"found no task files, expected {candidates[0]} or {candidates[1]}: "
         "repair the installation with pip install --force-reinstall --no-deps eosbench"
@@ -69,19 +72,22 @@ def add_model() -> None:
 
 
 def add_tasks() -> None:
-    """Lets every TaskManager look into our task folder too.
+    """Adds our task folder to those of every TaskManager that has lm-eval's own tasks.
 
-    It stands before the include paths of the caller, which may override a task.
+    It comes before the caller's own include paths, which may override a task. Under
+    `include_defaults=False` a TaskManager has our tasks where the caller names the folder, and not
+    otherwise. An lm-eval that discovered the folder by itself is left alone.
 
     Raises:
         ConfigurationError: the task folder is missing, or TaskManager takes no `include_path`.
     """
+    from lm_eval.tasks import manager
     from lm_eval.tasks.manager import TaskManager
 
     original = TaskManager.__init__
-    if hasattr(original, "eosbench_tasks"):
-        return
     folder = tasks_folder()
+    if hasattr(original, "eosbench_tasks") or folder in _discovered(manager):
+        return
     signature = inspect.signature(original)
     if "include_path" not in signature.parameters:
         raise ConfigurationError(
@@ -91,11 +97,18 @@ def add_tasks() -> None:
     @functools.wraps(original)
     def with_our_tasks(self: Any, *args: Any, **kwargs: Any) -> None:
         call = signature.bind(self, *args, **kwargs)
-        call.arguments["include_path"] = _prepend(folder, call.arguments.get("include_path"))
+        if call.arguments.get("include_defaults", True):
+            call.arguments["include_path"] = _prepend(folder, call.arguments.get("include_path"))
         original(*call.args, **call.kwargs)
 
     with_our_tasks.eosbench_tasks = folder  # type: ignore[attr-defined]
     TaskManager.__init__ = with_our_tasks
+
+
+def _discovered(manager: ModuleType) -> list[Path]:
+    """The task folders of installed packages that this lm-eval finds by itself."""
+    discover = getattr(manager, "discover_plugin_task_paths", None)
+    return [Path(path).resolve() for path in discover()] if discover else []
 
 
 def _prepend(

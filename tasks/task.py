@@ -22,7 +22,7 @@ from lm_eval.api.task import ConfigurableTask
 from eosbench.digest import short_digest
 from eosbench.documents import ONLY_HERE, BoundArguments
 from eosbench.errors import ConfigurationError, report_errors_plainly
-from eosbench.metrics import DocumentValues, Term, per_document
+from eosbench.metrics import DocumentValues, document_values
 from eosbench.records import LengthRecord
 
 
@@ -101,7 +101,4 @@ def process_results(doc: dict[str, Any], results: list[str]) -> DocumentValues:
         raise ConfigurationError(
             f"an eos_upper_bound task got {got}, expected a length record: {ONLY_HERE}"
         ) from error
-    values = per_document(record)
-    error = values.pop("squared_error") ** 0.5
-    terms = {name: Term(value) for name, value in values.items()}
-    return DocumentValues(terms | {"rmse": Term(error, root=True)})
+    return document_values(record)

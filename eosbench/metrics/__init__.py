@@ -22,7 +22,7 @@ from eosbench.metrics.bound import (
     shortfall,
     squared_error,
 )
-from eosbench.metrics.documents import each_document, per_document
+from eosbench.metrics.documents import document_values, each_document, per_document
 from eosbench.metrics.eos import eos_false, eos_mrr, eos_prob, eos_top1, false_ends
 from eosbench.metrics.metric import Floats, Metric
 from eosbench.metrics.paper_table import paper_columns
@@ -64,6 +64,7 @@ __all__ = [
     "censored",
     "compute_ratio",
     "coverage",
+    "document_values",
     "each_document",
     "eos_false",
     "eos_mrr",

@@ -19,9 +19,10 @@ from eosbench.metrics.bound import (
 )
 from eosbench.metrics.eos import eos_false, eos_mrr, eos_prob, eos_top1
 from eosbench.metrics.metric import Floats
+from eosbench.metrics.terms import DocumentValues, Term
 from eosbench.records import LengthRecord
 
-__all__ = ["each_document", "per_document"]
+__all__ = ["document_values", "each_document", "per_document"]
 
 
 def per_document(record: LengthRecord) -> dict[str, float]:
@@ -31,6 +32,14 @@ def per_document(record: LengthRecord) -> dict[str, float]:
     mean of `squared_error` is the rmse, and the sum of `censored` is the count.
     """
     return {name: float(values[0]) for name, values in each_document([record]).items()}
+
+
+def document_values(record: LengthRecord) -> DocumentValues:
+    """Every metric of one document as lm-eval takes it, rmse in place of `squared_error`."""
+    values = per_document(record)
+    error = values.pop("squared_error") ** 0.5
+    terms = {name: Term(value) for name, value in values.items()}
+    return DocumentValues(terms | {"rmse": Term(error, root=True)})
 
 
 def floats_of(records: Sequence[LengthRecord], name: str) -> Floats:

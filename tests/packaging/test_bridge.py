@@ -20,9 +20,21 @@ model_registry = Registry()
 """
 MANAGER = """
 class TaskManager:
-    def __init__(self, verbosity=None, include_path=None): self.seen = include_path
+    def __init__(self, verbosity=None, include_path=None, include_defaults=True):
+        self.seen = include_path
 """
+DISCOVERS = (
+    MANAGER
+    + """
+def discover_plugin_task_paths(): return ({},)
+"""
+)
 TASKS = str(REPOSITORY / "tasks")
+SEEN = """
+from lm_eval.tasks import TaskManager
+seen = {}.seen
+print([*map(str, seen)] if isinstance(seen, list) else seen)
+"""
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -98,6 +110,31 @@ def test_adds_the_task_folder_before_the_callers_own(
     done = run(f"from lm_eval.tasks import TaskManager; print(*{call}.seen, sep='\\n')", stand_in())
     assert done.stdout.splitlines() == expected
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("TaskManager(include_defaults=False)", None),
+        ("TaskManager(None, None, False)", None),
+        ("TaskManager(None, ['/mine'], include_defaults=False)", ["/mine"]),
+        (f"TaskManager(include_path={TASKS!r}, include_defaults=False)", TASKS),
+        ("TaskManager(include_defaults=True)", [TASKS]),
+    ],
+)
+def test_without_the_defaults_our_tasks_are_there_where_asked_for(
+    run: Run, call: str, expected: object
+) -> None:
+    done = run(SEEN.format(call), stand_in())
+    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+
+
+@pytest.mark.parametrize(("found", "expected"), [(TASKS, None), ("/elsewhere", [TASKS])])
+def test_stands_back_where_lm_eval_discovers_our_tasks(
+    run: Run, found: str, expected: object
+) -> None:
+    files = stand_in(**{"tasks/manager": DISCOVERS.format(repr(found))})
+    assert run(SEEN.format("TaskManager()"), files).stdout == f"{expected}\n"
 
 
 def test_registering_again_changes_nothing(run: Run) -> None:
