@@ -77,7 +77,7 @@ def minerva_examples() -> list[dict[str, Any]]:
     except Exception as error:  # it raises what it likes where sympy or math_verify is missing
         raise ConfigurationError(
             "the few-shot examples of MATH come with lm-eval's minerva_math, which cannot be "
-            f"imported ({error}): pip install 'lm_eval[math]', or leave out --num_fewshot"
+            f"imported ({error}): pip install 'eosbench[math]', or leave out --num_fewshot"
         ) from error
     template = DATA_SETS["math"]
     return [

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import email
+import importlib.metadata
 import zipfile
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.packaging.conftest import REPOSITORY, build
 
@@ -70,6 +75,28 @@ def test_bridge_is_one_line_that_python_runs_at_start(wheel: Path) -> None:
     line = contents(wheel)["eosbench_bridge.pth"].decode()
     assert line.startswith("import ")
     assert line.count("\n") == 1 and line.endswith("\n")
+
+
+def test_extras_are_named_as_lm_eval_names_its_own(wheel: Path) -> None:
+    (metadata,) = (
+        text for name, text in contents(wheel).items() if name.endswith(".dist-info/METADATA")
+    )
+    declared = email.message_from_bytes(metadata).get_all("Provides-Extra", [])
+    assert {"hub", "math", "peft", "wandb"} <= set(declared)
+    requirements = [Requirement(line) for line in requires(metadata)]
+    passed_on = {
+        extra
+        for requirement in requirements
+        if canonicalize_name(requirement.name) == "lm-eval"
+        for extra in requirement.extras
+    }
+    known = importlib.metadata.metadata("lm_eval").get_all("Provides-Extra")
+    assert passed_on == {"math", "wandb"} <= set(known or ())
+
+
+def requires(metadata: bytes) -> list[str]:
+    """The requirements of a distribution, those of its extras included."""
+    return email.message_from_bytes(metadata).get_all("Requires-Dist", [])
 
 
 def test_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:

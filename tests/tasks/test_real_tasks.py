@@ -130,7 +130,7 @@ def test_missing_examples_say_what_to_install(
     ours: TaskManager, public_rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "lm_eval.tasks.minerva_math.utils", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'lm_eval\[math\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'eosbench\[math\]'"):
         contexts(load(ours, "eos_upper_bound_math_u00"), 4, (0,))
 
 
