@@ -28,8 +28,8 @@ class ArgumentType:
         """
         if get_origin(annotation) not in (Union, UnionType):
             return cls(annotation, optional=False)
-        types = [one for one in get_args(annotation) if one is not NoneType]
-        return cls(types[0] if len(types) == 1 else Any, NoneType in get_args(annotation))
+        *others, first = (one for one in get_args(annotation) if one is not NoneType)
+        return cls(Any if others else first, NoneType in get_args(annotation))
 
 
 @cache

@@ -103,8 +103,9 @@ class LikelihoodRequest:
             prefix_id: the token that stands before the text.
             max_length: the model's positions.
         """
+        (text,) = instance.args
         overlapping = get_rolling_token_windows(
-            token_list=encode(instance.args[0], add_special_tokens=False),
+            token_list=encode(text, add_special_tokens=False),
             prefix_token=prefix_id,
             max_seq_len=max_length - 1,
             context_len=1,

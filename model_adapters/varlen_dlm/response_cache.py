@@ -53,8 +53,9 @@ class ResponseCache:
         key = hash_args("generate_until", request.args)
         self._database[SET_ASIDE + key] = True
         answer: str | None = self._database.get(f"{BY_REFERENCE}{length} {key}")
-        # Lm-eval does not look then, either.
-        return None if request.args[1].get("do_sample") else answer
+        _, given = request.args
+        # lm-eval does not look either, then.
+        return None if given.get("do_sample") else answer
 
     def put(self, request: Instance, answer: Any, length: int | None = None) -> None:
         """Keeps an answer.
