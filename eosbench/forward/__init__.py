@@ -1,6 +1,4 @@
-"""One forward pass of a backbone: what is read of it, which keys and values are kept, and what it
-costs.
-"""
+"""One forward pass of a backbone: the logits that are needed, the cache, the memory, the cost."""
 
 from __future__ import annotations
 

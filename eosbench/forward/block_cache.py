@@ -1,17 +1,16 @@
-"""Forward passes for one block of the canvas, with or without keys and values kept from the block's
-first pass.
+"""Forward passes over one block of the canvas, with or without a cache.
 
-Full attention has no exact cache: what stands anywhere changes what is computed everywhere. Both
+Full attention has no exact cache: a token anywhere changes the keys and values everywhere. Both
 caches are therefore approximations, off by default. A block begins with a pass over everything;
 then the keys and values outside the columns that still run are frozen:
 
-    prefix    columns from the block's start to the end run, all before them is kept
-    dual      the block's own columns run, all before and after them is kept
+    prefix    the columns from the block's start to the end run, all before them are kept
+    dual      the block's own columns run, all before and after them are kept
 
 Keys carry their rotary positions, so kept columns need not stand where they came from. Without a
-cache a block of every row may stand elsewhere, and `start` and `end` mean nothing.
+cache the block of every row may stand elsewhere, and `start` and `end` mean nothing.
 
-Legend: R rows still denoised, T columns (prompt + canvas), L columns of the block, N chosen positions, D width.
+Legend: B batch, R rows still denoised, T columns (prompt + canvas), N chosen positions, D width.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ CACHES = ("prefix", "dual")
 
 
 def positions(attention_mask: torch.Tensor) -> torch.Tensor:
-    """[B, T] mask -> [B, T] position ids: every row counts its own tokens from 0, wherever its
-    padding stands.
+    """[B, T] mask -> [B, T] position ids.
+
+    Every row counts its own tokens from 0, wherever its padding stands.
 
     Example:
         >>> positions(torch.tensor([[0, 0, 1, 1], [1, 1, 0, 1]])).tolist()
@@ -38,10 +38,12 @@ def positions(attention_mask: torch.Tensor) -> torch.Tensor:
 
 
 class BlockPasses:
-    """The passes over one block: call it once per pass with what all columns hold at that moment.
+    """The passes over one block; it is called once per pass, with the tokens of all columns.
 
-    Args: backbone: the model; for a cache its `hidden` takes `position_ids` [B, T] and `past`, a
-        transformers Cache, as well. start, end: columns between which the block of every row lies.
+    Args:
+        backbone: the model; for a cache its `hidden` takes `position_ids` [B, T] and `past`, a
+            transformers Cache, as well.
+        start, end: the columns between which the block of every row lies.
         cache: None, "prefix" or "dual".
     """
 
@@ -53,16 +55,19 @@ class BlockPasses:
     def __call__(
         self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states that score the chosen positions, and how many real tokens each row ran
-        through the model.
+        """Runs one pass.
 
         Args:
-            ids_RT: what stands in every column now.
-            mask_RT: 1 = token.
-            where_RT: True at the N positions that are asked for, all within the block.
+            ids_RT: the token in every column now.
+            mask_RT: 1 = token, 0 = padding.
+            where_RT: True at the N positions that are needed, all within the block.
 
         Returns:
-            hidden_ND, row after row, and cost_R.
+            The hidden states that score these positions [N, D], row after row, and the number of
+            tokens of each row that ran through the model [R].
+
+        Raises:
+            ConfigurationError: there is a cache, and the model keeps none.
         """
         first, stop = 0, ids_RT.shape[1]
         if self.cache is None:
@@ -80,6 +85,7 @@ class BlockPasses:
             self.past.batch_select_indices(rows)
 
     def _columns(self, length: int) -> tuple[int, int]:
+        """The first column that still runs, and the one after the last."""
         shifted = self.backbone.spec.logits_shifted  # a token is then scored one column earlier
         first = max(self.start - 1, 0) if shifted else self.start
         return first, length if self.cache == "prefix" else self.end
@@ -87,6 +93,7 @@ class BlockPasses:
     def _fill(
         self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor
     ) -> torch.Tensor:
+        """The first pass: all columns run, and the keys and values of some are kept."""
         from transformers import DynamicCache
 
         self.past = DynamicCache()
@@ -112,6 +119,7 @@ class BlockPasses:
         first: int,
         stop: int,
     ) -> torch.Tensor:
+        """A later pass: the columns from `first` to `stop` run beside the kept ones."""
         mask_RK = torch.cat([mask_RT[:, :first], mask_RT[:, stop:], mask_RT[:, first:stop]], dim=1)
         hidden_ND = states_of(
             self.backbone,

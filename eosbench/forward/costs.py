@@ -1,16 +1,16 @@
-"""What an answer cost: forward passes, token-positions, FLOPs, seconds, per request and per task.
+"""The costs of answers, per request and per task: passes, token-positions, FLOPs, seconds.
 
 FLOPs are estimated, two for each multiply and add:
 
-- 2 * block_parameters per token-position, the matrices inside the transformer blocks, less 2 *
-  last_parameters of the last block at positions that nobody reads;
-- 4 * layers * width * T per token-position, attention's two products with T positions in the row
-  (the width of all heads together);
+- 2 * block_parameters per token-position, for the matrices inside the transformer blocks, less
+  2 * last_parameters at positions whose hidden state is not needed;
+- 4 * layers * width * T per token-position, for attention's two products with the T positions of
+  the row (the width of all heads together);
 - 2 * width * vocabulary per position that the output layer scores.
 
-docs/costs.md checks the formula against torch's FLOP counter. Costs of every request go to
-`telemetry` as one JSON line, those of a task into the results file. An answer that lm-eval's
-response cache served cost nothing and is not counted.
+docs/costs.md checks the formula against torch's FLOP counter. The cost of every request goes to
+`telemetry` as one JSON line, the cost of a task into the results file. An answer that comes from
+lm-eval's response cache costs nothing and is not counted.
 """
 
 from __future__ import annotations
@@ -27,13 +27,18 @@ from eosbench.errors import ConfigurationError
 
 @dataclass
 class Cost:
-    """What one request cost.
+    """The cost of one request, or the sum over several.
 
-    Attributes: window: the final window in tokens, the bound for a bare prediction, 0 for a
-        likelihood. forward_passes, token_positions, flops: see docs/costs.md. seconds: wall time.
-        truncated: 1 where the last window held no EOS and no stop string. retries: how often the
-        window grew. model_seconds: the part of `seconds` that was spent inside the model; the rest
-        is eosbench's own.
+    Attributes:
+        window: the final window in tokens, the bound for a bare prediction, 0 for a likelihood.
+        forward_passes: the passes that the answer rests on.
+        token_positions: tokens that ran through the model in them, without padding.
+        flops: estimated by `estimated_flops`.
+        seconds: wall time.
+        truncated: 1 where the last window held no EOS and no stop string.
+        retries: the number of times that the window grew.
+        model_seconds: the part of `seconds` that was spent inside the model; the rest is
+            eosbench's own.
     """
 
     window: int = 0
@@ -46,9 +51,8 @@ class Cost:
     model_seconds: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        total = Cost(
-            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)}
-        )
+        names = [field.name for field in fields(Cost)]
+        total = Cost(**{name: getattr(self, name) + getattr(other, name) for name in names})
         total.window = max(self.window, other.window)
         return total
 
@@ -61,12 +65,15 @@ def estimated_flops(
     *,
     read_positions: float | None = None,
 ) -> float:
-    """FLOPs of some passes.
+    """The estimated FLOPs of some passes.
 
-    Args: spec: of the backbone that ran them. token_positions: over all passes together.
-        forward_passes: how many. scored_positions: those that went through the output layer.
-        read_positions: those whose hidden state was asked for (`needed` of `Backbone.hidden`); None:
-        all.
+    Args:
+        spec: of the backbone that ran them.
+        token_positions: of all passes together.
+        forward_passes: the number of them, each of one row.
+        scored_positions: the positions that went through the output layer.
+        read_positions: the positions whose hidden state was needed (`needed` of
+            `Backbone.hidden`); None: all.
     """
     if not forward_passes:
         return 0.0
@@ -79,10 +86,10 @@ def estimated_flops(
 
 
 class Ledger:
-    """Adds up costs by task and writes telemetry.
+    """The costs of all tasks so far, and the telemetry of their requests.
 
     Args:
-        telemetry: a JSONL file that gets one line per request, None for none.
+        telemetry: a JSONL file that gets one line per request; None for none.
 
     Raises:
         ConfigurationError: that file cannot be written.
@@ -114,25 +121,23 @@ class Ledger:
 
     def merge(self, others: list[dict[str, dict[str, float]]]) -> None:
         """Replaces the totals by the sums over several processes' `totals()`."""
-        self._totals, self._windows, self._requests = (
-            defaultdict(Cost),
-            defaultdict(int),
-            defaultdict(int),
-        )
+        self._totals, self._windows = defaultdict(Cost), defaultdict(int)
+        self._requests = defaultdict(int)
+        names = {field.name for field in fields(Cost)}
         for totals in others:
             for task, values in totals.items():
-                cost = Cost(**{f.name: values[f.name] for f in fields(Cost) if f.name in values})  # type: ignore[arg-type]
-                self._totals[task] += cost
+                known: dict[str, Any] = {name: values[name] for name in names & values.keys()}
+                self._totals[task] += Cost(**known)
                 self._requests[task] += int(values["requests"])
                 self._windows[task] += round(values["mean_window"] * values["requests"])
 
     def totals(self) -> dict[str, dict[str, float]]:
-        """task -> requests, mean window, and the sums of everything else."""
-        return {
-            task: {
-                "requests": self._requests[task],
-                "mean_window": self._windows[task] / self._requests[task],
-                **{name: value for name, value in asdict(cost).items() if name != "window"},
-            }
-            for task, cost in self._totals.items()
-        }
+        """Task -> its requests, the mean of their windows, and the sums of everything else."""
+        found: dict[str, dict[str, float]] = {}
+        for task, cost in self._totals.items():
+            sums = asdict(cost)
+            del sums["window"]
+            requests = self._requests[task]
+            mean_window = self._windows[task] / requests
+            found[task] = {"requests": requests, "mean_window": mean_window, **sums}
+        return found

@@ -1,5 +1,6 @@
-"""Memory: a batch that does not fit is halved, not the end of a run that took all night; what a
-pass frees the next one takes.
+"""Memory: a batch that does not fit is halved, and a pass takes the memory that the last one freed.
+
+A batch that does not fit would otherwise end a run that took all night.
 
     rows = BatchSize(16)
     while waiting:
@@ -30,14 +31,14 @@ _SIGNS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"
 
 @dataclass
 class Attempt:
-    """Whether what was tried fitted."""
+    """An attempt to run a batch, and whether it fitted into memory."""
 
     succeeded: bool = False
 
 
 @dataclass
 class BatchSize:
-    """How many rows a batch may have; it only ever shrinks.
+    """The number of rows that a batch may have; it only ever shrinks.
 
     Example:
         >>> rows = BatchSize(8)
@@ -51,8 +52,13 @@ class BatchSize:
 
     @contextmanager
     def halved_if_out_of_memory(self, rows: int) -> Iterator[Attempt]:
-        """Swallows the error of a batch of `rows` that did not fit, unless it was a single row: try
-        again with `limit` rows.
+        """Swallows the error of a batch that did not fit, and lowers `limit` for another attempt.
+
+        Args:
+            rows: of the batch.
+
+        Raises:
+            RuntimeError, MemoryError: the batch was a single row, or memory was not the trouble.
         """
         attempt = Attempt()
         try:
@@ -63,7 +69,8 @@ class BatchSize:
                 raise
             self.limit = min(self.limit, rows // 2)
             logger.warning(
-                "a batch of %d rows did not fit into memory: going on with %d (a smaller --batch_size avoids this)",
+                "a batch of %d rows did not fit into memory: going on with %d "
+                "(a smaller --batch_size avoids this)",
                 rows,
                 self.limit,
             )
@@ -72,18 +79,20 @@ class BatchSize:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA, cuBLAS and the CPU allocator each say it in words of their own."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        sign in str(error) for sign in _SIGNS
-    )
+    """Whether an error of CUDA, of cuBLAS or of the CPU's allocator says that memory ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(sign in str(error) for sign in _SIGNS)
 
 
 def keep_freed_memory() -> bool:
-    """Lets passes on a CPU reuse each other's memory: whether the C library can be told to (glibc's
-    can).
+    """Lets passes on a CPU reuse each other's memory, where the C library can be told to.
 
-    By default it gives large blocks back to the kernel as they are freed, which clears every page
-    again for the next pass.
+    glibc can. By default it gives large blocks back to the kernel as they are freed, and the kernel
+    clears every page again for the next pass.
+
+    Returns:
+        Whether the C library took it.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform != "win32" else None
     if mallopt is None:

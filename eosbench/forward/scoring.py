@@ -1,5 +1,4 @@
-"""From token ids to logits where they are needed: padding, guidance, and the output layer in
-pieces.
+"""From token ids to the logits that are needed: padding, guidance, the output layer in pieces.
 
 Legend: B rows, T columns, N chosen positions, D width, V vocabulary.
 """
@@ -16,8 +15,9 @@ _LOGITS_AT_ONCE = 2**25  # elements of one [N, V] piece: 256 MiB in float64
 
 
 def left_pad(rows: Sequence[torch.Tensor], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """[B, T] ids and attention mask. Padding on the left lets the ends of all rows share their
-    columns.
+    """[B, T] ids and attention mask, with padding on the left.
+
+    The ends of all rows share their columns then.
 
     Example:
         >>> ids, mask = left_pad([torch.tensor([5]), torch.tensor([6, 7])], pad_id=0)
@@ -34,8 +34,9 @@ def left_pad(rows: Sequence[torch.Tensor], pad_id: int) -> tuple[torch.Tensor, t
 
 
 def without_prompt(ids_BT: torch.Tensor, response_B: torch.Tensor, mask_id: int) -> torch.Tensor:
-    """The same rows with everything before their last response_B[b] columns masked: what guidance
-    compares with.
+    """[B, T] ids, with all columns of row b but the last response_B[b] masked.
+
+    Guidance compares a pass over these with a pass over the rows as they are.
     """
     columns_T = torch.arange(ids_BT.shape[1], device=ids_BT.device)
     return ids_BT.masked_fill(columns_T < ids_BT.shape[1] - response_B[:, None], mask_id)
@@ -46,15 +47,17 @@ def logits_in_pieces(
 ) -> Iterator[torch.Tensor]:
     """Logits of N positions as pieces [n, V] that fit into memory, in order.
 
+    With guidance they are u + (1 + s) (c - u): c with the prompt, u without, s the weight
+    (LLaDA's generate.py, after arXiv 2207.12598).
+
     Args:
-        backbone: whose output layer it is.
+        backbone: the model whose output layer it is.
         hidden: [N, D] of the rows and, for guidance, [N, D] of the same rows without their prompt.
         cfg_scale: weight of the guidance.
     """
     at_once = max(1, _LOGITS_AT_ONCE // backbone.spec.vocab_size)
-    for with_prompt, *without in zip(
-        *(hidden_ND.split(at_once) for hidden_ND in hidden), strict=True
-    ):
+    pieces = [hidden_ND.split(at_once) for hidden_ND in hidden]
+    for with_prompt, *without in zip(*pieces, strict=True):
         logits_NV = backbone.unembed(with_prompt)
         for blind_ND in without:
             blind_NV = backbone.unembed(blind_ND)

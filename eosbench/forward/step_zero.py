@@ -1,15 +1,17 @@
-"""Step zero: the one forward pass over prompt + canvas that every method which reads the DLM
-shares.
+"""Step zero: the one forward pass over prompt and canvas, shared by all methods that read the DLM.
 
-Rows are prompt, canvas, then padding on the right that no token attends to, so that a document's
-numbers do not depend on the batch it stands in. Hidden states come in scoring order: row i is
-the state that scores token i, whether or not the family shifts its logits. The mask token's own
-logit never counts: a denoiser may not answer with it.
+A row is the prompt, the canvas, and padding on the right that no token attends to, so that a
+document's numbers do not depend on its batch. Hidden states come in scoring order: row i is the
+state that scores token i, whether or not the family shifts its logits. The mask token's own logit
+never counts: a denoiser may not answer with it.
 
-    step = run_step_zero(backbone, prompts)                 # or text_only(prompts, mask_id) for methods that do not read the DLM
-    step.eos_rank_BC[0, length]                         # 1: at this canvas index EOS is the most likely token
+    step = run_step_zero(backbone, prompts)
+    step.eos_rank_BC[0, length]     # 1: EOS is the most likely token at this canvas index
 
-Legend: B batch, P longest prompt, C longest canvas, T prompt + canvas, D width, V vocabulary, N rows of one chunk.
+`text_only(prompts, mask_id)` is the same for methods that do not read the DLM.
+
+Legend: B batch, P longest prompt, C longest canvas, T prompt and canvas, D width, V vocabulary,
+M positions on all canvases, N of them in one chunk, E ids that end a text.
 """
 
 from __future__ import annotations
@@ -26,25 +28,30 @@ from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.records import Prompt
 
 Need = Literal["hidden", "eos"]
-LOGITS_AT_ONCE = 2**26  # 256 MiB in float32: how much of [N, V] is ever held
+LOGITS_AT_ONCE = 2**26  # elements of [N, V] at a time: 256 MiB in float32
 
 __all__ = ["Need", "StepZero", "run_step_zero", "text_only"]
 
 
 @dataclass(frozen=True, eq=False)
 class StepZero:
-    """What a predictor is given: the prompts of a batch and, for methods that read the DLM, what it
-    made of them.
+    """The batch that a predictor is given: prompts, and the DLM's states and scores of them.
 
-    Tensors are None where nobody asked for them; read them through `read`, which says so.
+    Tensors are None where a method did not ask for them; `read` says so.
 
-    Attributes: prompts: B of them. at_least_B: what the revealed tokens prove, L >= last revealed
-        canvas index + 1 (0 where nothing is revealed). prompt_hidden_BPD, prompt_mask_BP: hidden
-        states that score the prompt's tokens; True where there is a token. canvas_hidden_BCD,
-        canvas_mask_BC: the same for the canvas. masked_BC: True where the canvas holds the mask
-        token. eos_probability_BC: float32, summed over all ids that end a text; 0 where there is no
-        canvas. eos_rank_BC: rank of the likeliest such id, 1 = no other token is more likely; 0
-        where there is no canvas.
+    Attributes:
+        prompts: B of them.
+        at_least_B: the length that the revealed tokens prove: L >= last revealed canvas index + 1
+            (0 where nothing is revealed).
+        prompt_hidden_BPD: the hidden states that score the prompts' tokens.
+        prompt_mask_BP: True where there is a token of a prompt.
+        canvas_hidden_BCD: the hidden states that score the canvas positions.
+        canvas_mask_BC: True where there is a canvas position.
+        masked_BC: True where the canvas holds the mask token.
+        eos_probability_BC: float32, summed over all ids that end a text; 0 where there is no
+            canvas.
+        eos_rank_BC: rank of the likeliest such id, 1 where no other token is more likely; 0 where
+            there is no canvas.
     """
 
     prompts: Sequence[Prompt]
@@ -66,12 +73,16 @@ class StepZero:
         tensor: torch.Tensor | None = getattr(self, name)
         if tensor is None:
             raise PredictorError(
-                f"step zero holds no {name}: make it with run_step_zero(backbone, prompts, needs=...), not text_only"
+                f"step zero holds no {name}: make it with run_step_zero(backbone, prompts, "
+                "needs=...), not text_only"
             )
         return tensor
 
     def open_BC(self) -> torch.Tensor:
-        """True where the EOS can still stand: masked, and after the last revealed token."""
+        """[B, C] bool: True where the EOS can still stand.
+
+        Such a position is masked, and stands after the last revealed token.
+        """
         masked_BC = self.read("masked_BC")
         index_C = torch.arange(masked_BC.shape[1], device=masked_BC.device)
         at_least_B1 = torch.tensor(self.at_least_B, device=masked_BC.device)[:, None]
@@ -79,7 +90,7 @@ class StepZero:
 
 
 def text_only(prompts: Sequence[Prompt], mask_id: int) -> StepZero:
-    """A batch without tensors, for methods that read the prompt's text or nothing."""
+    """A batch without tensors, for methods that read the prompt's text or nothing at all."""
     return StepZero(prompts, [_at_least(prompt, mask_id) for prompt in prompts])
 
 
@@ -87,14 +98,17 @@ def text_only(prompts: Sequence[Prompt], mask_id: int) -> StepZero:
 def run_step_zero(
     backbone: Backbone, prompts: Sequence[Prompt], needs: Collection[Need] = ("hidden", "eos")
 ) -> StepZero:
-    """One forward pass over prompt + canvas of every prompt.
+    """Runs one forward pass over the prompts and their canvases.
 
-    Args: backbone: runs it, on its own device. prompts: B of them; prompts and canvases may differ
-        in length. needs: "hidden" keeps the hidden states, "eos" unembeds the canvas for EOS
-        probabilities and ranks.
+    Args:
+        backbone: the model, which runs on its own device.
+        prompts: B of them; prompts and canvases may differ in length.
+        needs: "hidden" keeps the hidden states, "eos" unembeds the canvas for EOS probabilities and
+            ranks.
 
-    Raises: ConfigurationError: no prompt, an empty canvas, or a prompt + canvas longer than the
-        backbone's positions.
+    Raises:
+        ConfigurationError: there is no prompt or an empty canvas, or prompt and canvas are longer
+            than the backbone's positions.
     """
     _fits(prompts, backbone.spec.max_length)
     device, spec = backbone.device, backbone.spec
@@ -110,13 +124,12 @@ def run_step_zero(
     at_BC = (prompt_B[:, None] + index_C).clamp(max=ids_BT.shape[1] - 1)
     canvas_hidden_BCD = hidden_BTD.gather(1, at_BC[..., None].expand(-1, -1, hidden_BTD.shape[2]))
     masked_BC = (ids_BT.gather(1, at_BC) == spec.mask_id) & canvas_mask_BC
-    probability_BC, rank_BC = (
-        _eos(backbone, canvas_hidden_BCD, canvas_mask_BC) if "eos" in needs else (None, None)
-    )
+    probability_BC, rank_BC = None, None
+    if "eos" in needs:
+        probability_BC, rank_BC = _eos(backbone, canvas_hidden_BCD, canvas_mask_BC)
     keep = "hidden" in needs
-    prompt_mask_BP = token_BT[:, : int(prompt_B.max())] & (
-        torch.arange(int(prompt_B.max()), device=device) < prompt_B[:, None]
-    )
+    index_P = torch.arange(int(prompt_B.max()), device=device)
+    prompt_mask_BP = token_BT[:, : len(index_P)] & (index_P < prompt_B[:, None])
     return StepZero(
         prompts=prompts,
         at_least_B=[_at_least(prompt, spec.mask_id) for prompt in prompts],
@@ -133,8 +146,9 @@ def run_step_zero(
 def _eos(
     backbone: Backbone, hidden_BCD: torch.Tensor, canvas_mask_BC: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """P(EOS) and the rank of EOS at each canvas position; [N, V] is held for a chunk of positions
-    at a time.
+    """The probability [B, C] and the rank [B, C] of EOS at each canvas position.
+
+    The logits of a chunk of positions are held at a time.
     """
     eos_ids = torch.tensor(sorted(backbone.spec.eos_ids), device=hidden_BCD.device)
     hidden_MD = hidden_BCD[canvas_mask_BC]
@@ -148,20 +162,15 @@ def _eos(
         ranks.append(1 + (logits_NV > eos_NE.max(dim=1, keepdim=True).values).sum(dim=1))
     probability_BC = torch.zeros(canvas_mask_BC.shape, device=hidden_BCD.device)
     rank_BC = torch.zeros(canvas_mask_BC.shape, dtype=torch.long, device=hidden_BCD.device)
-    probability_BC[canvas_mask_BC], rank_BC[canvas_mask_BC] = (
-        torch.cat(probabilities),
-        torch.cat(ranks),
-    )
+    probability_BC[canvas_mask_BC] = torch.cat(probabilities)
+    rank_BC[canvas_mask_BC] = torch.cat(ranks)
     return probability_BC, rank_BC
 
 
 def _at_least(prompt: Prompt, mask_id: int) -> int:
-    """Last revealed canvas index + 1: EOS is never revealed, so a token at index i means L >= i +
-    1.
-    """
-    return max(
-        (index + 1 for index, token in enumerate(prompt.canvas) if token != mask_id), default=0
-    )
+    """The last revealed canvas index + 1; EOS is never revealed, so L is at least that."""
+    revealed = [index for index, token in enumerate(prompt.canvas) if token != mask_id]
+    return revealed[-1] + 1 if revealed else 0
 
 
 def _fits(prompts: Sequence[Prompt], max_length: int) -> None:
@@ -172,6 +181,7 @@ def _fits(prompts: Sequence[Prompt], max_length: int) -> None:
     longest = max(prompts, key=lambda prompt: len(prompt.ids) + len(prompt.canvas))
     if len(longest.ids) + len(longest.canvas) > max_length:
         raise ConfigurationError(
-            f"a prompt of {len(longest.ids)} tokens and a canvas of {len(longest.canvas)} exceed the backbone's {max_length} "
-            f"positions: shorten the prompt, or choose a canvas of at most {max(0, max_length - len(longest.ids))}"
+            f"a prompt of {len(longest.ids)} tokens and a canvas of {len(longest.canvas)} exceed "
+            f"the backbone's {max_length} positions: shorten the prompt, or choose a canvas of at "
+            f"most {max(0, max_length - len(longest.ids))}"
         )

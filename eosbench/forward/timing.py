@@ -1,4 +1,4 @@
-"""How long the model worked, so that everything else can be held against it."""
+"""The seconds that are spent inside the model, against which everything else can be held."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from eosbench.backbone import Backbone
 class TimedBackbone:
     """A `Backbone` that counts the seconds spent inside it.
 
-    Attributes: seconds: so far. On a GPU, where calls return before the work is done, each one is
-        waited for.
+    On a GPU, where calls return before the work is done, each one is waited for.
+
+    Args:
+        backbone: the model.
+
+    Attributes:
+        seconds: the sum so far.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -24,26 +29,28 @@ class TimedBackbone:
 
     @property
     def device(self) -> torch.device:
+        """The backbone's device."""
         return self.backbone.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The backbone's dtype."""
         return self.backbone.dtype
 
     def hidden(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kept: Any
     ) -> torch.Tensor:
-        """As the backbone's own, cache included."""
+        """The backbone's hidden states, with its further arguments (a cache) handed on."""
         return self._timed(self.backbone.hidden, input_ids, attention_mask, **kept)
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
-        """As the backbone's own."""
+        """The backbone's output layer."""
         return self._timed(self.backbone.unembed, hidden)
 
     def logits(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """As the backbone's own."""
+        """The backbone's logits."""
         return self._timed(self.backbone.logits, input_ids, attention_mask)
 
     def _timed(self, call: Any, *arguments: Any, **options: Any) -> torch.Tensor:
