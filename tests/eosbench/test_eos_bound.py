@@ -1,5 +1,6 @@
-"""The `evaluate` module, from plain lists and offline; the seed paper's columns on a small table,
-worked out by hand.
+"""The `evaluate` module, from plain lists and offline.
+
+The seed paper's columns of a small table are worked out by hand.
 """
 
 from __future__ import annotations

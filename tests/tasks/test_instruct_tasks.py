@@ -137,8 +137,9 @@ def test_metadata_chooses_the_split() -> None:
 
 @pytest.mark.parametrize("split", ["length_ood", "domain_ood"])
 def test_the_ood_splits_have_groups_of_their_own(split: str) -> None:
-    """A name of their own keeps their results apart from the test split's; --metadata meant for
-    others does not reach them.
+    """Names of their own keep their results apart from those of the test split.
+
+    --metadata that is meant for others does not reach them.
     """
     found = manager(split="calibration").load([f"eos_upper_bound_{split}"])["tasks"]
     asked = {name: requests(task)[0].args[1]["eos_upper_bound"] for name, task in found.items()}
@@ -301,8 +302,9 @@ def test_another_model_is_told_which_one_to_run() -> None:
 
 @pytest.mark.filterwarnings("default")  # lm-eval's and transformers' own
 def test_an_autoregressive_model_answers_texts_and_no_bounds(tmp_path: Path) -> None:
-    """`--model hf` runs the generation task as it stands, and is stopped before it generates where
-    a bound is asked for.
+    """`--model hf` runs the generation task as it stands.
+
+    Where a bound is asked for, it is stopped before it generates.
     """
     config = transformers.GPT2Config(
         vocab_size=622, n_embd=16, n_layer=1, n_head=2, bos_token_id=2, eos_token_id=1

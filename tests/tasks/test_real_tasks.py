@@ -41,9 +41,7 @@ def contexts(task: Any, shots: int, indices: tuple[int, ...], **chat: Any) -> li
 
 
 def function_of(path: Path, name: str) -> Callable[..., Any]:
-    """One function of lm-eval's file, without what the file imports (code_eval from the hub,
-    sympy).
-    """
+    """One function of a file of lm-eval, without the file's imports (code_eval, sympy)."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     (found,) = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name

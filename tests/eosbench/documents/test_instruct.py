@@ -1,5 +1,6 @@
-"""The embedded benchmark: pinned, disjoint, balanced, and right by the word of checkers that know
-only the prompt.
+"""The embedded benchmark: pinned, disjoint, balanced, and right.
+
+Checkers that know only the prompt say whether an answer is right.
 """
 
 from __future__ import annotations
@@ -117,8 +118,9 @@ def test_the_ood_splits_are_out_of_distribution(corpus: dict[str, list[Instructi
 
 
 def test_lengths_in_tokens(corpus: dict[str, list[Instruction]]) -> None:
-    """Under a tokenizer as the embedded model's: every long answer is longer than all of training,
-    and the canvas holds them.
+    """Every long answer is longer than all of training, and the canvas holds them.
+
+    The tokenizer is made as the embedded model's was.
     """
     from eosbench.embedded import CANVAS
     from eosbench.recipe.make import build_tokenizer
@@ -145,7 +147,7 @@ def items_of(text: str) -> list[str]:
 
 
 def listed(prompt: str) -> list[str]:
-    """What stands after the colon of the prompt."""
+    """The items after the colon of the prompt."""
     return items_of(prompt.split(": ", 1)[1].removesuffix("."))
 
 

@@ -1,6 +1,4 @@
-"""Public data sets: how a row is prompted, which rows are for what; on invented rows, and on the
-published ones.
-"""
+"""Public data sets, their prompts and the use of their rows: on invented and on published ones."""
 
 from __future__ import annotations
 

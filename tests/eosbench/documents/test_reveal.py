@@ -1,4 +1,4 @@
-"""What is revealed of an answer: how many tokens, which, and that the document alone decides."""
+"""The revealed tokens of an answer: their number, their positions, seeded by the document alone."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def test_larger_fractions_reveal_more_of_the_same(length: int, document: str, mo
 
 
 def test_documents_differ_and_draws_are_even() -> None:
-    """Each of 10 positions is shown in half of the documents: 500 of 1,000, give or take four
-    standard deviations.
-    """
+    """Each of 10 positions is shown in 500 of 1,000 documents, give or take four deviations."""
     counts = [0] * 10
     for document in range(1_000):
         for position in revealed_positions(10, 0.5, str(document)):

@@ -56,8 +56,9 @@ def test_by_hand() -> None:
 
 
 def test_what_rounding_brings_by_hand() -> None:
-    """Canvas 16: L = 7 is missed at 6.2 (a bound of 7 covers it, so not by rounding), 5 < 6.5 by
-    none, 8 at 6.9 by rounding.
+    """On a canvas of 16, rounding covers the third document alone of those that are in it.
+
+    The first, L = 7 at 6.2, a bound of 7 would cover as well; the second, L = 5, is below 6.5.
     """
     found = metrics.of_rounding(
         [
@@ -93,9 +94,7 @@ def test_accuracy_leaves_out_revealed_positions() -> None:
 
 
 def test_seed_paper_example_of_compute() -> None:
-    """A canvas of exactly the right length costs one part in four when prompt and answer halve
-    together.
-    """
+    """A canvas of the right length costs a quarter where prompt and answer halve together."""
     assert metrics.compute_ratio([64], [0], [128]) == pytest.approx(0.25)
 
 

@@ -1,5 +1,6 @@
-"""Terms under lm-eval's own `mean` and `mean_stderr`, against numbers worked out by hand and
-estimators written with numpy.
+"""Terms under lm-eval's own `mean` and `mean_stderr`.
+
+They are compared with numbers worked out by hand, and with estimators written with numpy.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def terms(*values: float, root: bool = False) -> list[Term]:
 
 
 def test_without_nan_they_are_plain_numbers() -> None:
-    """Mean 3; deviations -2, -1, 0, 3 with a sum of squares of 14, so the error is sqrt(14 / 3) /
-    2.
+    """The mean is 3; the deviations -2, -1, 0, 3 have a sum of squares of 14.
+
+    So the error is sqrt(14 / 3) / 2.
     """
     found = terms(1, 2, 3, 6)
     assert mean(found) == 3.0
@@ -39,8 +41,9 @@ def test_without_nan_they_are_plain_numbers() -> None:
 
 
 def test_nan_leaves_numerator_and_denominator() -> None:
-    """Mean of 2 and 4. Three documents, two with a value: influences -1 / (2/3), 0, 1 / (2/3), so
-    the sum of squares is 4.5.
+    """Of three documents two have a value, 2 and 4.
+
+    The influences are -1 / (2/3), 0 and 1 / (2/3), so the sum of squares is 4.5.
     """
     found = terms(2, NAN, 4)
     assert mean(found) == 3.0
@@ -48,8 +51,9 @@ def test_nan_leaves_numerator_and_denominator() -> None:
 
 
 def test_root_mean_square() -> None:
-    """Errors 3 and 4: mean square 12.5; the error of its root is that of the mean square, 3.5, over
-    twice the root.
+    """Errors 3 and 4 have a mean square of 12.5.
+
+    The error of its root is that of the mean square, 3.5, over twice the root.
     """
     found = terms(3, 4, root=True)
     assert mean(found) == pytest.approx(math.sqrt(12.5))
@@ -78,8 +82,9 @@ def test_all_errors_zero() -> None:
 @settings(deadline=None)
 @given(VALUES, st.booleans())
 def test_mean_and_error_are_the_ratio_estimators(values: list[float], root: bool) -> None:
-    """R = sum(w x) / sum(w); Var(R) = s^2(w x - w R) / (n mean(w)^2), and over (2 sqrt R)^2 for the
-    root of R.
+    """R = sum(w x) / sum(w) and Var(R) = s^2(w x - w R) / (n mean(w)^2).
+
+    The variance of the root of R is that over (2 sqrt R)^2.
     """
     found, x = terms(*values, root=root), np.array(values)
     value = x**2 if root else x
@@ -102,8 +107,9 @@ def test_mean_and_error_are_the_ratio_estimators(values: list[float], root: bool
 
 
 def test_the_error_is_that_of_repeated_draws() -> None:
-    """Simulated: the spread of the mean over covered documents, whose number varies too, is what
-    the formula says.
+    """The simulated spread of a mean over covered documents is the one that the formula gives.
+
+    Their number varies too.
     """
     rng = np.random.default_rng(0)
     means, errors = [], []

@@ -1,7 +1,6 @@
-"""The last block at chosen positions: the same hidden states there, and as many FLOPs less as the
-spec says.
+"""The last block at chosen positions: the same hidden states there, for fewer FLOPs.
 
-Legend: B rows, T tokens, D width, M width of the feed-forward network.
+Legend: B batch, T tokens, D width, M width of the feed-forward network.
 """
 
 from __future__ import annotations
