@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from eosbench.decoding.config import DecodeConfig, require
 from eosbench.decoding.denoise import DenoiseResult, denoise
-from eosbench.decoding.sampler import choose_tokens, precise
-from eosbench.decoding.window import OVERFLOWS, Answer, Job, answer_of, generate
+from eosbench.decoding.policy import Policy, Scores, Step, Steps
+from eosbench.decoding.sampler import above_threshold, choose_tokens, precise
+from eosbench.decoding.sequence import Sequence
+from eosbench.decoding.window import OVERFLOWS, Answer, Job, fill_window, generate, widen
 
 __all__ = [
     "OVERFLOWS",
@@ -17,10 +19,17 @@ __all__ = [
     "DecodeConfig",
     "DenoiseResult",
     "Job",
-    "answer_of",
+    "Policy",
+    "Scores",
+    "Sequence",
+    "Step",
+    "Steps",
+    "above_threshold",
     "choose_tokens",
     "denoise",
+    "fill_window",
     "generate",
     "precise",
     "require",
+    "widen",
 ]

@@ -12,15 +12,16 @@ docs/engine.md says what is exact, and why.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 from dataclasses import dataclass, field
 
 import torch
 
 from eosbench.backbone import Backbone
 from eosbench.decoding.config import REMASKING, DecodeConfig, require
-from eosbench.decoding.engine import ContinuousBatch
-from eosbench.decoding.sequence import Ids, Row
+from eosbench.decoding.engine import Engine
+from eosbench.decoding.scheduler import FULL_ENOUGH
+from eosbench.decoding.sequence import Ids, Sequence
 
 __all__ = ["REMASKING", "DecodeConfig", "DenoiseResult", "Ids", "denoise"]
 
@@ -47,11 +48,11 @@ class DenoiseResult:
 
 def denoise(
     backbone: Backbone,
-    prompts: Sequence[Ids],
+    prompts: abc.Sequence[Ids],
     config: DecodeConfig,
     *,
-    canvases: Sequence[Ids] | None = None,
-    seeds: Sequence[int] | None = None,
+    canvases: abc.Sequence[Ids] | None = None,
+    seeds: abc.Sequence[int] | None = None,
     batch_size: int | None = None,
 ) -> DenoiseResult:
     """Denoises one canvas per prompt.
@@ -72,28 +73,31 @@ def denoise(
             given is None or len(given) == len(prompts),
             f"{len(given or ())} {name} for {len(prompts)} prompts: expected one each",
         )
-    rows = [
-        Row(
-            backbone.spec,
-            prompt,
-            config,
-            index=index,
-            canvas=None if canvases is None else canvases[index],
-            seed=None if seeds is None else seeds[index],
+    sequences = []
+    for index, prompt in enumerate(prompts):
+        canvas = None if canvases is None else torch.as_tensor(canvases[index])
+        require(
+            canvas is None or canvas.shape == (config.gen_length,),
+            f"sequence {index}: canvas of shape {list(() if canvas is None else canvas.shape)}: "
+            f"expected gen_length={config.gen_length} ids",
         )
-        for index, prompt in enumerate(prompts)
-    ]
-    batch = ContinuousBatch(
-        backbone, batch_size or max(1, len(rows)), full_enough=0.0 if batch_size is None else 0.75
+        seed = None if seeds is None else seeds[index]
+        sequences.append(
+            Sequence(backbone.spec, prompt, config, index=index, canvas=canvas, seed=seed)
+        )
+    engine = Engine(
+        backbone,
+        batch_size or max(1, len(sequences)),
+        full_enough=0.0 if batch_size is None else FULL_ENOUGH,
     )
-    for row in rows:
-        batch.add(row)
-    for _ in batch:
+    for sequence in sequences:
+        engine.add(sequence)
+    for _ in engine:
         pass
     return DenoiseResult(
-        sequences=[row.canvas for row in rows],
-        forward_passes=batch.forward_passes,
-        row_forward_passes=[row.passes for row in rows],
-        row_token_positions=[row.token_positions for row in rows],
-        row_scored_positions=[row.scored_positions for row in rows],
+        sequences=[one.canvas for one in sequences],
+        forward_passes=engine.forward_passes,
+        row_forward_passes=[one.passes for one in sequences],
+        row_token_positions=[one.token_positions for one in sequences],
+        row_scored_positions=[one.scored_positions for one in sequences],
     )

@@ -54,38 +54,35 @@ def choose_tokens(
     return tokens_N, (chosen_N - normaliser_N).exp()
 
 
-def most_confident(
-    confidence_RL: torch.Tensor, masked_RL: torch.Tensor, count_R: torch.Tensor
-) -> torch.Tensor:
-    """[R, L] mask of each row's count_R[r] most confident masked positions; of equals, the
-    leftmost.
+def most_confident(confidence_N: torch.Tensor, count: int) -> torch.Tensor:
+    """[N] mask of the `count` most confident positions; of equals, the leftmost.
 
     Example:
-        >>> confidence = torch.tensor([[0.9, 0.2, 0.9, 0.5]])
-        >>> most_confident(confidence, torch.tensor([[False, True, True, True]]), torch.tensor([2])).tolist()
-        [[False, False, True, True]]
+        >>> most_confident(torch.tensor([0.2, 0.9, 0.5, 0.5]), 2).tolist()
+        [False, True, True, False]
     """
-    order_RL = confidence_RL.masked_fill(~masked_RL, -torch.inf).argsort(
-        dim=-1, descending=True, stable=True
-    )
-    first_RL = torch.arange(order_RL.shape[1], device=order_RL.device) < count_R[:, None]
-    return torch.zeros_like(masked_RL).scatter(1, order_RL, first_RL) & masked_RL
+    first_n = confidence_N.argsort(descending=True, stable=True)[:count]
+    stays_N = torch.zeros(len(confidence_N), dtype=torch.bool)
+    stays_N[first_n] = True
+    return stays_N
 
 
 def above_threshold(
-    confidence_RL: torch.Tensor, masked_RL: torch.Tensor, threshold: float
+    confidence_N: torch.Tensor, threshold: float, *, strictly: bool = False
 ) -> torch.Tensor:
-    """[R, L] mask of the masked positions at or above the threshold, and always each row's most
-    confident one.
+    """[N] mask of the positions at or above the threshold, or strictly above it; where there is
+    none, of the most confident one.
 
     Example:
-        >>> above_threshold(torch.tensor([[0.3, 0.7, 0.95]]), torch.tensor([[True, True, True]]), 0.7).tolist()
-        [[False, True, True]]
+        >>> above_threshold(torch.tensor([0.3, 0.7, 0.95]), 0.7).tolist()
+        [False, True, True]
+        >>> above_threshold(torch.tensor([0.3, 0.7, 0.2]), 0.7, strictly=True).tolist()
+        [False, True, False]
     """
-    best_RL = most_confident(
-        confidence_RL, masked_RL, torch.ones_like(masked_RL[:, 0], dtype=torch.long)
-    )
-    return (masked_RL & (confidence_RL >= threshold)) | best_RL
+    stays_N = confidence_N > threshold if strictly else confidence_N >= threshold
+    if len(confidence_N) and not stays_N.any():
+        stays_N[int(confidence_N.argmax())] = True
+    return stays_N
 
 
 def even_schedule(masked_R: torch.Tensor, steps: int) -> torch.Tensor:

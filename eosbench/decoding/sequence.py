@@ -1,46 +1,68 @@
-"""One prompt and its canvas while it is denoised: what stands where, which block is open, and what
-it has cost so far.
+"""One prompt and its canvas while it is decoded: what stands where, what its policy asks of the
+coming forward pass, and what it has cost so far.
 
-A row knows nothing of the batch it is in; that is why its answer cannot depend on it. Even its
+A sequence knows nothing of the batch it is in; that is why its answer cannot depend on it. Even its
 random numbers come from its seed and the number of its passes alone. It lives on the CPU: a pass
 brings it the tokens that stay, a few per pass.
 
-Legend: P tokens of the prompt, C of the canvas, n masked positions of the block.
+Legend: P tokens of the prompt, C of the canvas, n chosen positions of the canvas.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import abc, defaultdict
+from dataclasses import dataclass, replace
 
 import torch
 
 from eosbench.backbone import BackboneSpec
 from eosbench.decoding.config import DecodeConfig, require
-from eosbench.decoding.sampler import SCHEDULES
+from eosbench.decoding.fixed_canvas import FixedCanvas
+from eosbench.decoding.policy import Policy, Scores, Step
 from eosbench.digest import torch_seed_from
+from eosbench.forward import Cost, estimated_flops
 
-Ids = Sequence[int] | torch.Tensor
+Ids = abc.Sequence[int] | torch.Tensor
+SaysStop = abc.Callable[[abc.Sequence[int]], bool]  # whether a text of these tokens ends
 
 
-class Row:
+@dataclass
+class Usage:
+    """The passes of a sequence over canvases of one length; with guidance positions count twice."""
+
+    passes: int = 0
+    token_positions: int = 0
+    scored_positions: int = 0
+    read_positions: int = 0
+
+
+class Sequence:
     """A prompt, its canvas and its progress.
 
-    Args: spec: of the model that denoises it. prompt: token ids. config: how. index: a number by
-        which the caller knows it again; named in errors. canvas: what stands in it at the start,
-        `gen_length` ids, the mask id where nothing stands; all masked by default. seed: for
-        temperature and random remasking; by default a hash of the prompt. fixes_stop: says whether
-        tokens at the start of the canvas end its text at a stop string, whatever follows them.
+    Args:
+        spec: of the model that decodes it.
+        prompt: token ids.
+        config: how it is decoded; `gen_length` is the longest that the canvas may get.
+        policy: the rules by which it is decoded; by default those of a fixed canvas.
+        index: a number by which the caller knows it again; errors name it.
+        canvas: what stands in it at the start, the mask id where nothing stands; `gen_length` masks
+            by default.
+        seed: for temperature and random remasking; by default a hash of the prompt.
+        stops: says whether a canvas without an EOS holds an end all the same, a stop string.
+        fixes_stop: says whether tokens at the start of the canvas hold such an end that nothing
+            behind them can move.
 
-    Attributes: ids: [P + C], prompt and canvas as they stand. start, end: columns of `ids` between
-        which the open block lies. done: nothing is left to do. passes, token_positions,
-        scored_positions: forward passes, tokens that went through the model (padding does not
-        count,
-            guidance counts twice), positions that went through the output layer.
-        seconds, model_seconds: its share of the passes' wall time, and of that the part inside the
-            model.
+    Attributes:
+        ids: [P + C], the prompt and the canvas as they stand.
+        step: what the policy asks of the coming pass; None when nothing is left to do.
+        passes: how many forward passes it has been in.
+        retries: how often its window was found too small.
+        seconds: its share of the passes' wall time.
+        model_seconds: the part of that inside the model.
 
-    Raises: ConfigurationError: a row that is longer than the model's positions, a canvas of another
-        length.
+    Raises:
+        ConfigurationError: it is longer than the model's positions, or the prompt or the canvas is
+            of another shape.
     """
 
     def __init__(
@@ -49,99 +71,105 @@ class Row:
         prompt: Ids,
         config: DecodeConfig,
         *,
+        policy: Policy | None = None,
         index: int = 0,
         canvas: Ids | None = None,
         seed: int | None = None,
-        fixes_stop: Callable[[Sequence[int]], bool] | None = None,
+        stops: SaysStop | None = None,
+        fixes_stop: SaysStop | None = None,
     ) -> None:
         prompt_P = torch.as_tensor(prompt, dtype=torch.long).cpu()
-        canvas_C = (
-            torch.full((config.gen_length,), spec.mask_id)
-            if canvas is None
-            else torch.as_tensor(canvas).long().cpu()
+        require(
+            prompt_P.dim() == 1,
+            f"sequence {index}: prompt of shape {list(prompt_P.shape)}: expected one dimension",
         )
-        _check(spec, prompt_P, canvas_C, config.gen_length, index)
+        require(
+            len(prompt_P) > 0 or not spec.logits_shifted,
+            f"sequence {index}: {spec.family} needs a prompt of at least one token",
+        )
         self.spec, self.config, self.index = spec, config, index
-        self.seed = _seed(prompt_P) if seed is None else seed
-        self._fixes_stop = fixes_stop
-        self.ids = torch.cat([prompt_P, canvas_C])
+        self.seed = torch_seed_from(prompt_P.numpy().tobytes()) if seed is None else seed
         self.prompt_length = len(prompt_P)
-        self.passes = self.token_positions = self.scored_positions = 0
+        self.ids = prompt_P
+        self.passes = self.retries = 0
         self.seconds = self.model_seconds = 0.0
-        self.done = False
-        self.start = self.end = self.prompt_length
-        self._blocks = config.blocks()
-        self._schedule: list[int] = []
-        self._step = self._left = 0  # passes over the open block so far, masked positions in it
-        self._settled = self.prompt_length  # no masked position before this column
-        self._next_block()
+        # What sequences of one batch have in common: all of the config but lengths and steps.
+        self.kind = replace(config, gen_length=1, steps=None, block_length=None)
+        self._stops, self._fixes_stop = stops, fixes_stop
+        self._settled = 0  # no masked position of the canvas before this one, and no EOS
+        self._usage: defaultdict[int, Usage] = defaultdict(Usage)
+        self.resize(self.masks(config.gen_length) if canvas is None else torch.as_tensor(canvas))
+        self._steps = (policy or FixedCanvas()).decode(self)
+        self.step: Step | None = next(self._steps, None)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.step is None
 
     @property
     def canvas(self) -> torch.Tensor:
         """[C] ids of the canvas as it stands."""
         return self.ids[self.prompt_length :]
 
-    def blind(self) -> torch.Tensor:
-        """[P + C] ids with the prompt masked: what guidance compares with."""
-        return torch.cat([torch.full((self.prompt_length,), self.spec.mask_id), self.canvas])
-
-    def open(self) -> torch.Tensor:
-        """[n] columns of the block that are masked."""
-        return self.start + (
-            self.ids[self.start : self.end] == self.spec.mask_id
-        ).nonzero().squeeze(1)
-
     @property
-    def quota(self) -> int:
-        """How many tokens the schedule lets stay in the coming pass."""
-        return self._schedule[min(self._step, len(self._schedule) - 1)]
-
-    def generator(self, device: torch.device) -> torch.Generator:
-        """The random numbers of the coming pass: the same however often, and in whatever batch, it
-        is tried.
+    def block(self) -> tuple[int, int]:
+        """The canvas positions (start, end) of the open block; the whole canvas where the coming
+        step names none.
         """
-        return torch.Generator(device).manual_seed(torch_seed_from(f"{self.seed}/{self.passes}"))
+        if self.step is None or self.step.block is None:
+            return 0, len(self.canvas)
+        return self.step.block
 
-    def fill(self, columns_n: torch.Tensor, tokens_n: torch.Tensor) -> None:
-        """Ends a pass: these tokens stay in these columns. Goes on to the next block, or is done."""
-        self.ids[columns_n] = tokens_n
-        self._left -= len(columns_n)
-        self.passes += 1
-        self._step += 1
-        if self.config.stop_at_eos and self._ended():
-            self.done = True
-        # The published dual-cache loop looks for what is left only after its second pass: run and
-        # counted alike.
-        elif (
-            not (self.config.cache == "dual" and self.config.threshold and self._step == 1)
-            and not self._left
-        ):
-            self._next_block()
+    # For its policy.
 
-    def _next_block(self) -> None:
-        """Opens the next block that has a masked position."""
-        for start, end, steps in self._blocks:
-            self.start, self.end = self.prompt_length + start, self.prompt_length + end
-            self._left = len(self.open())
-            if self._left:
-                # A block that is partly filled already takes a part of its steps.
-                pace = -(-steps * self._left // (end - start))
-                self._schedule = SCHEDULES[self.config.schedule](torch.tensor([self._left]), pace)[
-                    0
-                ].tolist()
-                self._step = 0
-                self.done = self.config.stop_at_eos and (self._ended() or self._stopped())
-                return
-        self.done = True
+    def masks(self, length: int) -> torch.Tensor:
+        """[length] mask ids."""
+        return torch.full((length,), self.spec.mask_id)
 
-    def _ended(self) -> bool:
-        """An EOS stands before the first masked position: nothing that is still to come can change
-        the text before it.
+    def masked(self, start: int, end: int) -> torch.Tensor:
+        """[n] canvas positions from `start` up to `end` that are masked."""
+        return start + (self.canvas[start:end] == self.spec.mask_id).nonzero().squeeze(1)
+
+    def place(self, positions_n: torch.Tensor, tokens_n: torch.Tensor) -> None:
+        """Puts these tokens at these canvas positions."""
+        self.canvas[positions_n] = tokens_n
+
+    def resize(self, canvas_C: torch.Tensor) -> None:
+        """Puts another canvas in the place of this one.
+
+        Raises:
+            ConfigurationError: it has another shape than [C], or the model has no room for it.
         """
-        for token in self.ids[self._settled : self.end].tolist():
+        require(
+            canvas_C.dim() == 1,
+            f"sequence {self.index}: canvas of shape {list(canvas_C.shape)}: expected one dimension",
+        )
+        self.require_room(len(canvas_C))
+        self.ids = torch.cat([self.ids[: self.prompt_length], canvas_C.long().cpu()])
+        self._settled = 0
+
+    def require_room(self, canvas_length: int) -> None:
+        """Refuses a canvas that the model has no positions for.
+
+        Raises:
+            ConfigurationError: prompt and canvas are longer than the model's positions.
+        """
+        require(
+            self.prompt_length + canvas_length <= self.spec.max_length,
+            f"sequence {self.index}: a prompt of {self.prompt_length} tokens leaves no room for "
+            f"gen_length={canvas_length} in the model's {self.spec.max_length} positions: "
+            "shorten the prompt or the canvas",
+        )
+
+    def ended(self) -> bool:
+        """Whether an EOS stands before the first masked position: nothing that is still to come can
+        change the text before it, as long as no mask is put there.
+        """
+        for token in self.canvas[self._settled :].tolist():
             if token == self.spec.mask_id:
                 return False
             if token in self.spec.eos_ids:
@@ -149,33 +177,86 @@ class Row:
             self._settled += 1
         return False
 
-    def _stopped(self) -> bool:
-        """The tokens before the first masked position hold a stop string: asked once a block, since
-        it decodes them.
+    def stopped(self) -> bool:
+        """Whether the tokens before the first masked position hold a stop string that nothing
+        behind them can move; ask seldom, since it decodes them.
         """
-        settled = self.ids[self.prompt_length : self._settled].tolist()
-        return self._fixes_stop is not None and len(settled) > 0 and self._fixes_stop(settled)
+        if self._fixes_stop is None or self.ended():
+            return False
+        settled = self.canvas[: self._settled].tolist()
+        return bool(settled) and self._fixes_stop(settled)
 
+    def has_end(self) -> bool:
+        """Whether the canvas holds an EOS, or a stop string."""
+        tokens = self.canvas.tolist()
+        if any(token in self.spec.eos_ids for token in tokens):
+            return True
+        return self._stops is not None and self._stops(tokens)
 
-def _check(
-    spec: BackboneSpec, prompt: torch.Tensor, canvas: torch.Tensor, gen_length: int, index: int
-) -> None:
-    shapes = f"prompt of shape {list(prompt.shape)} and canvas of shape {list(canvas.shape)}"
-    require(prompt.dim() == 1, f"row {index}: {shapes}: expected a prompt of one dimension")
-    require(
-        canvas.shape == (gen_length,),
-        f"row {index}: {shapes}: expected a canvas of gen_length={gen_length} ids",
-    )
-    require(
-        len(prompt) > 0 or not spec.logits_shifted,
-        f"row {index}: {spec.family} needs a prompt of at least one token",
-    )
-    require(
-        len(prompt) + gen_length <= spec.max_length,
-        f"row {index}: a prompt of {len(prompt)} tokens leaves no room for gen_length={gen_length} "
-        f"in the model's {spec.max_length} positions: shorten the prompt or the canvas",
-    )
+    # For the engine.
 
+    def blind(self) -> torch.Tensor:
+        """[P + C] ids with the prompt masked: what guidance compares with."""
+        return torch.cat([self.masks(self.prompt_length), self.canvas])
 
-def _seed(prompt: torch.Tensor) -> int:
-    return torch_seed_from(prompt.numpy().tobytes())
+    def generator(self, device: torch.device) -> torch.Generator:
+        """The random numbers of the coming pass: the same however often, and in whatever batch, it
+        is tried.
+        """
+        return torch.Generator(device).manual_seed(torch_seed_from(f"{self.seed}/{self.passes}"))
+
+    def advance(self, scores: Scores, token_positions: int) -> None:
+        """Ends a pass: the policy takes its scores and says what comes next.
+
+        Args:
+            scores: the pass's answer to `step`.
+            token_positions: how many tokens of this sequence ran through the model in it.
+        """
+        assert self.step is not None, "a sequence that is done has no pass to end"
+        rows = 2 if self.config.cfg_scale else 1
+        read = len(self.canvas) if self.step.whole_canvas else len(self.step.positions_N)
+        usage = self._usage[len(self.canvas)]
+        self.passes += 1
+        try:
+            self.step = self._steps.send(scores)
+        except StopIteration:
+            self.step = None
+        usage.passes += 1
+        usage.token_positions += token_positions
+        usage.scored_positions += rows * scores.scored
+        usage.read_positions += rows * read
+
+    # For its caller.
+
+    @property
+    def token_positions(self) -> int:
+        """Tokens that went through the model: padding does not count, guidance counts twice."""
+        return sum(usage.token_positions for usage in self._usage.values())
+
+    @property
+    def scored_positions(self) -> int:
+        """Positions that went through the output layer; guidance counts twice."""
+        return sum(usage.scored_positions for usage in self._usage.values())
+
+    @property
+    def cost(self) -> Cost:
+        """The cost of its passes alone; FLOPs are added up over canvases of different length."""
+        rows = 2 if self.config.cfg_scale else 1
+        flops = 0.0
+        for usage in self._usage.values():
+            flops += estimated_flops(
+                self.spec,
+                usage.token_positions,
+                rows * usage.passes,
+                usage.scored_positions,
+                read_positions=usage.read_positions,
+            )
+        return Cost(
+            window=len(self.canvas),
+            forward_passes=self.passes,
+            token_positions=self.token_positions,
+            flops=flops,
+            seconds=self.seconds,
+            retries=self.retries,
+            model_seconds=self.model_seconds,
+        )

@@ -1,10 +1,10 @@
-"""Generation inside a window: denoise it, look for the EOS, and where a wrong bound left none,
-retry in a larger one.
+"""Generation inside a window: decode it, look for the EOS, and where a wrong bound left none, go on
+in a larger one.
 
-A window is the part of the canvas that is denoised. `overflow="accept"` takes what stands in it;
+A window is the part of the canvas that is decoded. `overflow="accept"` takes what stands in it;
 `overflow="retry"` doubles a window that holds no EOS (nor a stop string, after which nothing is
-read), keeps what was denoised and goes on, up to the canvas. Every pass of every try is counted.
-Rows of all windows, first tries and retries, share one continuous batch, whose size changes
+read), keeps what was decoded and goes on, up to the canvas. Every pass in every window is counted.
+Sequences of all windows, first tries and retries, share one engine, whose batch size changes
 nothing but the time it takes.
 
 Legend: C canvas.
@@ -13,39 +13,47 @@ Legend: C canvas.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import abc
 from dataclasses import dataclass, replace
+
+import torch
 
 from eosbench.backbone import Backbone
 from eosbench.decoding.config import DecodeConfig
-from eosbench.decoding.engine import ContinuousBatch
-from eosbench.decoding.sequence import Row
-from eosbench.forward import Cost, estimated_flops
+from eosbench.decoding.engine import Engine
+from eosbench.decoding.fixed_canvas import fill
+from eosbench.decoding.policy import Policy, Steps
+from eosbench.decoding.sequence import SaysStop, Sequence
+from eosbench.forward import Cost
 
 
 @dataclass(frozen=True)
 class Job:
     """One prompt to be answered.
 
-    Attributes: prompt: token ids. settings: how a whole canvas is denoised; its `gen_length` is C,
-        the most tokens an answer may have. window: tokens that are denoised at first (strategies
-        that decide the length while decoding do not look at it). seed: of its random numbers, if
-        any. started: ids that stand in the window already (a retry), None for an empty one. stops:
-        says whether tokens without an EOS hold an end all the same, a stop string; None where
-        nothing else ends a text. fixes_stop: says whether tokens hold such an end that nothing
-        behind them can move: a row with `stop_at_eos` ends there.
+    Attributes:
+        prompt: token ids.
+        settings: how a whole canvas is decoded; its `gen_length` is C, the most tokens an answer
+            may have.
+        window: how many tokens are decoded at first; strategies that decide the length while
+            decoding choose that themselves.
+        seed: of its random numbers, if any.
+        stops: says whether tokens without an EOS hold an end all the same, a stop string; None
+            where nothing else ends a text.
+        fixes_stop: says whether tokens hold such an end that nothing behind them can move: with
+            `stop_at_eos` an answer ends there.
     """
 
     prompt: tuple[int, ...]
     settings: DecodeConfig
     window: int
     seed: int = 0
-    started: tuple[int, ...] | None = None
-    stops: Callable[[Sequence[int]], bool] | None = None
-    fixes_stop: Callable[[Sequence[int]], bool] | None = None
+    stops: SaysStop | None = None
+    fixes_stop: SaysStop | None = None
 
     @property
     def config(self) -> DecodeConfig:
+        """The settings for the first window."""
         return window_config(self.settings, self.window)
 
 
@@ -61,32 +69,22 @@ class Answer:
     canvas: list[int]
 
 
-def answer_of(canvas: list[int], job: Job, eos_ids: Collection[int], cost: Cost) -> Answer:
-    """What stands before the first EOS of a window, and at what cost; a window that holds no end is
-    counted as truncated.
-    """
-    end = next((at for at, token in enumerate(canvas) if token in eos_ids), None)
-    ended = end is not None or (job.stops is not None and job.stops(canvas))
-    cost.truncated = int(not ended)
-    return Answer(canvas[:end], ended, cost, canvas)
-
-
-# A job whose window held no end -> its next window, or the same where it is to stay.
-Overflow = Callable[[Job], int]
+# A window that holds no end, and C -> the next window, or the same where it is to stay.
+Overflow = abc.Callable[[int, int], int]
 
 OVERFLOWS: dict[str, Overflow] = {
-    "accept": lambda job: job.window,
-    "retry": lambda job: min(2 * job.window, job.settings.gen_length),
+    "accept": lambda window, canvas: window,
+    "retry": lambda window, canvas: min(2 * window, canvas),
 }
 
 
 def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
-    """`settings` of a whole canvas for a window of it: as many tokens per step, blocks no longer
-    than the window.
+    """The `settings` of a whole canvas for a window of it: as many tokens per step, blocks no
+    longer than the window.
 
-    >>> window_config(DecodeConfig(gen_length=256, steps=128, block_length=32), 16)
-    DecodeConfig(gen_length=16, steps=8, block_length=16, remasking='low_confidence', schedule='even', temperature=0.0,
-    cfg_scale=0.0, threshold=None, cache=None, stop_at_eos=False)
+    >>> config = window_config(DecodeConfig(gen_length=256, steps=128, block_length=32), 16)
+    >>> config.gen_length, config.steps, config.block_length
+    (16, 8, 16)
     """
     block = min(settings.block_length or window, window)
     if settings.steps is None:
@@ -97,68 +95,84 @@ def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
     )
 
 
+def fill_window(sequence: Sequence) -> Steps:
+    """Decodes a sequence's canvas as it stands, at the pace of the longest one it may get."""
+    return fill(sequence, window_config(sequence.config, len(sequence.canvas)))
+
+
+def widen(sequence: Sequence, window: int) -> None:
+    """Gives a sequence a canvas of `window` tokens: what stands stays, masks come behind it."""
+    more = sequence.masks(window - len(sequence.canvas))
+    sequence.resize(torch.cat([sequence.canvas, more]))
+
+
+class Windows:
+    """Decodes a window, and a larger one for as long as it holds no end.
+
+    Args:
+        larger: the next window, from one that holds no end.
+    """
+
+    def __init__(self, larger: Overflow) -> None:
+        self.larger = larger
+
+    def decode(self, sequence: Sequence) -> Steps:
+        """Decodes windows until one holds an end or may not grow."""
+        yield from fill_window(sequence)
+        while not sequence.has_end():
+            window = self.larger(len(sequence.canvas), sequence.config.gen_length)
+            if window <= len(sequence.canvas):
+                return
+            sequence.retries += 1
+            widen(sequence, window)
+            yield from fill_window(sequence)
+
+
 def generate(
     backbone: Backbone,
-    jobs: Sequence[Job],
+    jobs: abc.Sequence[Job],
     *,
     batch_size: int = 16,
-    overflow: str | Overflow = "accept",
-) -> Iterator[tuple[int, Answer]]:
-    """(index of the job, its answer), as they finish.
+    overflow: str = "accept",
+    policy: Policy | None = None,
+) -> abc.Iterator[tuple[int, Answer]]:
+    """Yields the index of each job and its answer, as they finish.
 
     Args:
         backbone: the model.
         jobs: in any order.
-        batch_size: rows per pass at most.
-        overflow: "accept", "retry", or what else to do with a window that holds no end.
+        batch_size: sequences per pass at most.
+        overflow: what to do with a window that holds no end: "accept" or "retry".
+        policy: rules that decide the length while decoding, in the place of windows.
+
+    Raises:
+        ConfigurationError: a prompt that leaves no room for its canvas, or an empty one where the
+            family needs one.
     """
-    larger = OVERFLOWS[overflow] if isinstance(overflow, str) else overflow
-    batch, spent = ContinuousBatch(backbone, batch_size), [Cost() for _ in jobs]
+    policy = policy or Windows(OVERFLOWS[overflow])
+    engine = Engine(backbone, batch_size)
     for index, job in enumerate(jobs):
-        batch.add(_row(backbone, job, index))
-    for row in batch:
-        index, job = row.index, replace(jobs[row.index], window=row.config.gen_length)
-        spent[index] += row_cost(row)
-        answer = answer_of(row.canvas.tolist(), job, backbone.spec.eos_ids, spent[index])
-        if answer.ended or (window := larger(job)) <= job.window:
-            yield index, answer
-        else:
-            spent[index].retries += 1
-            batch.add(
-                _row(backbone, _again(job, window, answer.canvas, backbone.spec.mask_id), index)
-            )
+        sequence = Sequence(
+            backbone.spec,
+            job.prompt,
+            job.settings,
+            policy=policy,
+            index=index,
+            canvas=[backbone.spec.mask_id] * job.window,
+            seed=job.seed,
+            stops=job.stops,
+            fixes_stop=job.fixes_stop,
+        )
+        engine.add(sequence)
+    for sequence in engine:
+        yield sequence.index, _answer(sequence)
 
 
-def _again(job: Job, window: int, canvas: Sequence[int], mask_id: int) -> Job:
-    """The job in a larger window: what was denoised stays, random numbers are not those of the
-    smaller one.
+def _answer(sequence: Sequence) -> Answer:
+    """The tokens before a sequence's first EOS; a canvas that holds no end is counted as
+    truncated.
     """
-    return replace(
-        job,
-        window=window,
-        started=(*canvas, *[mask_id] * (window - len(canvas))),
-        seed=job.seed + window,
-    )
-
-
-def _row(backbone: Backbone, job: Job, index: int) -> Row:
-    return Row(
-        backbone.spec,
-        job.prompt,
-        job.config,
-        index=index,
-        canvas=job.started,
-        seed=job.seed,
-        fixes_stop=job.fixes_stop,
-    )
-
-
-def row_cost(row: Row) -> Cost:
-    """What a row of a batch has cost, its passes alone."""
-    rows = row.passes * (2 if row.config.cfg_scale else 1)
-    scored = row.scored_positions
-    flops = estimated_flops(row.spec, row.token_positions, rows, scored, read_positions=scored)
-    window, seconds = row.config.gen_length, row.seconds
-    return Cost(
-        window, row.passes, row.token_positions, flops, seconds, model_seconds=row.model_seconds
-    )
+    canvas, cost, ended = sequence.canvas.tolist(), sequence.cost, sequence.has_end()
+    cost.truncated = int(not ended)
+    end = next((at for at, token in enumerate(canvas) if token in sequence.spec.eos_ids), None)
+    return Answer(canvas[:end], ended, cost, canvas)

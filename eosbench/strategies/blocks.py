@@ -14,18 +14,27 @@ ends with the longest canvas allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import abc
 from dataclasses import replace
 from typing import Any
 
 from eosbench.backbone import Backbone
-from eosbench.decoding import Answer, DecodeConfig, Job, generate
+from eosbench.decoding import (
+    Answer,
+    DecodeConfig,
+    Job,
+    Sequence,
+    Steps,
+    fill_window,
+    generate,
+    widen,
+)
 
 __all__ = ["Blocks"]
 
 
 class Blocks:
-    """Grows the window by one block while no EOS (or stop string) stands in it; blocks are those of
+    """Grows the canvas by one block while no EOS (or stop string) stands on it; blocks are those of
     the decode settings.
     """
 
@@ -36,19 +45,20 @@ class Blocks:
         """Every decode setting has its place here."""
 
     def generate(
-        self, backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16
-    ) -> Iterator[tuple[int, Answer]]:
-        first = [replace(job, window=_block(job)) for job in jobs]
-        for index, answer in generate(
-            backbone, first, batch_size=batch_size, overflow=_one_block_more
-        ):
-            answer.cost.retries = 0  # another block is no second try
-            yield index, answer
+        self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
+    ) -> abc.Iterator[tuple[int, Answer]]:
+        """Yields the index of each job and its answer, as they finish."""
+        first = [replace(job, window=_block(job.settings)) for job in jobs]
+        return generate(backbone, first, batch_size=batch_size, policy=self)
+
+    def decode(self, sequence: Sequence) -> Steps:
+        """Decodes the canvas, and one block more for as long as it holds no end."""
+        limit = sequence.config.gen_length
+        yield from fill_window(sequence)
+        while len(sequence.canvas) < limit and not sequence.has_end():
+            widen(sequence, min(len(sequence.canvas) + _block(sequence.config), limit))
+            yield from fill_window(sequence)
 
 
-def _block(job: Job) -> int:
-    return job.settings.block_length or job.settings.gen_length
-
-
-def _one_block_more(job: Job) -> int:
-    return min(job.window + _block(job), job.settings.gen_length)
+def _block(settings: DecodeConfig) -> int:
+    return settings.block_length or settings.gen_length

@@ -24,24 +24,25 @@ no mask stands before its first EOS, since masks are only ever inserted where a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections import abc
 from typing import Any
 
 import torch
 
-from eosbench.backbone import Backbone, BackboneSpec
-from eosbench.decoding import Answer, DecodeConfig, Job
-from eosbench.predictors import check_share
-from eosbench.strategies.passes import Look, Seen, Steps, run
-from eosbench.strategies.rules import (
-    at_least,
-    complete_blocks,
-    confident,
-    ending_id,
-    refuse,
-    settled,
+from eosbench.backbone import Backbone
+from eosbench.decoding import (
+    Answer,
+    DecodeConfig,
+    Job,
+    Scores,
+    Sequence,
+    Step,
+    Steps,
+    above_threshold,
+    generate,
 )
+from eosbench.predictors import check_share
+from eosbench.strategies.rules import at_least, complete_blocks, ending_id, ends, refuse
 
 __all__ = ["Daedal"]
 
@@ -97,66 +98,71 @@ class Daedal:
         }
 
     def check(self, settings: DecodeConfig) -> None:
+        """Refuses a schedule, a cache and other settings that it has no place for."""
         refuse("daedal", settings)
 
     def generate(
-        self, backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16
-    ) -> Iterator[tuple[int, Answer]]:
-        yield from run(backbone, jobs, partial(self._steps, backbone.spec), batch_size=batch_size)
+        self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
+    ) -> abc.Iterator[tuple[int, Answer]]:
+        """Yields the index of each job and its answer, as they finish."""
+        return generate(backbone, jobs, batch_size=batch_size, policy=self)
 
-    def _steps(self, spec: BackboneSpec, job: Job) -> Steps:
-        self.check(job.settings)
-        limit = min(self.limit, job.settings.gen_length)
-        canvas_C = yield from self._initial_canvas(spec, limit)
-        return (yield from self._denoised(spec, canvas_C, limit, job.settings))
+    def decode(self, sequence: Sequence) -> Steps:
+        """Finds the initial canvas, then denoises it and inserts masks."""
+        self.check(sequence.config)
+        sequence.require_room(sequence.config.gen_length)
+        limit = min(self.limit, sequence.config.gen_length)
+        yield from self._initial_canvas(sequence, limit)
+        yield from self._denoised(sequence, limit)
 
-    def _initial_canvas(self, spec: BackboneSpec, limit: int) -> Steps:
+    def _initial_canvas(self, sequence: Sequence, limit: int) -> Steps:
+        """Part 1: grows a canvas of masks until its end says EOS."""
+        nowhere = torch.empty(0, dtype=torch.long)
         length = min(self.initial, limit)
         while length < limit:
-            seen = yield Look(torch.full((length,), spec.mask_id))
-            if self._eos_confidence(seen, length) >= self.enough:
+            sequence.resize(sequence.masks(length))
+            scores = yield Step(nowhere, whole_canvas=True)
+            if self._eos_confidence(sequence, scores) >= self.enough:
                 break
             length = min(length + self.expansion, limit)
-        ending = min(self.check_tokens // 2, limit - length)
-        return torch.cat(
-            [torch.full((length,), spec.mask_id), torch.full((ending,), ending_id(spec))]
+        ending = torch.full(
+            (min(self.check_tokens // 2, limit - length),), ending_id(sequence.spec)
         )
+        sequence.resize(torch.cat([sequence.masks(length), ending]))
 
-    def _denoised(
-        self, spec: BackboneSpec, canvas_C: torch.Tensor, limit: int, settings: DecodeConfig
-    ) -> Steps:
-        start, block_length = 0, settings.block_length or limit
-        while (start := complete_blocks(canvas_C, start, block_length, spec.mask_id)) < len(
-            canvas_C
-        ):
-            if settings.stop_at_eos and settled(canvas_C, spec):
-                break
-            open_N = start + (
-                canvas_C[start : start + block_length] == spec.mask_id
-            ).nonzero().squeeze(1)
-            seen = yield Look(canvas_C, open_N)
-            confidence_N = seen.first.confidence_N
-            stays_N = confident(confidence_N, self.high)
-            canvas_C = canvas_C.index_copy(0, open_N[stays_N], seen.first.tokens_N[stays_N])
-            unsure_N = ~stays_N & (confidence_N < self.low)
+    def _denoised(self, sequence: Sequence, limit: int) -> Steps:
+        """Part 2: keeps the tokens it is sure of, and makes room where it is unsure."""
+        config, mask_id = sequence.config, sequence.spec.mask_id
+        start, block_length = 0, config.block_length or limit
+        while True:
+            start = complete_blocks(sequence.canvas, start, block_length, mask_id)
+            if start == len(sequence.canvas) or (config.stop_at_eos and sequence.ended()):
+                return
+            open_N = sequence.masked(start, start + block_length)
+            scores = yield Step(open_N, whole_canvas=True)
+            stays_N = above_threshold(scores.confidence_N, self.high, strictly=True)
+            sequence.place(open_N[stays_N], scores.tokens_N[stays_N])
+            unsure_N = ~stays_N & (scores.confidence_N < self.low)
             if (
-                len(canvas_C) < limit
+                len(sequence.canvas) < limit
                 and unsure_N.any()
-                and self._eos_confidence(seen, len(canvas_C)) < self.certain
+                and self._eos_confidence(sequence, scores) < self.certain
             ):
-                at = int(open_N[confidence_N.masked_fill(~unsure_N, torch.inf).argmin()])
-                more = torch.full((self.expansion,), spec.mask_id)
-                canvas_C = torch.cat([canvas_C[:at], more, canvas_C[at + 1 :]])[:limit]
-        return canvas_C
+                least = scores.confidence_N.masked_fill(~unsure_N, torch.inf).argmin()
+                at = int(open_N[least])
+                more = sequence.masks(self.expansion)
+                canvas_C = sequence.canvas
+                sequence.resize(torch.cat([canvas_C[:at], more, canvas_C[at + 1 :]])[:limit])
 
-    def _eos_confidence(self, seen: Seen, length: int) -> float:
+    def _eos_confidence(self, sequence: Sequence, scores: Scores) -> float:
         """Mean over `eos_check_tokens` positions; the canvas is searched from its end, no further
         than it takes to find them.
         """
         found: list[float] = []
-        for stop in range(length, 0, -self.check_tokens):
-            scores = seen.score(torch.arange(max(0, stop - self.check_tokens), stop))
-            found += scores.end_confidence_N[scores.ends_N].flip(0).tolist()
+        for stop in range(len(sequence.canvas), 0, -self.check_tokens):
+            positions_N = torch.arange(max(0, stop - self.check_tokens), stop)
+            tokens_N, probability_N = scores.likeliest(positions_N)
+            found += probability_N[ends(tokens_N, sequence.spec)].flip(0).tolist()
             if len(found) >= self.check_tokens:
                 break
         return sum(found[: self.check_tokens]) / self.check_tokens

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import abc
 from typing import Any, Protocol
 
 from eosbench.backbone import Backbone
-from eosbench.decoding import Answer, DecodeConfig, Job
+from eosbench.decoding import Answer, DecodeConfig, Job, Sequence, Steps
 
 __all__ = ["Strategy"]
 
 
 class Strategy(Protocol):
-    """One strategy, built from flat keywords.
+    """One strategy, built from flat keywords: the policy of sequences that find their own length.
 
     Attributes:
         options: the keywords that build it again, all of them.
@@ -24,18 +24,25 @@ class Strategy(Protocol):
         """Refuses decode settings that the strategy has no place for.
 
         Raises:
-            ConfigurationError: one of them, and what to write instead.
+            ConfigurationError: one of them was set; the message says what to write instead.
         """
         ...
 
-    def generate(
-        self, backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16
-    ) -> Iterator[tuple[int, Answer]]:
-        """(index of the job, its answer), as they finish; an answer depends on its job alone, not
-        on its batch.
+    def decode(self, sequence: Sequence) -> Steps:
+        """Decodes one sequence, pass by pass (eosbench/decoding/policy.py says how)."""
+        ...
 
-        Args: backbone: the model. jobs: in any order. `settings.gen_length` is the longest
-            canvas; what stands in `window` does not matter. batch_size: rows per forward pass.
+    def generate(
+        self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
+    ) -> abc.Iterator[tuple[int, Answer]]:
+        """Yields the index of each job and its answer, as they finish; an answer depends on its
+        job alone, not on its batch.
+
+        Args:
+            backbone: the model.
+            jobs: in any order. `settings.gen_length` is the longest canvas; what stands in `window`
+                does not matter.
+            batch_size: sequences per forward pass at most.
 
         Raises:
             ConfigurationError: a prompt that leaves no room for its canvas.

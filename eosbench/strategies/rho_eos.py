@@ -25,18 +25,25 @@ for the last of the adjustments, because until then masks may be put before an E
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections import abc
 from typing import Any
 
 import torch
 
-from eosbench.backbone import Backbone, BackboneSpec
-from eosbench.decoding import Answer, DecodeConfig, Job
+from eosbench.backbone import Backbone
+from eosbench.decoding import (
+    Answer,
+    DecodeConfig,
+    Job,
+    Sequence,
+    Step,
+    Steps,
+    above_threshold,
+    generate,
+)
 from eosbench.errors import ConfigurationError
 from eosbench.predictors import check_share
-from eosbench.strategies.passes import Look, Steps, run
-from eosbench.strategies.rules import at_least, complete_blocks, confident, refuse, settled
+from eosbench.strategies.rules import at_least, complete_blocks, ends, refuse
 
 SCHEDULERS = ("const", "linear", "exp")
 DENSITY_STEP = 0.1
@@ -96,12 +103,14 @@ class RhoEos:
         }
 
     def check(self, settings: DecodeConfig) -> None:
+        """Refuses a schedule, a cache and other settings that it has no place for."""
         refuse("rho_eos", settings)
 
     def generate(
-        self, backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16
-    ) -> Iterator[tuple[int, Answer]]:
-        yield from run(backbone, jobs, partial(self._steps, backbone.spec), batch_size=batch_size)
+        self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
+    ) -> abc.Iterator[tuple[int, Answer]]:
+        """Yields the index of each job and its answer, as they finish."""
+        return generate(backbone, jobs, batch_size=batch_size, policy=self)
 
     def change(self, density: float) -> int:
         """Tokens by which the canvas is to grow (above 0) or to shrink (below 0).
@@ -119,59 +128,57 @@ class RhoEos:
         tokens = min(multiplier, LARGEST_MULTIPLIER) * self.expansion
         return tokens if density < self.sparse else -tokens
 
-    def _steps(self, spec: BackboneSpec, job: Job) -> Steps:
-        self.check(job.settings)
-        limit = min(self.limit, job.settings.gen_length)
-        block_length = job.settings.block_length or limit
-        canvas_C = torch.full((min(self.initial, limit),), spec.mask_id)
+    def decode(self, sequence: Sequence) -> Steps:
+        """Denoises the canvas, and makes it longer or shorter after each of the first passes."""
+        config, spec = sequence.config, sequence.spec
+        self.check(config)
+        sequence.require_room(config.gen_length)
+        limit = min(self.limit, config.gen_length)
+        block_length = config.block_length or limit
+        sequence.resize(sequence.masks(min(self.initial, limit)))
         start = passes = 0
-        while (start := complete_blocks(canvas_C, start, block_length, spec.mask_id)) < len(
-            canvas_C
-        ):
-            if job.settings.stop_at_eos and passes >= ADJUSTMENTS and settled(canvas_C, spec):
-                break
-            masked_N = (canvas_C == spec.mask_id).nonzero().squeeze(1)
-            scores = (yield Look(canvas_C, masked_N)).first
-            inside = int((masked_N < start + block_length).sum())
-            stays_N = confident(scores.confidence_N[:inside], self.high)
-            filled_C = canvas_C.index_copy(
-                0, masked_N[:inside][stays_N], scores.tokens_N[:inside][stays_N]
-            )
-            start = complete_blocks(filled_C, start, block_length, spec.mask_id)
+        while True:
+            start = complete_blocks(sequence.canvas, start, block_length, spec.mask_id)
+            adjusts = passes < ADJUSTMENTS
+            settled = config.stop_at_eos and not adjusts and sequence.ended()
+            if start == len(sequence.canvas) or settled:
+                return
+            masked_N = sequence.masked(0, len(sequence.canvas))
+            scores = yield Step(masked_N, whole_canvas=True, likeliest=True)
             passes += 1
-            change = (
-                self.change(scores.ends_N.double().mean().item()) if passes <= ADJUSTMENTS else 0
-            )
-            if change > 0:
-                canvas_C, inserted = _grown(filled_C, min(change, limit - len(filled_C)), spec)
-                start = min(start, inserted)
-            else:
-                canvas_C = _shrunk(filled_C, -change, masked_N[scores.ends_N], spec)
-        return canvas_C
+            inside = int((masked_N < start + block_length).sum())
+            stays_N = above_threshold(scores.confidence_N[:inside], self.high, strictly=True)
+            sequence.place(masked_N[:inside][stays_N], scores.tokens_N[:inside][stays_N])
+            start = complete_blocks(sequence.canvas, start, block_length, spec.mask_id)
+            if adjusts:
+                ends_N = ends(scores.likeliest_N, spec)
+                change = self.change(ends_N.double().mean().item())
+                if change > 0:
+                    start = min(start, _grow(sequence, min(change, limit - len(sequence.canvas))))
+                elif change < 0:
+                    _shrink(sequence, -change, masked_N[ends_N])
 
 
-def _grown(canvas_C: torch.Tensor, tokens: int, spec: BackboneSpec) -> tuple[torch.Tensor, int]:
-    """The canvas with so many masks before its first EOS, or at its end, and where they begin."""
-    at = next(
-        (at for at, token in enumerate(canvas_C.tolist()) if token in spec.eos_ids), len(canvas_C)
-    )
-    return torch.cat(
-        [canvas_C[:at], torch.full((tokens,), spec.mask_id), canvas_C[at:]]
-    ), at if tokens else len(canvas_C)
+def _grow(sequence: Sequence, tokens: int) -> int:
+    """Puts so many masks before the first EOS of the canvas, or at its end, and says where."""
+    canvas_C = sequence.canvas
+    eos_N = ends(canvas_C, sequence.spec).nonzero().squeeze(1)
+    at = int(eos_N[0]) if tokens and len(eos_N) else len(canvas_C)
+    sequence.resize(torch.cat([canvas_C[:at], sequence.masks(tokens), canvas_C[at:]]))
+    return at
 
 
-def _shrunk(
-    canvas_C: torch.Tensor, tokens: int, ending_N: torch.Tensor, spec: BackboneSpec
-) -> torch.Tensor:
-    """The canvas without at most so many of the last positions, all of which say EOS (fixed, or
-    among `ending_N`), but one.
+def _shrink(sequence: Sequence, tokens: int, ending_N: torch.Tensor) -> None:
+    """Takes away at most so many of the last positions, all of which say EOS (fixed, or among
+    `ending_N`), but one.
     """
+    spec, canvas = sequence.spec, sequence.canvas.tolist()
     ending = set(ending_N.tolist())
     tail = 0
-    for at in reversed(range(len(canvas_C))):
-        if int(canvas_C[at]) not in spec.eos_ids and not (
-            int(canvas_C[at]) == spec.mask_id and at in ending
-        ):
+    for at in reversed(range(len(canvas))):
+        says_eos = canvas[at] in spec.eos_ids or (canvas[at] == spec.mask_id and at in ending)
+        if not says_eos:
             break
         tail += 1
-    return canvas_C[: len(canvas_C) - min(tokens, max(0, tail - 1))]
+    left = len(canvas) - min(tokens, max(0, tail - 1))
+    sequence.resize(sequence.canvas[:left])

@@ -12,21 +12,7 @@ from eosbench.backbone import BackboneSpec
 from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
 
-__all__ = ["at_least", "complete_blocks", "confident", "ending_id", "refuse", "settled"]
-
-
-def confident(confidence_N: torch.Tensor, threshold: float) -> torch.Tensor:
-    """[N] mask of the positions above the threshold; where there is none, of the most confident
-    one.
-
-    Example:
-        >>> confident(torch.tensor([0.9, 0.95, 0.3]), 0.9).tolist(), confident(torch.tensor([0.2, 0.3]), 0.9).tolist()
-        ([False, True, False], [False, True])
-    """
-    stays_N = confidence_N > threshold
-    if not stays_N.any():
-        stays_N[int(confidence_N.argmax())] = True
-    return stays_N
+__all__ = ["at_least", "complete_blocks", "ending_id", "ends", "refuse"]
 
 
 def complete_blocks(canvas_C: torch.Tensor, start: int, block_length: int, mask_id: int) -> int:
@@ -39,18 +25,6 @@ def complete_blocks(canvas_C: torch.Tensor, start: int, block_length: int, mask_
     while start < len(canvas_C) and not (canvas_C[start : start + block_length] == mask_id).any():
         start += block_length
     return min(start, len(canvas_C))
-
-
-def settled(canvas_C: torch.Tensor, spec: BackboneSpec) -> bool:
-    """An EOS stands before the first mask: no token that is still to come changes the text before
-    it (docs/engine.md).
-    """
-    for token in canvas_C.tolist():
-        if token == spec.mask_id:
-            return False
-        if token in spec.eos_ids:
-            return True
-    return False
 
 
 def refuse(method: str, settings: DecodeConfig) -> None:
@@ -102,3 +76,8 @@ def ending_id(spec: BackboneSpec) -> int:
     families.
     """
     return spec.pad_id if spec.pad_id in spec.eos_ids else min(spec.eos_ids)
+
+
+def ends(tokens_N: torch.Tensor, spec: BackboneSpec) -> torch.Tensor:
+    """[N] mask of the tokens that end a text."""
+    return torch.isin(tokens_N, torch.tensor(sorted(spec.eos_ids)))

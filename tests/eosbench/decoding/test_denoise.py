@@ -279,13 +279,10 @@ def test_blocks_cover_the_canvas_and_share_out_all_steps(length: int, data: st.D
     )
 
 
-def test_equals_go_to_the_leftmost_and_unmasked_positions_never() -> None:
-    confidence = torch.tensor([[0.9, 0.5, 0.5, 0.5], [0.1, 0.1, 0.2, 0.9]])
-    masked = torch.tensor([[False, True, True, True], [True, False, False, False]])
-    assert most_confident(confidence, masked, torch.tensor([2, 3])).tolist() == [
-        [False, True, True, False],
-        [True] + [False] * 3,
-    ]
+def test_equals_go_to_the_leftmost_and_no_more_than_there_are() -> None:
+    assert most_confident(torch.tensor([0.5, 0.5, 0.5]), 2).tolist() == [True, True, False]
+    assert most_confident(torch.tensor([0.1, 0.2, 0.2]), 2).tolist() == [False, True, True]
+    assert most_confident(torch.tensor([0.1]), 3).tolist() == [True]
 
 
 def test_confidence_is_the_share_of_all_tokens_the_mask_among_them() -> None:

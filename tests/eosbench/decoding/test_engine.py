@@ -13,8 +13,8 @@ import torch
 
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.denoise import denoise
-from eosbench.decoding.engine import ContinuousBatch
-from eosbench.decoding.sequence import Row
+from eosbench.decoding.engine import Engine
+from eosbench.decoding.sequence import Sequence
 from tests.fakes import EOS, MASK, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import load_golden
 
@@ -36,22 +36,23 @@ def left_to_right(ids_T: torch.Tensor) -> torch.Tensor:
     return table([5] * len(ids_T), [0.9 - 0.01 * at for at in range(len(ids_T))], V)
 
 
-def rows(backbone: ScriptedBackbone, *windows: int, block: int | None = None) -> list[Row]:
+def rows(backbone: ScriptedBackbone, *windows: int, block: int | None = None) -> list[Sequence]:
     """A row per window, with a prompt of one token that is the row's index + 4."""
     configs = [
         DecodeConfig(gen_length=window, block_length=block and min(block, window))
         for window in windows
     ]
     return [
-        Row(backbone.spec, [4 + index], config, index=index) for index, config in enumerate(configs)
+        Sequence(backbone.spec, [4 + index], config, index=index)
+        for index, config in enumerate(configs)
     ]
 
 
 def run(
-    backbone: ScriptedBackbone, added: list[Row], batch_size: int, full_enough: float = 0.0
+    backbone: ScriptedBackbone, added: list[Sequence], batch_size: int, full_enough: float = 0.0
 ) -> list[int]:
     """Indices in the order in which rows are done."""
-    batch = ContinuousBatch(backbone, batch_size, full_enough=full_enough)
+    batch = Engine(backbone, batch_size, full_enough=full_enough)
     for row in added:
         batch.add(row)
     return [row.index for row in batch]
@@ -73,7 +74,7 @@ def test_a_finished_row_leaves_and_the_next_takes_its_place() -> None:
 def test_rows_of_one_batch_stand_in_different_blocks() -> None:
     backbone = ScriptedBackbone(left_to_right, vocab_size=V)
     added = rows(backbone, 6, 4, 4, block=2)
-    batch = ContinuousBatch(backbone, batch_size=2, full_enough=0.0)
+    batch = Engine(backbone, batch_size=2, full_enough=0.0)
     for row in added:
         batch.add(row)
     assert sorted(row.index for row in batch) == [0, 1, 2]
@@ -98,7 +99,7 @@ def test_a_row_that_would_mostly_be_padding_waits() -> None:
 def test_rows_that_decode_in_another_way_wait_for_a_batch_of_their_own() -> None:
     backbone = ScriptedBackbone(left_to_right, vocab_size=V)
     added = rows(backbone, 3, 3, 3)
-    added[1] = Row(backbone.spec, [5], replace(added[1].config, temperature=0.1), index=1)
+    added[1] = Sequence(backbone.spec, [5], replace(added[1].config, temperature=0.1), index=1)
     run(backbone, added, batch_size=3)
     assert {tuple(pass_) for pass_ in seen(backbone)} == {(0, 2), (1,)}
 
@@ -106,7 +107,7 @@ def test_rows_that_decode_in_another_way_wait_for_a_batch_of_their_own() -> None
 def test_rows_may_be_added_while_others_are_denoised() -> None:
     backbone = ScriptedBackbone(left_to_right, vocab_size=V)
     first, second = rows(backbone, 2, 3)
-    batch = ContinuousBatch(backbone)
+    batch = Engine(backbone)
     batch.add(first)
     order = []
     for row in batch:

@@ -10,9 +10,9 @@ import torch
 
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.denoise import denoise
-from eosbench.decoding.engine import ContinuousBatch
-from eosbench.decoding.scheduler import WaitingRows
-from eosbench.decoding.sequence import Row
+from eosbench.decoding.engine import Engine
+from eosbench.decoding.scheduler import Scheduler
+from eosbench.decoding.sequence import Sequence
 from eosbench.decoding.window import Job, generate
 from tests.fakes import ScriptedBackbone, table
 from tests.golden_files import load_golden
@@ -24,17 +24,17 @@ def left_to_right(ids_T: torch.Tensor) -> torch.Tensor:
     return table([5] * len(ids_T), [0.9 - 0.01 * at for at in range(len(ids_T))], V)
 
 
-def row(length: int, index: int = 0, temperature: float = 0.0) -> Row:
+def row(length: int, index: int = 0, temperature: float = 0.0) -> Sequence:
     """A row of `length` tokens, one of them the prompt's."""
     spec = ScriptedBackbone(left_to_right, vocab_size=V).spec
-    return Row(
+    return Sequence(
         spec, [4 + index], DecodeConfig(gen_length=length - 1, temperature=temperature), index=index
     )
 
 
 def test_a_long_row_that_does_not_fit_lets_shorter_ones_pass() -> None:
     backbone = ScriptedBackbone(left_to_right, vocab_size=V)
-    batch = ContinuousBatch(backbone, batch_size=2)
+    batch = Engine(backbone, batch_size=2)
     for added in (row(9, 0), row(7, 1), row(7, 2)):
         batch.add(added)
     order, canvases = [], []
@@ -54,7 +54,7 @@ def test_a_long_row_that_does_not_fit_lets_shorter_ones_pass() -> None:
 
 def test_long_rows_that_wait_run_together() -> None:
     backbone = ScriptedBackbone(left_to_right, vocab_size=V)
-    batch = ContinuousBatch(backbone, batch_size=2)
+    batch = Engine(backbone, batch_size=2)
     for added in (row(5, 0), row(4, 1), row(4, 2)):
         batch.add(added)
     for done in batch:
@@ -73,11 +73,13 @@ def test_the_longest_that_fits_is_taken_whatever_waits() -> None:
         inside = [row(draw.randint(2, 30)) for _ in range(draw.randint(0, 4))]
         full_enough = draw.choice([0.0, 0.3, 0.75, 0.9, 1.0])
 
-        def fits(one: Row, inside: list[Row] = inside, full_enough: float = full_enough) -> bool:
+        def fits(
+            one: Sequence, inside: list[Sequence] = inside, full_enough: float = full_enough
+        ) -> bool:
             lengths = [len(other) for other in (*inside, one)]
             return not inside or sum(lengths) >= full_enough * len(lengths) * max(lengths)
 
-        rows = WaitingRows(full_enough)
+        rows = Scheduler(full_enough)
         for one in waiting:
             rows.add(one)
         expected = max(filter(fits, waiting), key=lambda one: (len(one), -one.index), default=None)
@@ -85,7 +87,7 @@ def test_the_longest_that_fits_is_taken_whatever_waits() -> None:
 
 
 def test_rows_of_another_kind_are_taken_when_the_batch_is_empty() -> None:
-    rows, (warm, cold) = WaitingRows(0.75), (row(5, 0, temperature=1.0), row(9, 1))
+    rows, (warm, cold) = Scheduler(0.75), (row(5, 0, temperature=1.0), row(9, 1))
     rows.add(warm)
     rows.add(cold)
     assert rows.take([row(9, 2)]) is cold

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from eosbench.decoding.scheduler import FULL_ENOUGH
 from eosbench.decoding.window import Answer
 from eosbench.errors import ConfigurationError
 from eosbench.predictors import METHODS
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
-from eosbench.strategies.passes import FULL_ENOUGH
 from tests.eosbench.strategies.scripts import PROMPT, V, answers, counting, job, saying
 from tests.fakes import EOS, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import load_golden
@@ -44,7 +44,6 @@ def test_a_strategy_is_a_file_of_its_name_and_a_row() -> None:
     assert {file.stem for file in folder.glob("*.py")} - {
         "__init__",
         "protocol",
-        "passes",
         "rules",
     } == set(STRATEGIES)
     assert (*METHODS, *STRATEGIES) == (*ALL_METHODS,) and not set(METHODS) & set(STRATEGIES)
