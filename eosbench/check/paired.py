@@ -15,15 +15,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from eosbench.metrics import mcnemar, paired
+from eosbench.metrics import Floats, mcnemar, paired
 from eosbench.results import Run, TaskResult, read_documents
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.05  # of a new baseline's tests
-DIGITS = 6  # after the point, of a document's value in the baseline
+DIGITS = 6  # after the point, of each document's value on both sides of a test
 # Metrics that are no mean over documents, and the columns that they come from.
 OF_A_DOCUMENT = {"rmse": "squared_error"}
 
@@ -46,10 +47,8 @@ def kept_values(frame: pd.DataFrame, metrics: list[str]) -> dict[str, list[Any]]
     """
     kept: dict[str, list[Any]] = {"document": list(frame.index)}
     for metric in metrics:
-        values = frame[OF_A_DOCUMENT.get(metric, metric)].to_numpy(dtype=np.float64)
-        kept[metric] = [
-            None if math.isnan(value) else round(float(value), DIGITS) for value in values
-        ]
+        values_N = _rounded(frame[OF_A_DOCUMENT.get(metric, metric)])
+        kept[metric] = [None if math.isnan(value) else value for value in values_N.tolist()]
     return kept
 
 
@@ -75,10 +74,8 @@ def significantly_worse(
     column = OF_A_DOCUMENT.get(metric, metric)
     if column not in frame:
         return None, "the metric is missing in the samples"
-    before_N = np.array(
-        [math.nan if value is None else value for value in kept[metric]], dtype=np.float64
-    )
-    now_N = frame.loc[kept["document"], column].to_numpy(dtype=np.float64)
+    before_N = _rounded([math.nan if value is None else value for value in kept[metric]])
+    now_N = _rounded(frame.loc[kept["document"], column])
     known_N = ~np.isnan(before_N - now_N)
     before_N, now_N = before_N[known_N], now_N[known_N]
     if len(now_N) < 2:
@@ -96,3 +93,12 @@ def significantly_worse(
         f"p = {p:.2g} ({test}, significant below {level:g})"
     )
     return worse and p < level, words
+
+
+def _rounded(values: ArrayLike) -> Floats:
+    """The values [N] as a baseline keeps them.
+
+    Both sides of a test are rounded alike: a run that is compared with its own baseline would else
+    differ from it by what rounding took, on every document and in one direction.
+    """
+    return np.round(np.asarray(values, dtype=np.float64), DIGITS)

@@ -88,6 +88,19 @@ def test_a_paired_baseline_compares_with_its_own_run_as_fine(written: tuple[Path
     assert outcome.exit_code == 0 and {line.status for line in outcome.comparisons} == {FINE}
 
 
+def test_what_rounding_takes_from_a_kept_value_is_no_loss() -> None:
+    # Every value is rounded down, by 1e-7 and a little more: a difference on every document.
+    values: list[float | None] = [0.5000001 + index * 1e-9 for index in range(40)]
+    now = frame(values, "compute_ratio")
+    kept = kept_values(now, ["compute_ratio"])
+    assert kept["compute_ratio"] == [0.5] * 40
+    fell, words = significantly_worse("compute_ratio", "lower", 0.05, kept, now)
+    assert fell is False and words.startswith("equal by 0 on 40 documents, p = 1 ")
+    # A baseline that people edited may hold more digits than the file keeps.
+    kept["compute_ratio"] = [0.49999995] * 40
+    assert significantly_worse("compute_ratio", "lower", 0.05, kept, now)[0] is False
+
+
 def test_a_small_loss_on_every_document_falls_and_a_large_one_on_one_does_not(
     written: tuple[Path, Path],
 ) -> None:
