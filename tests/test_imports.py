@@ -21,7 +21,14 @@ OWN_PACKAGES = ("eosbench", "model_adapters", "tasks", "benchmarks", "tests")
 
 # From the bottom up, a line a height. Rooms of one height do not know each other.
 ROOMS = (
-    ("eosbench", "eosbench.errors", "eosbench.backbone", "eosbench.digest", "eosbench.embedded"),
+    (
+        "eosbench",
+        "eosbench.errors",
+        "eosbench.backbone",
+        "eosbench.digest",
+        "eosbench.xml_text",
+        "eosbench.embedded",
+    ),
     ("eosbench.records", "eosbench.documents"),
     ("eosbench.metrics", "eosbench.forward"),
     ("eosbench.bounds", "eosbench.decoding", "eosbench.results", "eosbench.eos_bound"),

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from eosbench.xml_text import xml_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 FINE, FELL, UNCOMPARABLE = "fine", "fell", "cannot compare"
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ def write_junit(outcome: CheckOutcome, path: Path) -> None:
     for line in outcome.comparisons:
         name = ".".join(filter(None, (line.task, line.metric))) or "run"
         case = ElementTree.SubElement(
-            suite, "testcase", classname=_clean(line.run), name=_clean(name)
+            suite, "testcase", classname=xml_text(line.run), name=xml_text(name)
         )
         if line.status != FINE:
             kind = "failure" if line.status == FELL else "error"
             counts[kind] += 1
             baseline, found = _numbers(line)
             numbers = f" (baseline {baseline}, found {found})" if line.metric else ""
-            ElementTree.SubElement(case, kind, message=_clean(line.message)).text = _clean(
+            ElementTree.SubElement(case, kind, message=xml_text(line.message)).text = xml_text(
                 f"{line.message}{numbers}"
             )
     suite.set("failures", str(counts["failure"]))
@@ -136,11 +136,6 @@ def _numbers(line: Comparison) -> tuple[str, str]:
 
 def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.4g}"
-
-
-def _clean(text: str) -> str:
-    """The text without the characters that XML 1.0 cannot hold."""
-    return _NOT_XML.sub("?", text)
 
 
 def _escaped(text: str) -> str:

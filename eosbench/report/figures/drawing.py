@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eosbench.report.figures import style
+from eosbench.xml_text import xml_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# Matplotlib writes whatever characters a prompt holds.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,8 @@ class Drawing:
             figure = self.draw()
             figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
             figure.savefig(png, format="png", bbox_inches="tight", facecolor="white", dpi=160)
-        return _NOT_XML.sub("?", svg.getvalue().decode()).encode(), png.getvalue()
+        # Matplotlib writes whatever characters a prompt holds.
+        return xml_text(svg.getvalue().decode()).encode(), png.getvalue()
 
 
 def themed_svg(svg: bytes) -> str:
