@@ -21,13 +21,16 @@ _LIST_OF_VALUES = re.compile(r"\[\n\s+([^\[\]{}]*?)\n\s+\]")
 _NEW_LINE = re.compile(r"\n\s*")
 
 
-def read_baseline(path: Path) -> dict[str, Any]:
+def read_baseline(path: Path, again: str) -> dict[str, Any]:
     """A baseline file, checked down to every number.
+
+    Args:
+        path: the file.
+        again: says how to get a new one; it ends the message of every error.
 
     Raises:
         ResultsError: it is missing, broken or of a newer version; the message names the field.
     """
-    again = "write a new one with eosbench check RESULTS --baseline FILE --update"
     name = f"baseline {str(path)!r}"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

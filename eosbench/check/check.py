@@ -7,6 +7,7 @@ follow diff and grep: 0 fine, 1 something fell, 2 something cannot be compared (
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from eosbench.check.baseline import read_baseline
@@ -34,8 +35,8 @@ def check_results(
     """Compares a results folder with a baseline file, or writes the baseline from it.
 
     Nothing is raised for what a CI job may meet (no results, a missing or broken baseline, a run
-    that is gone): it is an outcome with exit code 2 whose message says what to do. A summary is
-    appended to the file that GITHUB_STEP_SUMMARY names.
+    that is gone, nothing that a baseline could watch): it is an outcome with exit code 2 whose
+    message says what to do. A summary is appended to the file that GITHUB_STEP_SUMMARY names.
 
     Args:
         results: a folder as lm-eval writes it.
@@ -46,6 +47,7 @@ def check_results(
         junit: where to write a JUnit XML report as well.
     """
     path = Path(baseline)
+    again = shlex.join(["eosbench", "check", str(results), "--baseline", str(baseline), "--update"])
     try:
         runs = [run for run in scan(results).runs if run.settings is not None]
         if not runs:
@@ -56,10 +58,13 @@ def check_results(
         if update:
             outcome = update_baseline(runs, path, paired=paired)
         else:
-            outcome = compare_runs(runs, read_baseline(path), path)
+            outcome = compare_runs(
+                runs, read_baseline(path, f"write a new one with {again}"), again
+            )
     except ResultsError as error:
         failed = Comparison("results", "", "", UNCOMPARABLE, str(error))
-        outcome = CheckOutcome([failed], f"cannot compare: {error}", 2)
+        what = "wrote no baseline" if update else "cannot compare"
+        outcome = CheckOutcome([failed], f"{what}: {error}", 2)
     if junit is not None:
         write_junit(outcome, Path(junit))
     write_step_summary(outcome)

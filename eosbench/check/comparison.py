@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from eosbench.check.outcomes import FELL, FINE, UNCOMPARABLE, CheckOutcome, Comparison
@@ -11,25 +10,27 @@ from eosbench.check.paired import logged_documents, significantly_worse
 from eosbench.results import Run, TaskResult
 
 
-def compare_runs(runs: list[Run], baseline: dict[str, Any], path: Path) -> CheckOutcome:
+def compare_runs(runs: list[Run], baseline: dict[str, Any], again: str) -> CheckOutcome:
     """Every metric that the baseline watches; runs are found by their fingerprints.
 
     Args:
         runs: of varlen_dlm; those that the baseline does not know are named and pass.
         baseline: as `read_baseline` gives it.
-        path: its file, for the message that it names no metric.
+        again: the command that accepts these runs as the new baseline.
     """
     lines: list[Comparison] = []
     unknown = {run.fingerprint: run for run in runs}
     for entry in baseline["runs"]:
         run = unknown.pop(entry["fingerprint"], None)
         if run is None:
-            lines.append(Comparison(entry["name"], "", "", UNCOMPARABLE, _absence(entry, runs)))
+            lines.append(
+                Comparison(entry["name"], "", "", UNCOMPARABLE, _absence(entry, runs, again))
+            )
             continue
         for task, expected in entry["tasks"].items():
             lines += _compare_task(entry["name"], task, expected, run)
     if not lines:
-        message = f"{str(path)!r} names no metric: write one with --update"
+        message = f"the baseline names no metric: write a new one with {again}"
         lines.append(Comparison("baseline", "", "", UNCOMPARABLE, message))
     fell = sum(line.status == FELL for line in lines)
     blocked = sum(line.status == UNCOMPARABLE for line in lines)
@@ -44,18 +45,18 @@ def compare_runs(runs: list[Run], baseline: dict[str, Any], path: Path) -> Check
     return CheckOutcome(lines, counts, exit_code)
 
 
-def _absence(entry: dict[str, Any], runs: list[Run]) -> str:
+def _absence(entry: dict[str, Any], runs: list[Run], again: str) -> str:
     """Says why a run of the baseline is not among `runs`, and what to do."""
     others = [run.fingerprint for run in runs if run.method == entry["method"]]
     if not others:
         return (
             f"no run of method {entry['method']!r} in the results: run it, or take it out of the "
-            "baseline with --update"
+            f"baseline with {again}"
         )
     return (
         f"the baseline was made with fingerprint {entry['fingerprint']}, the results have "
         f"{', '.join(others)}: other settings or weights. Run with the baseline's settings, or "
-        "accept the new ones with --update"
+        f"accept the new ones with {again}"
     )
 
 

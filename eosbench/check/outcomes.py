@@ -69,9 +69,11 @@ def print_outcome(outcome: CheckOutcome, console: Console | None = None) -> None
             table.add_row(*map(Text, cells))
         console.print(table)
     for line in outcome.having(UNCOMPARABLE):
+        if line.message in outcome.message:
+            continue  # it is all that there is to say, and follows
         where = " ".join(filter(None, (line.run, line.task, line.metric)))
         console.print(Text(f"{line.status}: {where}: {line.message}"), soft_wrap=True)
-    console.print(Text(outcome.message))
+    console.print(Text(outcome.message), soft_wrap=True)
 
 
 def write_junit(outcome: CheckOutcome, path: Path) -> None:

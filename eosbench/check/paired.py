@@ -101,4 +101,4 @@ def _rounded(values: ArrayLike) -> Floats:
     Both sides of a test are rounded alike: a run that is compared with its own baseline would else
     differ from it by what rounding took, on every document and in one direction.
     """
-    return np.round(np.asarray(values, dtype=np.float64), DIGITS)
+    return np.asarray(np.round(np.asarray(values), DIGITS), dtype=np.float64)

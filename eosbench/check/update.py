@@ -6,6 +6,7 @@ An earlier baseline keeps its say about tolerances and about which metrics are w
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,60 @@ def update_baseline(runs: list[Run], path: Path, *, paired: bool) -> CheckOutcom
         paired: new metrics are watched by a paired test, wherever samples were logged.
 
     Raises:
-        ResultsError: the earlier file is broken, or a paired test is asked for documents that
-            cannot be read.
+        ResultsError: the earlier file is broken, a paired test is asked for documents that cannot
+            be read, or there is nothing to watch; the file is left as it is.
     """
     earlier: dict[str, dict[str, Any]] = {}
     if path.exists():
-        earlier = {entry["name"]: entry["tasks"] for entry in read_baseline(path)["runs"]}
-    entries = [_run_entry(run, earlier.get(run.name, {}), paired) for run in runs]
-    write_baseline(path, entries)
+        before = read_baseline(path, f"delete it for a new one: {shlex.join(['rm', str(path)])}")
+        earlier = {entry["name"]: entry["tasks"] for entry in before["runs"]}
+    entries, unwatched = [], []
     metrics = 0
-    for entry in entries:
-        metrics += sum(len(task["metrics"]) for task in entry["tasks"].values())
-    return CheckOutcome([], f"wrote {path}: {len(entries)} runs, {metrics} metrics", 0)
+    for run in runs:
+        entry = _run_entry(run, earlier.get(run.name, {}), paired)
+        values = _watched_values(entry)
+        if all(value is None for value in values):
+            unwatched.append(run)
+        else:
+            entries.append(entry)
+            metrics += len(values)
+    if not entries:
+        raise ResultsError(_nothing_to_watch(runs, path))
+    write_baseline(path, entries)
+    message = f"wrote {path}: {len(entries)} runs, {metrics} metrics"
+    if unwatched:
+        message += f"; nothing to watch in {', '.join(run.name for run in unwatched)}"
+    return CheckOutcome([], message, 0)
+
+
+def _watched_values(entry: dict[str, Any]) -> list[float | None]:
+    """The value of every metric in a run's entry, None for one that no document defines."""
+    values: list[float | None] = []
+    for task in entry["tasks"].values():
+        values += [limits["value"] for limits in task["metrics"].values()]
+    return values
+
+
+def _nothing_to_watch(runs: list[Run], path: Path) -> str:
+    """Says why no metric of these runs can be watched, and what helps."""
+    tasks: dict[str, None] = {}
+    reported: set[str] = set()
+    for run in runs:
+        tasks |= dict.fromkeys(run.tasks)
+        for task in run.tasks.values():
+            reported.update(task.scores)
+    ran, found = ", ".join(tasks), ", ".join(sorted(reported))
+    undefined = sorted(reported & set(TOLERANCES))
+    if undefined:
+        return (
+            f"nothing to watch: no document of {ran} defines {', '.join(undefined)}. Is every "
+            "answer longer than the canvas? Then run again with a larger max_gen_toks"
+        )
+    return (
+        f"nothing to watch: {ran} reports {found or 'no number'}, and a new baseline watches "
+        f"{', '.join(TOLERANCES)}. Run a task that reports one of these, or write another metric "
+        f"into {str(path)!r} by hand, as docs/report.md shows"
+    )
 
 
 def _run_entry(run: Run, known: dict[str, Any], paired: bool) -> dict[str, Any]:

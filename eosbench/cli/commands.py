@@ -6,6 +6,8 @@ What is heavy is imported when a command runs.
 from __future__ import annotations
 
 import logging
+import math
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -148,8 +150,9 @@ def sweep(
     )
     if results:
         console.print(_sweep_table(results))
+        command = shlex.join(["eosbench", "report", str(output_path)])
         console.print(
-            f"Results in {output_path}. Next: eosbench report {output_path}",
+            f"Results in {output_path}. Next: {command}",
             highlight=False,
             soft_wrap=True,
         )
@@ -207,7 +210,7 @@ def check(
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
 ) -> None:
-    """Compare metrics with a committed baseline: exit 0 fine, 1 something fell, 2 cannot compare."""
+    """Compare metrics with a committed baseline: exit 0 fine, 1 fell, 2 cannot compare."""
     from eosbench.check import check_results, print_outcome
 
     outcome = check_results(results, baseline, update=update, paired=paired, junit=junit)
@@ -236,12 +239,23 @@ def _sweep_table(results: dict[str, dict[str, Any]]) -> Table:
 def _headline(metrics: dict[str, Any]) -> tuple[str, str]:
     """The first metric of a task and its value, with its standard error where it has one.
 
+    A metric that no document defines is a dash, as in the report.
+
     >>> _headline({"alias": "u=0", "coverage,none": 0.95, "coverage_stderr,none": 0.01})
     ('coverage', '0.950 ± 0.010')
+    >>> _headline({"coverage,none": math.nan, "coverage_stderr,none": math.nan})
+    ('coverage', '–')
     """
     for name, value in metrics.items():
         metric, _, filter_name = name.partition(",")
-        if filter_name and isinstance(value, float) and not metric.endswith("_stderr"):
-            error = metrics.get(f"{metric}_stderr,{filter_name}")
-            return metric, f"{value:.3f}" + (f" ± {error:.3f}" if isinstance(error, float) else "")
-    return "", "-"
+        if filter_name and _is_number(value) and not metric.endswith("_stderr"):
+            if math.isnan(value):
+                return metric, "–"
+            error: Any = metrics.get(f"{metric}_stderr,{filter_name}")
+            known = _is_number(error) and not math.isnan(error)
+            return metric, f"{value:.3f}" + (f" ± {error:.3f}" if known else "")
+    return "", "–"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

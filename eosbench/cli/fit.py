@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from eosbench.cli.shared import BatchSize, ChatTemplate, Device, console, key_values, names
+from eosbench.cli.shared import (
+    BatchSize,
+    ChatTemplate,
+    Device,
+    console,
+    key_values,
+    model_args_text,
+    names,
+)
 from eosbench.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -193,12 +202,15 @@ def fit(
     if push_to_hub is not None:
         console.print(f"Pushed to {push(output, push_to_hub)}", highlight=False, soft_wrap=True)
     first = jobs[0]
-    use = (
-        f"pretrained={pretrained},max_gen_toks={canvas},"
-        f"method={first.method},predictor={first.output}"
+    use = model_args_text(
+        pretrained=pretrained,
+        max_gen_toks=canvas,
+        method=first.method,
+        predictor=str(first.output),
     )
+    command = ["lm_eval", "--model", "varlen_dlm", "--model_args", use]
     console.print(
-        f"Next: lm_eval --model varlen_dlm --model_args {use} --tasks eos_upper_bound",
+        f"Next: {shlex.join([*command, '--tasks', 'eos_upper_bound'])}",
         highlight=False,
         soft_wrap=True,
     )

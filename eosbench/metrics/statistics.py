@@ -33,16 +33,18 @@ def bootstrap(values_NM: ArrayLike, resamples: int = RESAMPLES) -> Floats:
         resamples: R.
 
     Returns:
-        NaN where a resample holds no defined value.
+        NaN where a resample holds no defined value, as every one does where there is no document.
 
     >>> bootstrap([[2.0, np.nan], [2.0, 5.0]], resamples=3)[:, 0].tolist()
     [2.0, 2.0, 2.0]
     """
     values_NM = np.asarray(values_NM, dtype=np.float64)
+    if not len(values_NM):
+        return np.full((resamples, *values_NM.shape[1:]), np.nan)
     counts_RN = _counts(len(values_NM), resamples)
     missing_NM = np.isnan(values_NM)
     if not missing_NM.any():
-        return np.asarray(counts_RN @ values_NM / max(len(values_NM), 1))
+        return np.asarray(counts_RN @ values_NM / len(values_NM))
     drawn_RM = counts_RN @ (~missing_NM).astype(np.float64)
     with np.errstate(invalid="ignore"):
         return np.asarray(counts_RN @ np.where(missing_NM, 0.0, values_NM) / drawn_RM)
@@ -51,7 +53,7 @@ def bootstrap(values_NM: ArrayLike, resamples: int = RESAMPLES) -> Floats:
 @lru_cache(maxsize=64)
 def _counts(documents: int, resamples: int) -> Floats:
     """Counts of each document in each resample [R, N]; rows sum to N."""
-    rng, chances_N = np.random.default_rng(0), np.full(documents, 1 / max(documents, 1))
+    rng, chances_N = np.random.default_rng(0), np.full(documents, 1 / documents)
     return rng.multinomial(documents, chances_N, size=resamples).astype(np.float64)
 
 

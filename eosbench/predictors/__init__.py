@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ def load_predictor(
         raise PredictorError(
             f"method {method!r} needs a fitted predictor: pass its folder (predictor=FOLDER), "
             f"which is made by eosbench fit --method {method} "
-            f"--pretrained {backbone.spec.name or '...'} --data ... --output FOLDER"
+            f"--pretrained {shlex.quote(backbone.spec.name or 'MODEL')} --data ... --output FOLDER"
         )
     return FittedPredictor(method, build(method, backbone=backbone, canvas=canvas, options=options))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -106,7 +107,7 @@ def check_config(
     """
     again = (
         f"fit it again with eosbench fit --method {method} "
-        f"--pretrained {backbone.spec.name or '...'}"
+        f"--pretrained {shlex.quote(backbone.spec.name or 'MODEL')}"
     )
     if config["method"] != method:
         raise PredictorError(

@@ -5,6 +5,7 @@ Legend: R resamples, P points (one per run).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,13 +57,15 @@ def method_areas(evidence: Evidence) -> dict[tuple[str, str], Score]:
 
 
 def _point(evidence: Evidence, run: Run, task: str) -> _Point | None:
-    """A run's place on the curve; None where its cost, its quality or a fixed canvas is missing."""
+    """A run's place on the curve; None without its cost, a defined quality or a fixed canvas."""
     fixed = reference_run(run, task, evidence.runs, "fixed") if task in run.tasks else None
     if fixed is None:
         return None
     own, whole = run.tasks[task], fixed.tasks[task]
     metric = quality_metric(own)
-    if not whole.costs.get("token_positions") or not own.costs.get("token_positions") or not metric:
+    if not whole.costs.get("token_positions") or not own.costs.get("token_positions"):
+        return None
+    if metric is None or math.isnan(own.scores[metric].value):
         return None
     compute = per_answer(own, "token_positions") / per_answer(whole, "token_positions")
     frame = evidence.logged.get((run.name, task))

@@ -13,6 +13,7 @@ and a logged warning, and a folder with nothing to read is a `ResultsError`.
 from __future__ import annotations
 
 import logging
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +61,8 @@ def scan(folder: str | Path) -> Scan:
     """
     folder = Path(folder)
     command = (
-        f"lm_eval --model varlen_dlm --tasks eos_upper_bound --output_path {folder} --log_samples"
+        "lm_eval --model varlen_dlm --tasks eos_upper_bound "
+        f"--output_path {shlex.quote(str(folder))} --log_samples"
     )
     if not folder.is_dir():
         raise ResultsError(

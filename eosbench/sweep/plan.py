@@ -6,6 +6,7 @@ and so do their forward passes; a run with a rule of its own has a predictor of 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,10 +207,10 @@ def _fitted_folder(
     pretrained = given.get("pretrained", embedded.NAME)
     if fitting != "calibration" and pretrained != embedded.NAME:
         there = "--predictors names none" if folder is None else f"there is none at {folder}"
+        model, output = shlex.quote(str(pretrained)), shlex.quote(str(folder or f"FOLDER/{method}"))
         raise PredictorError(
             f"method {method!r} needs a fitted predictor and {there}: make it with "
-            f"eosbench fit --method {method} --pretrained {pretrained} --data ... "
-            f"--output {folder or f'FOLDER/{method}'}"
+            f"eosbench fit --method {method} --pretrained {model} --data ... --output {output}"
         )
     return None
 

@@ -5,6 +5,7 @@ plots.py and small_multiples.py hold the pens, captions.py says how to read what
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -131,9 +132,14 @@ def _choose(table: Table, benchmark: str) -> _Chosen:
 
 
 def _of_comparison(chosen: _Chosen, end: str, where: str) -> Iterator[Drawing]:
-    """The figures of a benchmark that need no documents."""
+    """The figures of a benchmark that need no documents, as far as a run has something to show.
+
+    Of answers that are all longer than the canvas no metric is defined.
+    """
     for key, reading in captions.READINGS.items():
         column = COLUMNS[key]
+        if not _any_defined(chosen.rows, column):
+            continue
         title = f"{key.capitalize()} against the unmasked fraction{where}"
         alt = f"{title}: " + "; ".join(_in_words(row, column) for row in chosen.rows)
         draw = partial(plots.lines, chosen.rows, chosen.names, column)
@@ -141,6 +147,8 @@ def _of_comparison(chosen: _Chosen, end: str, where: str) -> Iterator[Drawing]:
     x, y = COLUMNS["compute_ratio"], COLUMNS["coverage"]
     title = f"Coverage against compute, {chosen.lowest:.0%} unmasked{where}"
     placed = [*chosen.first, *chosen.limits]
+    if not (_any_defined(placed, x) and _any_defined(placed, y)):
+        return
     words = [f"{_in_words(row, y)}, {x.title} {text(row, x)}" for row in placed]
     draw = partial(plots.tradeoff, placed, [row.run.name for row in placed], x, y)
     yield Drawing("tradeoff" + end, title, captions.TRADEOFF, f"{title}: {'; '.join(words)}", draw)
@@ -149,14 +157,19 @@ def _of_comparison(chosen: _Chosen, end: str, where: str) -> Iterator[Drawing]:
 def _of_documents(
     chosen: _Chosen, documents: pd.DataFrame, end: str, where: str
 ) -> Iterator[Drawing]:
-    """The figures of a benchmark that show single documents, at the least unmasked fraction."""
+    """The figures of a benchmark that show single documents, at the least unmasked fraction.
+
+    A run has a panel where it logged a document whose answer fits the canvas.
+    """
     shown = documents[
         (documents["benchmark"] == chosen.benchmark)
         & (documents["fraction"] == chosen.lowest)
         & documents["run"].isin(chosen.names)
     ]
-    logged = set(shown["run"])
-    panels = [row.run.name for row in chosen.first if row.run.name in logged]
+    if shown.empty:
+        return
+    fitting = set(shown.loc[shown["censored"] == 0, "run"])
+    panels = [row.run.name for row in chosen.first if row.run.name in fitting]
     if not panels:
         return
     at = f", {chosen.lowest:.0%} unmasked{where}"
@@ -205,6 +218,12 @@ def _of_generation(generation: Table, task: str, end: str) -> Iterator[Drawing]:
     ]
     draw = partial(plots.quality, placed, names, compute, others, column)
     yield Drawing("quality" + end, title, captions.QUALITY, f"{title}: {'; '.join(words)}", draw)
+
+
+def _any_defined(rows: Sequence[Row], column: Column) -> bool:
+    """Whether some row has a value in the column."""
+    scores = (row.cells.get(column.key) for row in rows)
+    return any(score is not None and not math.isnan(score.value) for score in scores)
 
 
 def _in_words(row: Row, column: Column) -> str:

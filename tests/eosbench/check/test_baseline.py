@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from benchmarks.made_runs import make_run
 from eosbench.check.check import check_results
 from eosbench.check.outcomes import FELL, FINE, UNCOMPARABLE, CheckOutcome, print_outcome
 
@@ -157,6 +159,71 @@ def test_missing_files_say_what_to_type(tmp_path: Path) -> None:
     assert "no baseline" in check_results(HAND, tmp_path / "none.json").message
     outcome = check_results(tmp_path / "none", tmp_path / "none.json")
     assert outcome.exit_code == 2 and "lm_eval --model varlen_dlm" in outcome.message
+
+
+def test_what_to_type_has_the_paths_that_were_given_quoted(tmp_path: Path, baseline: Path) -> None:
+    folder, path = shutil.copytree(HAND, tmp_path / "my runs"), tmp_path / "it's.json"
+    command = ["eosbench", "check", str(folder), "--baseline", str(path), "--update"]
+    message = check_results(folder, path).message
+    assert shlex.split(message[message.index("eosbench check") :]) == command
+    shutil.copy(baseline, path)
+    edit(path, lambda data: data["runs"][0].update(fingerprint="f" * 16))
+    (line,) = check_results(folder, path).having(UNCOMPARABLE)
+    assert shlex.split(line.message[line.message.index("eosbench check") :]) == command
+    # The command that was typed is no remedy where the earlier file is what is broken.
+    path.write_text("{", encoding="utf-8")
+    message = check_results(folder, path, update=True).message
+    assert message.startswith("wrote no baseline: ") and path.read_text(encoding="utf-8") == "{"
+    assert shlex.split(message[message.index("rm ") :]) == ["rm", str(path)]
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_run_with_nothing_to_watch_gives_no_baseline(tmp_path: Path, paired: bool) -> None:
+    folder, path = shutil.copytree(HAND, tmp_path / "hand"), tmp_path / "baseline.json"
+    (results,) = folder.glob("results_*.json")
+
+    def choose(data: Any) -> None:
+        data["results"] = {"arc_easy": {"alias": "arc_easy", "acc,none": 0.25, "sample_len": 4}}
+        data["group_subtasks"] = {}
+
+    edit(results, choose)
+    outcome = check_results(folder, path, update=True, paired=paired)
+    assert outcome.exit_code == 2 and not path.exists()
+    assert outcome.message.startswith("wrote no baseline: nothing to watch: arc_easy reports acc, ")
+    assert "coverage" in outcome.message
+
+
+def test_metrics_that_no_document_defines_give_no_baseline(tmp_path: Path) -> None:
+    folder, path = shutil.copytree(HAND, tmp_path / "hand"), tmp_path / "baseline.json"
+    (results,) = folder.glob("results_*.json")
+
+    def undefine(data: Any) -> None:
+        data["results"] = {BOUND: data["results"][BOUND]}
+        for name in ("coverage", "overshoot", "rmse"):
+            data["results"][BOUND][f"{name},none"] = float("nan")
+
+    edit(results, undefine)
+    outcome = check_results(folder, path, update=True)
+    assert outcome.exit_code == 2 and not path.exists()
+    assert f"no document of {BOUND} defines coverage, overshoot, rmse" in outcome.message
+    assert "max_gen_toks" in outcome.message
+
+
+def test_a_run_with_nothing_to_watch_is_named_and_left_out(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs" / "logit", "logit", size=3, fractions=(0.0,))
+    other = make_run(tmp_path / "runs" / "fixed", "fixed", size=3, fractions=(0.0,))
+
+    def choose(data: Any) -> None:
+        data["results"] = {"arc_easy": {"alias": "arc_easy", "acc,none": 0.25, "sample_len": 4}}
+        data["group_subtasks"] = {}
+
+    edit(other, choose)
+    path = tmp_path / "baseline.json"
+    outcome = check_results(tmp_path / "runs", path, update=True)
+    assert outcome.exit_code == 0
+    assert outcome.message.endswith("1 runs, 6 metrics; nothing to watch in fixed")
+    assert [run["name"] for run in json.loads(path.read_text())["runs"]] == ["logit"]
+    assert check_results(tmp_path / "runs", path).exit_code == 0
 
 
 def test_cannot_compare_outweighs_a_fall(baseline: Path) -> None:

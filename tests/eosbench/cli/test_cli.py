@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +22,7 @@ from typer.testing import CliRunner, Result
 import eosbench
 from benchmarks.made_runs import make_runs
 from eosbench.cli import commands as cli
+from eosbench.cli.shared import model_args_text
 from eosbench.documents.instruct import instruct_documents
 from eosbench.errors import ConfigurationError
 from eosbench.records import LengthRecord
@@ -411,6 +415,28 @@ def test_sweep_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
         "coverage 0.500 ± 0.250" in " ".join(done.output.split())
         and "Next: eosbench report here" in done.output
     )
+
+
+def test_the_line_to_type_after_a_sweep_works_when_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = {"alias": "u=0", "coverage,none": math.nan, "coverage_stderr,none": math.nan}
+    monkeypatch.setattr(
+        "eosbench.sweep.sweep", lambda *_, **__: {"logit": {"results": {"a_task": metrics}}}
+    )
+    done = run("sweep", "--output_path", "it's a folder")
+    line = done.output[done.output.index("eosbench report") :]
+    assert shlex.split(line) == ["eosbench", "report", "it's a folder"]
+    assert "nan" not in done.output and "coverage –" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("output", ["heads/a b", "heads/a,b", "10", "it's", "x=y", 'a"b', "[1]"])
+def test_model_arguments_are_read_as_they_were_meant(output: str) -> None:
+    from lm_eval._cli.utils import MergeDictAction
+
+    given = {"pretrained": "embedded", "max_gen_toks": 64, "predictor": output}
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model_args", nargs="+", action=MergeDictAction)
+    line = shlex.join(["--model_args", model_args_text(**given)])
+    assert parser.parse_args(shlex.split(line)).model_args == given
 
 
 def test_a_share_is_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:

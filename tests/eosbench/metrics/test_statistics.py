@@ -35,6 +35,10 @@ def test_a_resample_averages_over_the_documents_that_define_the_metric() -> None
     assert np.isnan(second).mean() == pytest.approx(1 / 27, abs=0.02)
 
 
+def test_no_documents_give_no_estimate() -> None:
+    assert np.isnan(bootstrap(np.empty((0, 2)), resamples=3)).tolist() == [[True, True]] * 3
+
+
 def test_two_documents_can_be_drawn_in_three_ways() -> None:
     """0 and 1: means 0, 1/2 and 1 with chances 1/4, 1/2 and 1/4."""
     means, counts = np.unique(bootstrap([[0.0], [1.0]], resamples=4000), return_counts=True)

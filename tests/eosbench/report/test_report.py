@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ import pytest
 from benchmarks.made_runs import ERROR, make_baseline, make_run, make_runs
 from eosbench.documents.reveal import FRACTIONS
 from eosbench.errors import ResultsError
+from eosbench.records import LengthRecord
 from eosbench.report import ReportSummary, write_report
 from eosbench.report.figures.drawing import themed_svg
 from eosbench.report.page import page, samples
@@ -160,6 +162,50 @@ def test_one_method_without_samples(tmp_path: Path) -> None:
     assert "eos_upper_bound, 50% unmasked" in (tmp_path / "out" / "comparison.md").read_text(
         encoding="utf-8"
     )
+
+
+def longer_than_the_canvas(record: LengthRecord) -> LengthRecord:
+    return replace(record, length=record.canvas + 5, eos_rank=None, eos_prob=None, eos_false=None)
+
+
+def test_answers_that_are_all_longer_than_the_canvas_leave_dashes_and_no_figure(
+    tmp_path: Path,
+) -> None:
+    for method in ("logit", "fixed"):
+        make_run(
+            tmp_path / "runs" / method,
+            method,
+            size=3,
+            fractions=(0.0, 0.5),
+            generation=False,
+            change=longer_than_the_canvas,
+        )
+    summary = write_report(tmp_path / "runs", tmp_path / "out")
+    assert summary.documents == 12 and not list((tmp_path / "out" / "figures").iterdir())
+    text = (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8")
+    assert "| fixed | 0 | – (0/3) | – (0/3) |" in text and "nan" not in text
+
+
+def test_a_run_whose_answers_are_all_too_long_has_no_panel_beside_one_that_has(
+    tmp_path: Path,
+) -> None:
+    make_run(tmp_path / "runs" / "logit", "logit", size=3, fractions=(0.0,))
+    make_run(
+        tmp_path / "runs" / "mean", "mean", size=3, fractions=(0.0,), change=longer_than_the_canvas
+    )
+    page = Page(write_report(tmp_path / "runs", tmp_path / "out").page.read_text(encoding="utf-8"))
+    alts = [image["alt"] or "" for image in page.named("img")]
+    (bounds,) = [alt for alt in alts if alt.startswith("Predicted bound against true length")]
+    assert bounds.endswith("one panel for each of logit")
+
+
+def test_documents_of_other_tasks_alone_draw_no_bounds(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "runs", "logit", size=3, fractions=(0.0,))
+    (path.parent / path.name.replace("results", "samples_eos_upper_bound_u00")).with_suffix(
+        ".jsonl"
+    ).unlink()
+    assert write_report(tmp_path / "runs", tmp_path / "out").documents == 3
+    assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} == set(ALWAYS)
 
 
 def test_the_same_results_give_the_same_page(hand: ReportSummary, tmp_path: Path) -> None:
