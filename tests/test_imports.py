@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,19 @@ def test_the_docs_show_these_heights() -> None:
     rooms = [{room.rpartition(".")[2] for room in height} for height in reversed(ROOMS)]
     rooms[-1].discard("eosbench")  # its __init__, which holds the version
     assert shown == rooms
+
+
+def test_the_ways_of_requests_name_calls_that_there_are() -> None:
+    text = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    ways = re.findall(r"^## The way of one .*?```\n(.*?)```", text, re.M | re.S)
+    calls = [line.split()[:2] for way in ways for line in way.splitlines()]
+    assert len(ways) == 2 and len(calls) > 20
+    rooms = {room.rpartition(".")[2]: room for room in HEIGHT_OF}
+    for short, call in calls:
+        files = [file for name, file in modules().items() if room_of(name) == rooms[short]]
+        sources = "".join(file.read_text(encoding="utf-8") for file in files)
+        for name in call.split("."):
+            assert re.search(rf"\b(class|def) {name}\b", sources), f"{short} has no {call}"
 
 
 @pytest.mark.parametrize("face", FACES)
