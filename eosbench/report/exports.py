@@ -121,7 +121,13 @@ def flat_seeds(table: Table) -> list[dict[str, Any]]:
 
 
 def _run_of(row: Row) -> dict[str, Any]:
-    return {"run": row.run.name, "method": row.run.method, "backbone": row.run.backbone}
+    run = row.run
+    return {
+        "run": run.name,
+        "method": run.method,
+        "backbone": run.backbone,
+        "attention": run.attention,
+    }
 
 
 def _csv(lines: Sequence[dict[str, Any]]) -> str:

@@ -142,9 +142,15 @@ def texts(table: Table) -> list[list[str]]:
 
 
 def places(table: Table) -> list[tuple[str, Callable[[Row], str]]]:
-    """The columns that tell the rows of one run apart: heading, and a row's text under it."""
+    """The columns between a run and its numbers: heading, and a row's text under it.
+
+    They tell the rows of one run apart. The attention of the model stands there only where some
+    model has another than the full one.
+    """
     rows = table.rows
     found: list[tuple[str, Callable[[Row], str]]] = []
+    if any(row.run.attention not in (None, "full") for row in rows):
+        found.append(("attention", lambda row: row.run.attention or "–"))
     if any(row.task for row in rows):
         found.append(("task", lambda row: row.task or "–"))
     elif len({row.benchmark for row in rows if row.benchmark}) > 1:

@@ -16,3 +16,5 @@ REQUIRED_FIELDS: dict[str, type] = {
     "backbone.name": str,
     "costs": dict,
 }
+# Fields that files of earlier versions lack -> the value that they had then.
+LATER_FIELDS: dict[str, object] = {"backbone.attention": "full"}

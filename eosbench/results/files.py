@@ -14,7 +14,7 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-from eosbench.results.block import BLOCK_SCHEMA, REQUIRED_FIELDS
+from eosbench.results.block import BLOCK_SCHEMA, LATER_FIELDS, REQUIRED_FIELDS
 from eosbench.results.run import Run, Score, TaskResult
 
 # The field that marks a baseline file of eosbench/check, which may lie among the results.
@@ -44,6 +44,7 @@ def load_run(path: Path) -> Run | None:
     settings = config.get("eosbench")
     if settings is not None:
         _check_block(data)
+        _complete_block(settings)
         fingerprint = settings["fingerprint"]
     else:
         source = str(data.get("model_source") or config.get("model") or "")
@@ -68,6 +69,16 @@ def _check_block(data: dict[str, Any]) -> None:
         )
     for field, kind in REQUIRED_FIELDS.items():
         _need(data, f"config.eosbench.{field}", kind)
+
+
+def _complete_block(settings: dict[str, Any]) -> None:
+    """Fills in the fields that the version that wrote the block did not know."""
+    for field, value in LATER_FIELDS.items():
+        *parents, name = field.split(".")
+        entry = settings
+        for parent in parents:
+            entry = entry[parent]
+        entry.setdefault(name, value)
 
 
 def _asked(data: dict[str, Any]) -> dict[str, Any]:

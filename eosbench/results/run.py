@@ -103,6 +103,13 @@ class Run:
         return self.model if self.settings is None else str(self.settings["backbone"]["name"])
 
     @property
+    def attention(self) -> str | None:
+        """`full` or `block`, as `BackboneSpec.attention` has it; None for another model's run."""
+        if self.settings is None:
+            return None
+        return str(self.settings.get("backbone", {}).get("attention", "full"))
+
+    @property
     def predictor_seed(self) -> int | None:
         """The seed that the predictor's weights were trained with.
 

@@ -48,6 +48,7 @@ def model_info(
             "name": arguments.pretrained,
             "family": spec.family,
             "fingerprint": spec.fingerprint,
+            "attention": spec.attention,
             "dtype": str(backbone.dtype).removeprefix("torch."),
             "mask_id": spec.mask_id,
             "eos_ids": sorted(spec.eos_ids),

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.made_runs import ERROR, make_baseline, make_run, make_runs
+from benchmarks.made_runs import BACKBONE, ERROR, make_baseline, make_run, make_runs
 from eosbench.report.columns import BOUND_COLUMNS, Column
 from eosbench.report.comparison import compare, families
 from eosbench.report.contents import make_tables
 from eosbench.report.evidence import Evidence, in_order
 from eosbench.report.exports import markdown, write_tables
 from eosbench.report.generation import generation_table
-from eosbench.report.tables import BELOW, Row, Table, interval, text
+from eosbench.report.tables import BELOW, Row, Table, heads, interval, text, texts
 from eosbench.results.run import Run, Score
 from eosbench.results.runs import read_runs
 from eosbench.results.table import read_documents
@@ -239,6 +239,37 @@ def test_costs_are_compared_with_the_fixed_canvas_and_the_oracle(tmp_path: Path)
     )
     assert logit["area"].value == pytest.approx(0.2 * quality["logit canvas=256"] * penalty)
     assert logit["area"].low <= logit["area"].value <= logit["area"].high
+
+
+def test_a_column_says_the_attention_where_some_model_attends_by_blocks(tmp_path: Path) -> None:
+    make_run(tmp_path / "old", "logit", size=4, fractions=(0.0,))
+    make_baseline(tmp_path / "hf", size=4)
+    full = make_tables(evidence(tmp_path))
+    assert "attention" not in heads(full.comparison)  # all of them attend alike
+    block = {**BACKBONE, "name": "sdar", "fingerprint": "b" * 16, "attention": "block"}
+    make_run(
+        tmp_path / "new", "distilbert", size=4, fractions=(0.0,), fingerprint="b", backbone=block
+    )
+    tables = make_tables(evidence(tmp_path))
+    for table in (tables.comparison, tables.generation):
+        at = heads(table).index("attention")
+        assert [(line[0], line[at]) for line in texts(table)] == [
+            ("logit", "full"),  # a file without the field is of a version without block models
+            ("distilbert", "block"),
+            ("tiny/gpt", "–"),
+        ]
+    write_tables(tmp_path, tables)
+    with (tmp_path / "comparison.csv").open(encoding="utf-8") as stream:
+        assert [line["attention"] for line in csv.DictReader(stream)] == ["full", "block", ""]
+
+
+def test_repeats_of_an_old_version_are_repeats_of_a_new_one(tmp_path: Path) -> None:
+    make_run(tmp_path / "0", "logit", size=4, fractions=(0.0,), seed=0)
+    backbone = {**BACKBONE, "attention": "full"}
+    make_run(tmp_path / "1", "logit", size=4, fractions=(0.0,), seed=1, backbone=backbone)
+    tables = make_tables(evidence(tmp_path))
+    assert [group.run.name for group in tables.seed_groups] == ["logit"]
+    assert [run.name for run in tables.seed_groups[0].members] == ["logit seed=0", "logit seed=1"]
 
 
 def test_pairs_and_ranks(tmp_path: Path) -> None:

@@ -507,6 +507,7 @@ def test_model_info_and_costs_by_hand() -> None:
         "name": "scripted",
         "family": "scripted",
         "fingerprint": "0123456789abcdef",
+        "attention": "full",
         "dtype": "float32",
         "mask_id": 0,
         "eos_ids": [1],
