@@ -96,9 +96,7 @@ class Ledger:
     """
 
     def __init__(self, telemetry: Path | None = None) -> None:
-        self._totals: dict[str, Cost] = defaultdict(Cost)
-        self._windows: dict[str, int] = defaultdict(int)
-        self._requests: dict[str, int] = defaultdict(int)
+        self.clear()
         self._telemetry = telemetry
         if telemetry is not None:
             try:
@@ -119,10 +117,15 @@ class Ledger:
             with self._telemetry.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
+    def clear(self) -> None:
+        """Forgets what was counted; telemetry lines that were written stay."""
+        self._totals: dict[str, Cost] = defaultdict(Cost)
+        self._windows: dict[str, int] = defaultdict(int)
+        self._requests: dict[str, int] = defaultdict(int)
+
     def merge(self, others: list[dict[str, dict[str, float]]]) -> None:
         """Replaces the totals by the sums over several processes' `totals()`."""
-        self._totals, self._windows = defaultdict(Cost), defaultdict(int)
-        self._requests = defaultdict(int)
+        self.clear()
         names = {field.name for field in fields(Cost)}
         for totals in others:
             for task, values in totals.items():

@@ -38,6 +38,7 @@ from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
 from model_adapters.varlen_dlm.references import references_of
 from model_adapters.varlen_dlm.response_cache import ResponseCache
+from model_adapters.varlen_dlm.run_costs import RunCosts, in_a_run
 from model_adapters.varlen_dlm.scores import Scores
 from model_adapters.varlen_dlm.shares import Share
 from model_adapters.varlen_dlm.strategy_answers import StrategyAnswers
@@ -131,7 +132,7 @@ class VarLenDLM(HostedModel):
             bounds = Bounds(arguments, backbone, reader, rule, references)
             self.answers = BoundAnswers(bounds, backbone, self.ledger)
         self.scores = Scores(arguments, backbone)
-        self._spent_by_all: list[dict[str, dict[str, float]]] | None = None
+        self.costs = RunCosts(self.ledger, processes)
         self.fingerprint = settings_fingerprint(
             backbone.spec, arguments, predictor_digest(arguments.predictor_folder())
         )
@@ -141,28 +142,46 @@ class VarLenDLM(HostedModel):
     def barrier(self) -> None:
         """Waits for all processes; afterwards each knows what all of them spent."""
         self.processes.wait()
-        self._spent_by_all = self.processes.everyones(self.ledger.totals())
+        self.costs.share()
 
     def set_cache_hook(self, cache_hook: CacheHook) -> None:
-        """Takes lm-eval's response cache.
+        """Takes lm-eval's response cache, at the beginning of a run that has one.
 
         Raises:
             CacheError: it was filled under other settings.
         """
+        self._take_cache_hook(cache_hook)
+        self.costs.begin()
+
+    def _take_cache_hook(self, cache_hook: CacheHook) -> None:
         self.cache = ResponseCache(cache_hook, self.fingerprint)
         super().set_cache_hook(cache_hook)
 
     def get_model_info(self) -> dict[str, Any]:
         """The part of the results file's `config` that describes this run."""
-        costs = Ledger()
-        costs.merge(self._spent_by_all or [self.ledger.totals()])
-        info = model_info(
-            self.arguments, self.backbone, self.method, self.fingerprint, costs.totals()
-        )
+        costs = self.costs.totals()
+        self._end_run()
+        info = model_info(self.arguments, self.backbone, self.method, self.fingerprint, costs)
         return {"eosbench": info}
+
+    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
+        """The objects of all processes on process `dst`, None elsewhere.
+
+        lm-eval collects samples and metrics so when all requests are answered, and asks process
+        `dst` alone for the description of the run.
+        """
+        if self.rank != dst:
+            self._end_run()
+        return super().gather_object(obj, dst)
+
+    def _end_run(self) -> None:
+        """Keeps nothing of this run for the next one: neither its costs nor its response cache."""
+        self.costs.end()
+        self._take_cache_hook(CacheHook(None))
 
     # Requests.
 
+    @in_a_run
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """The text that answers each request, or the record of one that asks for a bound."""
         share = Share.of(requests)
@@ -182,6 +201,7 @@ class VarLenDLM(HostedModel):
                 bar.update()
         return share.spread([request.answer or "" for request in asked])
 
+    @in_a_run
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
@@ -197,6 +217,7 @@ class VarLenDLM(HostedModel):
                 bar.update()
         return share.spread([(request.value, request.is_greedy) for request in asked])
 
+    @in_a_run
     def loglikelihood_rolling(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[float]:
