@@ -41,7 +41,7 @@ ROOMS = (
     ("model_adapters.varlen_dlm", "eosbench.plugin"),
     ("eosbench.sweep", "eosbench.recipe"),
     ("eosbench.cli",),
-    ("eosbench._bridge", "tasks", "benchmarks"),
+    ("eosbench._bridge", "eosbench.__main__", "tasks", "benchmarks"),
 )
 HEIGHT_OF = {room: height for height, rooms in enumerate(ROOMS) for room in rooms}
 FACES = sorted(
@@ -193,10 +193,13 @@ def test_light_modules_never_load_torch() -> None:
     assert not {"torch", "transformers", "lm_eval"} & loaded
 
 
-@pytest.mark.parametrize("command", [[], ["report"], ["check"]])
-def test_help_never_loads_torch(command: list[str]) -> None:
+HELP = [[*command, "--help"] for command in ([], ["fit"], ["sweep"], ["report"], ["check"])]
+
+
+@pytest.mark.parametrize("words", [*HELP, ["methods"], ["families"], ["--version"]])
+def test_what_prints_at_once_never_loads_torch(words: list[str]) -> None:
     code = (
-        f"sys.argv = ['eosbench', *{command}, '--help']\n"
+        f"sys.argv = ['eosbench', *{words}]\n"
         "from eosbench.cli import app\n"
         "try:\n    app()\nexcept SystemExit as leaving:\n    assert not leaving.code, leaving.code"
     )

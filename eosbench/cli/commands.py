@@ -15,8 +15,8 @@ import typer
 from rich import box
 from rich.table import Table
 
-from eosbench import __version__
 from eosbench.cli.fit import fit
+from eosbench.cli.listing import complete_methods, families, methods, versions
 from eosbench.cli.shared import (
     BatchSize,
     ChatTemplate,
@@ -33,7 +33,6 @@ app = typer.Typer(
     help="How long must the canvas of a diffusion language model be? "
     "Fit, compare and check length predictors.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -42,7 +41,7 @@ def main() -> None:
     """Entry point: an error raised on purpose is one line and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        app()
+        app(prog_name="eosbench")
     except EosbenchError as error:
         errors.print(
             f"eosbench: {error}", style="red", markup=False, highlight=False, soft_wrap=True
@@ -51,16 +50,22 @@ def main() -> None:
 
 
 def _version(wanted: bool) -> None:
-    """Prints the version and leaves."""
+    """Prints the versions and leaves."""
     if wanted:
-        console.print(__version__, highlight=False)
+        console.print(versions(), highlight=False)
         raise typer.Exit
 
 
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Print the versions of eosbench, lm-eval, transformers and torch.",
+        ),
     ] = False,
 ) -> None:
     """Options of the command line itself."""
@@ -71,7 +76,10 @@ def options(
     "pass, one result set per method."
 )
 def sweep(
-    methods: Annotated[str, typer.Option(help="all, five, or names with commas.")] = "five",
+    methods: Annotated[
+        str,
+        typer.Option(help="all, five, or names with commas.", autocompletion=complete_methods),
+    ] = "five",
     tasks: Annotated[
         str, typer.Option(help="Tasks that lm-eval knows, with commas.")
     ] = "eos_upper_bound",
@@ -216,6 +224,10 @@ def check(
     outcome = check_results(results, baseline, update=update, paired=paired, junit=junit)
     print_outcome(outcome, console)
     raise typer.Exit(outcome.exit_code)
+
+
+app.command()(methods)
+app.command()(families)
 
 
 def _sweep_table(results: dict[str, dict[str, Any]]) -> Table:

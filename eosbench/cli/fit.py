@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from eosbench.cli.listing import complete_methods
 from eosbench.cli.shared import (
     BatchSize,
     ChatTemplate,
@@ -31,7 +32,11 @@ CACHE = os.environ.get("EOSBENCH_CACHE", "~/.cache/eosbench")
 
 def fit(
     method: Annotated[
-        str, typer.Option(help="all (that can be fitted), five, or names with commas.")
+        str,
+        typer.Option(
+            help="all (that can be fitted), five, or names with commas.",
+            autocompletion=complete_methods,
+        ),
     ],
     output: Annotated[
         Path,
