@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from model_adapters.loading import load_backbone
+from model_adapters.loading import dtype_name, load_backbone
 
 if TYPE_CHECKING:
     from model_adapters.export import save_llada
 
-__all__ = ["load_backbone", "save_llada"]
+__all__ = ["dtype_name", "load_backbone", "save_llada"]
 
 
 def __getattr__(name: str) -> Any:

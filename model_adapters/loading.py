@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from eosbench.errors import CheckpointError, ConfigurationError
 from model_adapters.families import family_file, family_of, recognised, why_unsupported
+from model_adapters.hub import OF_TOKENIZERS, resolve_folder
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from eosbench.backbone import Backbone
     from model_adapters.checkpoints import Adapter, Blueprint, Checkpoint
 
-DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py")
 DTYPES = ("float32", "bfloat16", "float16", "float64")
+# Other names that torch has for them.
+OTHER_DTYPES = {"float": "float32", "half": "float16", "double": "float64"}
 
 
 def load_backbone(
@@ -40,6 +42,13 @@ def load_backbone(
     peft: str | Path | None = None,
     load_in_4bit: bool = False,
     load_in_8bit: bool = False,
+    subfolder: str = "",
+    tokenizer: Any = None,
+    add_bos_token: bool | None = None,
+    max_length: int | None = None,
+    max_memory_per_gpu: int | str | None = None,
+    max_cpu_memory: int | str | None = None,
+    mixed_precision_dtype: str | None = None,
 ) -> Backbone:
     """Loads a diffusion language model behind the Backbone protocol.
 
@@ -48,7 +57,8 @@ def load_backbone(
             ("GSAI-ML/LLaDA-8B-Instruct"). One that holds a LoRA adapter alone stands for the model
             that it was trained on, with the adapter.
         device: where the weights go, as torch names it.
-        dtype: float32, bfloat16, float16, float64, or "auto" for the dtype of the stored weights.
+        dtype: float32, bfloat16, float16, float64, another name that torch has for one of them, or
+            "auto" for the dtype of the stored weights.
         revision: branch, tag or commit, for hub ids only.
         trust_remote_code: lets a checkpoint's own code run: its tokenizer's, and the model's where
             the family is unknown. The families of the table always run on transformers' own models.
@@ -63,6 +73,14 @@ def load_backbone(
             it right.
         peft: folder or hub id of a LoRA adapter, which is merged into the weights.
         load_in_4bit, load_in_8bit: make the weights small with bitsandbytes.
+        subfolder: the folder in the repository that holds the checkpoint.
+        tokenizer: a tokenizer of transformers, or the folder or hub id of one, in place of the
+            checkpoint's own.
+        add_bos_token: whether texts begin with the BOS token; None leaves it to the tokenizer.
+        max_length: tokens of a prompt and its canvas together; None is what the model was made for.
+        max_memory_per_gpu, max_cpu_memory: the most that a `device_map` may take there, in bytes or
+            as "10GiB".
+        mixed_precision_dtype: of the products inside the model (torch's autocast).
 
     Raises:
         ConfigurationError: a device, dtype or attention that this machine or torch does not have.
@@ -75,7 +93,7 @@ def load_backbone(
     from model_adapters.checkpoints import MaskToken, open_checkpoint
 
     bits = backbones.bits_asked(load_in_4bit, load_in_8bit)
-    folder, name, adapter = _base_and_adapter(str(path_or_hub_id), revision, peft)
+    folder, name, adapter = _base_and_adapter(str(path_or_hub_id), revision, subfolder, peft)
     if device_.type == "cpu":
         keep_freed_memory()
     checkpoint = open_checkpoint(
@@ -83,29 +101,44 @@ def load_backbone(
         name=name,
         trust_remote_code=trust_remote_code,
         asked_mask=MaskToken(mask_token, mask_token_id),
+        tokenizer=_other_tokenizer(
+            tokenizer, revision, subfolder, trust_remote_code, add_bos_token
+        ),
+        add_bos_token=add_bos_token,
     )
+    memory = backbones.memory_limits(max_memory_per_gpu, max_cpu_memory)
     how: dict[str, Any] = {
-        "placement": backbones.Placement(device_, device_map),
+        "placement": backbones.Placement(device_, device_map, memory),
         "dtype": dtype_,
         "attn_implementation": attn_implementation,
     }
+    backbone: Any
     if trust_remote_code and _only_its_own_code_fits(checkpoint):
         _refuse_for_own_code(peft=adapter, load_in_bits=bits)
         shifted = bool(logits_shifted)
-        return backbones.assemble_own_code(checkpoint, logits_shifted=shifted, **how)
-    backbones.refuse_stored(checkpoint.config, name)
-    family = family_of(checkpoint.config, checkpoint.weight_names, name)
-    plan = family_file(family).blueprint(checkpoint)
-    if logits_shifted is not None:
-        plan = replace(plan, logits_shifted=logits_shifted)
-    if block_length is not None:
-        plan = replace(plan, block_length=_block_length(block_length, plan, family))
-    checkpoint = replace(checkpoint, adapter=adapter)
-    return backbones.assemble(checkpoint, plan, family=family, bits=bits, **how)
+        backbone = backbones.assemble_own_code(checkpoint, logits_shifted=shifted, **how)
+    else:
+        backbones.refuse_stored(checkpoint.config, name)
+        family = family_of(checkpoint.config, checkpoint.weight_names, name)
+        plan = family_file(family).blueprint(checkpoint)
+        if logits_shifted is not None:
+            plan = replace(plan, logits_shifted=logits_shifted)
+        if block_length is not None:
+            plan = replace(plan, block_length=_block_length(block_length, plan, family))
+        checkpoint = replace(checkpoint, adapter=adapter)
+        backbone = backbones.assemble(checkpoint, plan, family=family, bits=bits, **how)
+    if max_length is not None:
+        backbones.set_longest(backbone, max_length)
+    if mixed_precision_dtype is not None:
+        backbones.set_mixed_precision(
+            backbone, _dtype(mixed_precision_dtype, "mixed_precision_dtype") or backbone.dtype
+        )
+    found: Backbone = backbone
+    return found
 
 
 def _base_and_adapter(
-    path_or_hub_id: str, revision: str | None, peft: str | Path | None
+    path_or_hub_id: str, revision: str | None, subfolder: str, peft: str | Path | None
 ) -> tuple[Path, str, Adapter | None]:
     """The folder of the model, the name it goes by, and the adapter that is to be merged into it.
 
@@ -115,7 +148,7 @@ def _base_and_adapter(
     """
     from model_adapters.checkpoints import holds_an_adapter_alone, open_adapter
 
-    folder = resolve_folder(path_or_hub_id, revision)
+    folder = resolve_folder(path_or_hub_id, revision, subfolder)
     if not holds_an_adapter_alone(folder):
         if peft is None:
             return folder, path_or_hub_id, None
@@ -135,6 +168,41 @@ def _base_and_adapter(
         ) from error
 
 
+def _other_tokenizer(
+    asked: Any,
+    revision: str | None,
+    subfolder: str,
+    trust_remote_code: bool,
+    add_bos_token: bool | None,
+) -> Any:
+    """The tokenizer that the user asks for in place of the checkpoint's; None: no other one.
+
+    As in lm-eval's `hf`, revision and subfolder are looked for in its repository, too.
+
+    Raises:
+        CheckpointError: it is not there, or broken.
+    """
+    if asked is None or not isinstance(asked, str | Path):
+        return asked
+    from model_adapters.checkpoints import holds_tokenizer, open_tokenizer
+
+    folder = resolve_folder(str(asked), revision, patterns=OF_TOKENIZERS)
+    if subfolder and holds_tokenizer(folder / subfolder):
+        folder = folder / subfolder
+    found = open_tokenizer(
+        folder,
+        name=str(asked),
+        trust_remote_code=trust_remote_code,
+        add_bos_token=add_bos_token,
+    )
+    if found is None:
+        raise CheckpointError(
+            f"tokenizer={asked}: expected a folder or a hub id with tokenizer.json, "
+            "tokenizer_config.json, vocab.json or tokenizer.model"
+        )
+    return found
+
+
 def _refuse_for_own_code(**asked: Any) -> None:
     """Refuses what a model that runs by its own code cannot be loaded with."""
     for name, value in asked.items():
@@ -150,43 +218,6 @@ def _only_its_own_code_fits(checkpoint: Checkpoint) -> bool:
         return False
     unfit = why_unsupported(checkpoint.config)
     return unfit is None or unfit.own_code_fits
-
-
-def resolve_folder(path_or_hub_id: str, revision: str | None = None) -> Path:
-    """The local folder of a checkpoint, which is downloaded where it is a hub id.
-
-    Offline mode and the hub's cache work as in transformers.
-
-    Raises:
-        CheckpointError: it is neither a folder nor a hub id that the hub or its cache can deliver.
-    """
-    folder = Path(path_or_hub_id).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise CheckpointError(
-            f"{path_or_hub_id} is a file: expected a folder with config.json and "
-            "model.safetensors, or a hub id"
-        )
-
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(path_or_hub_id, revision=revision, allow_patterns=list(DOWNLOADED))
-        )
-    except HFValidationError as error:
-        raise CheckpointError(
-            f"no such folder: {path_or_hub_id} (and it cannot be a hub id: expected 'owner/name')"
-        ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        at = f" at revision {revision!r}" if revision else ""
-        raise CheckpointError(
-            f"no folder {path_or_hub_id}, and the hub did not deliver it{at}: "
-            f"{type(error).__name__}. Check the name and the network, or download it first: "
-            f"hf download {path_or_hub_id}"
-        ) from error
 
 
 def _device(device: str) -> torch.device:
@@ -219,14 +250,27 @@ def _block_length(asked: int, plan: Blueprint, family: str) -> int:
     return asked
 
 
-def _dtype(dtype: str) -> torch.dtype | None:
+def dtype_name(dtype: Any) -> str:
+    """The one name of a dtype that has several, or of a dtype of torch.
+
+    Example:
+        >>> dtype_name("half"), dtype_name("torch.float"), dtype_name("auto")
+        ('float16', 'float32', 'auto')
+    """
+    name = str(dtype).removeprefix("torch.")
+    return OTHER_DTYPES.get(name, name)
+
+
+def _dtype(dtype: Any, argument: str = "dtype") -> torch.dtype | None:
     """The dtype of a name; None for "auto", the dtype of the stored weights."""
     import torch
 
-    name = str(dtype).removeprefix("torch.")
+    name = dtype_name(dtype)
     if name == "auto":
         return None
     if name not in DTYPES:
-        raise ConfigurationError(f"dtype {dtype!r}: expected auto or one of {', '.join(DTYPES)}")
+        raise ConfigurationError(
+            f"{argument} {dtype!r}: expected auto or one of {', '.join((*DTYPES, *OTHER_DTYPES))}"
+        )
     found: torch.dtype = getattr(torch, name)
     return found

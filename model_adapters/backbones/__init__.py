@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from model_adapters.backbones.adjusted import set_longest, set_mixed_precision
 from model_adapters.backbones.assembly import assemble
 from model_adapters.backbones.full_canvas import FullCanvasBackbone
 from model_adapters.backbones.noise_canvas import NoiseCanvasBackbone
-from model_adapters.backbones.placement import Placement
+from model_adapters.backbones.placement import Placement, memory_limits
 from model_adapters.backbones.quantised import bits_asked, refuse_stored
 from model_adapters.backbones.remote_code import assemble_own_code
 
@@ -16,5 +17,8 @@ __all__ = [
     "assemble",
     "assemble_own_code",
     "bits_asked",
+    "memory_limits",
     "refuse_stored",
+    "set_longest",
+    "set_mixed_precision",
 ]

@@ -122,3 +122,22 @@ class Placement:
                 "take a smaller dtype or more devices"
             )
         return Devices(found, spread=True)
+
+
+def memory_limits(per_gpu: int | str | None, cpu: int | str | None) -> dict[Any, Any] | None:
+    """The most that may be taken of each device, as accelerate takes it; None is all there is.
+
+    Args:
+        per_gpu: of every GPU, in bytes or as "10GiB".
+        cpu: of the main memory.
+    """
+    if per_gpu is None and cpu is None:
+        return None
+    from accelerate.utils import get_max_memory
+
+    found: dict[Any, Any] = get_max_memory()
+    if per_gpu is not None:
+        found |= dict.fromkeys(range(torch.cuda.device_count()), per_gpu)
+    if cpu is not None:
+        found["cpu"] = cpu
+    return found

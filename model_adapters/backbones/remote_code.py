@@ -143,7 +143,9 @@ def assemble_own_code(
     auto_map = checkpoint.config.get("auto_map") or {}
     known = [name for name in AUTO_CLASSES if name in auto_map]
     auto = getattr(transformers, known[0] if known else "AutoModelForMaskedLM")
-    where = {"device_map": placement.device_map} if placement.device_map is not None else {}
+    where: dict[str, Any] = {}
+    if placement.device_map is not None:
+        where = {"device_map": placement.device_map, "max_memory": placement.max_memory}
     try:
         model, info = auto.from_pretrained(
             checkpoint.folder,

@@ -14,6 +14,7 @@ from model_adapters.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from model_adapters.checkpoints.lora import Adapter, holds_an_adapter_alone, open_adapter
 from model_adapters.checkpoints.pieces import Piece, Stored, stacked_experts
 from model_adapters.checkpoints.token_ids import MaskToken, TokenIds
+from model_adapters.checkpoints.tokenizer import holds_tokenizer, open_tokenizer
 from model_adapters.checkpoints.weights import Weights
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "Weights",
     "checked_config",
     "holds_an_adapter_alone",
+    "holds_tokenizer",
     "open_adapter",
     "open_checkpoint",
+    "open_tokenizer",
     "own_name",
     "require_settings",
     "rope_parameters",

@@ -11,9 +11,8 @@ from typing import Any
 from eosbench.errors import CheckpointError
 from model_adapters.checkpoints.lora import Adapter
 from model_adapters.checkpoints.token_ids import MaskToken, TokenIds, find_token_ids
+from model_adapters.checkpoints.tokenizer import open_tokenizer
 from model_adapters.checkpoints.weights import Weights, find_weights
-
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,8 @@ def open_checkpoint(
     name: str,
     trust_remote_code: bool = False,
     asked_mask: MaskToken | None = None,
+    tokenizer: Any = None,
+    add_bos_token: bool | None = None,
 ) -> Checkpoint:
     """Reads config.json, the tokenizer and the headers of the weights.
 
@@ -77,6 +78,8 @@ def open_checkpoint(
         name: the path or hub id that the user typed.
         trust_remote_code: lets the tokenizer's own code run.
         asked_mask: the mask token as the user says it.
+        tokenizer: in place of the folder's own.
+        add_bos_token: whether texts begin with the BOS token; None leaves it to the tokenizer.
 
     Raises:
         CheckpointError: config.json or the weights are missing, or one of the files is broken.
@@ -87,11 +90,15 @@ def open_checkpoint(
             f"{name} holds no config.json: expected a checkpoint folder (config.json, "
             "model.safetensors) or a hub id"
         )
+    if tokenizer is None:
+        tokenizer = open_tokenizer(
+            folder, name=name, trust_remote_code=trust_remote_code, add_bos_token=add_bos_token
+        )
     return Checkpoint(
         name,
         folder,
         _json_object(config_path),
-        _tokenizer(folder, trust_remote_code),
+        tokenizer,
         find_weights(name, folder),
         _json_object(generation_path) if generation_path.is_file() else {},
         asked_mask or MaskToken(),
@@ -106,24 +113,3 @@ def _json_object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} holds {type(found).__name__}, expected a JSON object")
     return found
-
-
-def _tokenizer(folder: Path, trust_remote_code: bool) -> Any:
-    """The folder's tokenizer, or None.
-
-    The plain config keeps transformers from asking whether the model's own code may run.
-    """
-    present = [name for name in _TOKENIZER_FILES if (folder / name).is_file()]
-    if not present:
-        return None
-    from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
-
-    try:
-        if "tokenizer.json" in present and "tokenizer_config.json" not in present:
-            fast: Any = PreTrainedTokenizerFast
-            return fast(tokenizer_file=str(folder / "tokenizer.json"))
-        return AutoTokenizer.from_pretrained(
-            folder, config=PreTrainedConfig(), trust_remote_code=trust_remote_code
-        )
-    except Exception as error:  # tokenizers raises bare Exception on a broken file
-        raise CheckpointError(f"the tokenizer in {folder} cannot be loaded: {error}") from error

@@ -20,7 +20,6 @@ from eosbench.metrics import false_ends
 from eosbench.records import LengthRecord
 from model_adapters.varlen_dlm.bounds import Bounded, Bounds
 from model_adapters.varlen_dlm.generation_requests import GenerationRequest
-from model_adapters.varlen_dlm.stop_strings import text_before_stop
 
 
 class Answerer(Protocol):
@@ -97,7 +96,7 @@ class BoundAnswers:
             bounded = bounds[index]
             request = bounded.shown.request
             self._charge("generate", bounded, answer.cost + bounded.cost)
-            request.answer = text_before_stop(tokenizer, answer.tokens, request.until)
+            request.answer = request.text(tokenizer, answer.tokens)
             yield request
 
     def _charge(self, kind: str, bounded: Bounded, cost: Cost) -> None:

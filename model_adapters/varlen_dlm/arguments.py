@@ -17,6 +17,7 @@ from eosbench.errors import ConfigurationError
 from eosbench.predictors import Method, local_folder, refuse_promise, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 from model_adapters.varlen_dlm.conversion import convert_all, types_of
+from model_adapters.varlen_dlm.model_arguments import ModelArguments
 
 REFERENCES = ("task", "self")
 CHOICES = {
@@ -41,21 +42,12 @@ OF_BOUNDS = ("predictor", "alpha", *OTHER_PROMISES, "rounding", "overflow", "ref
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(ModelArguments):
     """Everything that can stand in `--model_args`, and lm-eval's own flags.
 
+    The arguments of the model itself are in model_arguments.py.
+
     Attributes:
-        pretrained: folder or hub id of the diffusion language model; "embedded" is the one that
-            comes with the package.
-        revision, dtype, trust_remote_code, attn_implementation, device_map: as in transformers; see
-            model_adapters.load_backbone.
-        parallelize: as in lm-eval's `hf`: device_map=auto, which spreads the layers over all GPUs.
-        logits_shifted: whether raw row i of the logits scores token i + 1, where the checkpoint
-            does not say it right.
-        mask_token, mask_token_id: name or id of the mask token, where the checkpoint does not say
-            it.
-        peft: folder or hub id of a LoRA adapter, which is merged into the weights.
-        load_in_4bit, load_in_8bit: make the weights small with bitsandbytes.
         method: finds the length. By default it is the embedded model's own method, and `fixed` for
             any other model.
         predictor: folder or hub id of the fitted predictor (`eosbench fit`); the embedded model
@@ -89,19 +81,6 @@ class Arguments:
         ConfigurationError: a value outside its range, or values that cannot stand together.
     """
 
-    pretrained: str = embedded.NAME
-    revision: str | None = None
-    dtype: str = "float32"
-    trust_remote_code: bool = False
-    attn_implementation: str | None = None
-    device_map: str | None = None
-    parallelize: bool = False
-    logits_shifted: bool | None = None
-    mask_token: str | None = None
-    mask_token_id: int | None = None
-    peft: str | None = None
-    load_in_4bit: bool = False
-    load_in_8bit: bool = False
     method: str = ""
     predictor: str | None = None
     alpha: float | None = 0.05
@@ -129,6 +108,7 @@ class Arguments:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.method:
             object.__setattr__(self, "method", default_method(self.pretrained))
         for name, known in CHOICES.items():
@@ -182,11 +162,6 @@ class Arguments:
                 )
 
     @property
-    def is_embedded(self) -> bool:
-        """Whether the model is the one that comes with the package."""
-        return self.pretrained == embedded.NAME
-
-    @property
     def row(self) -> Method:
         """The row of the method in the table that it stands in."""
         return row_of(self.method, ALL_METHODS)
@@ -200,23 +175,6 @@ class Arguments:
     def promise(self) -> Promise | None:
         """The promise that bounds are to keep; None where they are not calibrated."""
         return Promise.of(alpha=self.alpha, shortfall=self.shortfall, groups=self.groups)
-
-    def loading(self) -> dict[str, Any]:
-        """The arguments of `load_backbone`, without the device."""
-        return {
-            "path_or_hub_id": str(embedded.MODEL) if self.is_embedded else self.pretrained,
-            "dtype": self.dtype,
-            "revision": self.revision,
-            "trust_remote_code": self.trust_remote_code,
-            "attn_implementation": self.attn_implementation,
-            "device_map": self.device_map or ("auto" if self.parallelize else None),
-            "logits_shifted": self.logits_shifted,
-            "mask_token": self.mask_token,
-            "mask_token_id": self.mask_token_id,
-            "peft": self.peft,
-            "load_in_4bit": self.load_in_4bit,
-            "load_in_8bit": self.load_in_8bit,
-        }
 
     def predictor_folder(self) -> Path | None:
         """The folder of the fitted predictor, None for a method that works without one."""
@@ -236,7 +194,8 @@ class Arguments:
         Backbone, predictor and options stand beside them there.
         """
         given = [name for name in OTHER_PROMISES if getattr(self, name) is not None]
-        return {name: getattr(self, name) for name in (*DECIDE_ANSWERS, *given)}
+        always = {name: getattr(self, name) for name in (*DECIDE_ANSWERS, *given)}
+        return always | self.given_settings()
 
     def for_request(self, canvas: int, given: Mapping[str, Any]) -> Arguments:
         """The arguments of one request.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import TemplateError
@@ -11,7 +11,11 @@ from eosbench.errors import ConfigurationError
 
 
 def render_turns(
-    tokenizer: Any, checkpoint: str, turns: Sequence[dict[str, str]], add_generation_prompt: bool
+    tokenizer: Any,
+    checkpoint: str,
+    turns: Sequence[dict[str, str]],
+    add_generation_prompt: bool,
+    template_arguments: Mapping[str, Any] | None = None,
 ) -> str:
     """The turns of a chat as one prompt.
 
@@ -21,6 +25,7 @@ def render_turns(
         turns: each with a "role" and a "content".
         add_generation_prompt: whether the assistant's turn is opened. If not, the last turn is left
             open, to be continued.
+        template_arguments: more that the template is given.
 
     Raises:
         ConfigurationError: the checkpoint has no chat template, or one that refuses the turns (a
@@ -36,6 +41,7 @@ def render_turns(
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
             continue_final_message=not add_generation_prompt,
+            **(template_arguments or {}),
         )
     except TemplateError as error:
         roles = [turn["role"] for turn in turns]

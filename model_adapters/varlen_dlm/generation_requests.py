@@ -21,7 +21,7 @@ from eosbench.decoding import DecodeConfig, Job
 from eosbench.digest import torch_seed_from
 from eosbench.errors import ConfigurationError
 from model_adapters.varlen_dlm.arguments import DECODING, Arguments
-from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop
+from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop, text_before_stop
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ class GenerationRequest:
             wants a text.
         reference: the reference answer, where the task sent one.
         cut: prompt tokens that were dropped on the left.
+        think_end: what ends the model's reasoning, which is no part of its answer; None: it has
+            none.
         length_beside_key: L, where the answer depends on it and the key of lm-eval's response cache
             does not.
         answer: the text, or the benchmark's record; None until it is there.
@@ -60,6 +62,7 @@ class GenerationRequest:
     benchmark: Mapping[str, Any] | None
     reference: str | None
     cut: int
+    think_end: int | str | None = None
     length_beside_key: int | None = None
     answer: str | None = None
 
@@ -96,11 +99,16 @@ class GenerationRequest:
         """The request as decoding takes it, in a window of so many tokens."""
         stops = fixes_stop_here = None
         if self.until:
-            stops = partial(holds_stop, tokenizer, self.until)
-            fixes_stop_here = partial(fixes_stop, tokenizer, self.until)
+            end = self.think_end
+            stops = partial(holds_stop, tokenizer, self.until, think_end=end)
+            fixes_stop_here = partial(fixes_stop, tokenizer, self.until, think_end=end)
         return Job(
             self.ids, self.settings, window, self.seed, stops=stops, fixes_stop=fixes_stop_here
         )
+
+    def text(self, tokenizer: Any, tokens: Sequence[int]) -> str:
+        """The answer that tokens of a response say."""
+        return text_before_stop(tokenizer, tokens, self.until, think_end=self.think_end)
 
 
 def read_requests(
@@ -193,6 +201,7 @@ def _read(
         benchmark=given.get("eos_upper_bound"),
         reference=given.get("reference", getattr(instance, "reference", None)),
         cut=max(0, len(ids) - room),
+        think_end=arguments.think_end_token,
     )
 
 

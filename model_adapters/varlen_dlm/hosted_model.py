@@ -12,6 +12,7 @@ from lm_eval.api.model import TemplateLM
 
 from eosbench.backbone import Backbone
 from model_adapters.varlen_dlm.chat import render_turns
+from model_adapters.varlen_dlm.model_arguments import ModelArguments
 from model_adapters.varlen_dlm.processes import Processes
 
 
@@ -19,15 +20,15 @@ class HostedModel(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     """A backbone with the members that lm-eval asks of every model.
 
     Args:
+        arguments: of the model.
         backbone: the model.
         processes: this process among those that share the requests.
-        pretrained: the name of the checkpoint, for messages and cache names.
     """
 
-    def __init__(self, backbone: Backbone, processes: Processes, pretrained: str) -> None:
+    def __init__(self, arguments: ModelArguments, backbone: Backbone, processes: Processes) -> None:
         super().__init__()
-        self.backbone, self.processes, self.pretrained = backbone, processes, pretrained
-        self.tokenizer = backbone.tokenizer
+        self.arguments, self.backbone, self.processes = arguments, backbone, processes
+        self.pretrained, self.tokenizer = arguments.pretrained, backbone.tokenizer
 
     @property
     def device(self) -> torch.device:
@@ -61,6 +62,8 @@ class HostedModel(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     @property
     def prefix_token_id(self) -> int:
         """The token that stands for an empty context."""
+        if self.arguments.prefix_token_id is not None:
+            return self.arguments.prefix_token_id
         bos = self.tokenizer.bos_token_id
         return self.eot_token_id if bos is None else int(bos)
 
@@ -73,17 +76,24 @@ class HostedModel(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """The turns of a chat as one prompt; see model_adapters.varlen_dlm.chat."""
-        return render_turns(self.tokenizer, self.pretrained, chat_history, add_generation_prompt)
+        return render_turns(
+            self.tokenizer,
+            self.pretrained,
+            chat_history,
+            add_generation_prompt,
+            self.arguments.template_arguments,
+        )
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
     ) -> list[int]:
         """The token ids of a text.
 
-        By default special tokens are added, unless the text begins with one already, because a chat
-        template put it there.
+        By default special tokens are added as the tokenizer or `add_bos_token` says, unless the
+        text begins with one already, because a chat template put it there.
         """
         if add_special_tokens is None:
             bos = self.tokenizer.bos_token
-            add_special_tokens = not (bos and string.startswith(bos))
+            asked = self.arguments.add_bos_token
+            add_special_tokens = asked is not False and not (bos and string.startswith(bos))
         return list(self.tokenizer(string, add_special_tokens=add_special_tokens)["input_ids"])

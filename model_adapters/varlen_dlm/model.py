@@ -60,6 +60,8 @@ class VarLenDLM(HostedModel):
         PredictorError: no such predictor, or one that was fitted for another backbone or canvas.
     """
 
+    arguments: Arguments
+
     def __init__(self, **model_args: Any) -> None:
         report_errors_plainly()
         arguments = parse_arguments(model_args)
@@ -117,8 +119,8 @@ class VarLenDLM(HostedModel):
         reader: LengthReader,
         rule: str,
     ) -> None:
-        super().__init__(backbone, processes, arguments.pretrained)
-        self.arguments, self.reader = arguments, reader
+        super().__init__(arguments, backbone, processes)
+        self.reader = reader
         self.ledger = Ledger(arguments.telemetry)
         self.method: FittedPredictor | Strategy
         self.answers: Answerer
@@ -206,6 +208,7 @@ class VarLenDLM(HostedModel):
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
         """The log-likelihood of every continuation in nats, and whether it is the greedy one."""
+        self._refuse_reasoning(requests)
         share = Share.of(requests)
         asked = [
             LikelihoodRequest.continuation(instance, self.tok_encode, self.prefix_token_id)
@@ -251,6 +254,19 @@ class VarLenDLM(HostedModel):
         for _ in self.scores.answer(asked, greedy=True):
             pass
         return [(request.value, request.is_greedy) for request in asked]
+
+    def _refuse_reasoning(self, requests: list[Instance]) -> None:
+        """Refuses to score continuations for a model that is asked to reason first, as `hf` does.
+
+        Raises:
+            ConfigurationError: `enable_thinking` is on.
+        """
+        if self.arguments.enable_thinking:
+            tasks = sorted({str(request.task_name) for request in requests})
+            raise ConfigurationError(
+                f"tasks {', '.join(tasks)} score given continuations, which no reasoning comes "
+                "before: leave out enable_thinking=True, or run generation tasks"
+            )
 
     def _keep(self, request: LikelihoodRequest) -> None:
         """Counts what a finished request cost, and hands it to lm-eval's response cache."""

@@ -14,8 +14,10 @@ from eosbench import embedded
 from eosbench.errors import ConfigurationError
 from eosbench.predictors import row_of
 from eosbench.strategies import ALL_METHODS
+from model_adapters import dtype_name
 from model_adapters.varlen_dlm.arguments import Arguments, default_method
 from model_adapters.varlen_dlm.conversion import ArgumentType, convert_all, types_of
+from model_adapters.varlen_dlm.names import in_own_names
 
 AUTO_BATCH_SIZE = 32  # answers do not depend on it
 
@@ -25,9 +27,11 @@ def parse_arguments(given: Mapping[str, Any]) -> Arguments:
 
     Raises:
         ConfigurationError: a name that neither the adapter nor the method knows (the message lists
-            what both know, and the nearest name), or a value of a wrong type or outside its range.
+            what both know, and the nearest name), one that is refused (names.py), or a value of a
+            wrong type or outside its range.
     """
     types = {name: one for name, one in types_of(Arguments).items() if name != "options"}
+    given = in_own_names(given)
     own = {name: _spelled_out(name, value) for name, value in given.items() if name in types}
     values = convert_all(own, types)
     method = values.get("method") or default_method(values.get("pretrained", embedded.NAME))
@@ -41,6 +45,10 @@ def _spelled_out(name: str, value: Any) -> Any:
         return "none"
     if name == "batch_size" and str(value).startswith("auto"):
         return AUTO_BATCH_SIZE
+    if name in ("dtype", "mixed_precision_dtype") and value is not None:
+        return dtype_name(value)
+    if name == "think_end_token" and str(value).isdigit():  # an id, as for hf
+        return int(value)
     return value
 
 

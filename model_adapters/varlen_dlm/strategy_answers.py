@@ -13,7 +13,6 @@ from eosbench.forward import Ledger
 from eosbench.strategies import Strategy
 from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.generation_requests import GenerationRequest
-from model_adapters.varlen_dlm.stop_strings import text_before_stop
 
 
 class StrategyAnswers:
@@ -55,7 +54,7 @@ class StrategyAnswers:
         for index, answer in answers:
             request = requests[index]
             self.ledger.add(request.task, request.document, "generate", answer.cost)
-            request.answer = text_before_stop(tokenizer, answer.tokens, request.until)
+            request.answer = request.text(tokenizer, answer.tokens)
             yield request
 
     def length_beside_key(self, request: GenerationRequest) -> int | None:

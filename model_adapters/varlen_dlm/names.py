@@ -1,0 +1,121 @@
+"""Names that `varlen_dlm` does not have: other names of its arguments, and those that it refuses.
+
+docs/arguments.md shows both beside the arguments of lm-eval's `hf`; a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eosbench.errors import ConfigurationError
+
+# Names of the canvas's length, the first of which counts; all but the last are those of lm-eval's
+# own models and count there in this order.
+CANVAS = (
+    "gen_length",
+    "max_gen_toks",
+    "max_new_tokens",
+    "max_tokens",
+    "max_completion_tokens",
+)
+
+# Another name -> the argument. Requests may say those of CANVAS and the last two as well.
+OTHER_NAMES = {
+    **dict.fromkeys(("gen_length", "max_new_tokens", "max_tokens"), "max_gen_toks"),
+    "max_completion_tokens": "max_gen_toks",
+    "model_path": "pretrained",
+    "torch_dtype": "dtype",
+    "diffusion_steps": "steps",
+    "cfg": "cfg_scale",
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An argument of `hf` that `varlen_dlm` does not have.
+
+    Attributes:
+        why: the reason, in one line.
+        accepted: values that ask for nothing but what happens anyway; None: any value does.
+    """
+
+    why: str
+    accepted: Collection[str] | None = ("none", "false")
+
+    def accepts(self, value: Any) -> bool:
+        """Whether nothing has to be done for a value."""
+        return self.accepted is None or str(value).lower() in self.accepted
+
+
+_STORED_QUANTISED = (
+    "weights that are stored quantised are not read: take the checkpoint that they were made from, "
+    "and load_in_4bit=True or load_in_8bit=True"
+)
+REFUSED: Mapping[str, Refusal] = {
+    "backend": Refusal(
+        "no family of diffusion language models has an encoder and a decoder",
+        ("none", "default", "causal"),
+    ),
+    "truncation": Refusal("a prompt that does not fit is always cut from the left", None),
+    "logits_cache": Refusal("equal requests are always computed once", None),
+    "softmax_dtype": Refusal(
+        "probabilities are always computed in float64",
+        ("none", "float", "float32", "torch.float32", "double", "float64", "torch.float64"),
+    ),
+    "use_fast_tokenizer": Refusal("transformers 5 has fast tokenizers alone", None),
+    "offload_folder": Refusal("weights are never moved to a disk", None),
+    "tp_plan": Refusal(
+        "tensor parallelism needs a plan, which no family has: parallelize=True spreads one model "
+        "over all GPUs, accelerate launch gives each of them one"
+    ),
+    "delta": Refusal(
+        "no diffusion language model is published as delta weights: add them to the model's and "
+        "save the sum"
+    ),
+    "autogptq": Refusal(_STORED_QUANTISED),
+    "gptqmodel": Refusal(_STORED_QUANTISED),
+    "gguf_file": Refusal("weights are read from safetensors alone"),
+    "low_cpu_mem_usage": Refusal("weights are always streamed in, one tensor at a time", None),
+    "use_safetensors": Refusal("weights are read from safetensors alone", ("none", "true")),
+    "token": Refusal("log in with hf auth login, or set the environment variable HF_TOKEN"),
+    "cache_dir": Refusal("set the environment variable HF_HOME"),
+    "local_files_only": Refusal("set the environment variable HF_HUB_OFFLINE=1"),
+    "bnb_4bit_compute_dtype": Refusal("products of weights in 4 bits are computed in dtype="),
+    "alg": Refusal(
+        "Dream's own sampler is remasking=entropy,schedule=time,block_length=0 (or topk_margin; "
+        "its maskgit_plus is low_confidence)"
+    ),
+}
+
+
+def in_own_names(given: Mapping[str, Any], kept: Collection[str] = ()) -> dict[str, Any]:
+    """The arguments under their own names, without those that ask for nothing.
+
+    Args:
+        given: as they were typed.
+        kept: names that mean something else here: options of the method.
+
+    Raises:
+        ConfigurationError: an argument that is refused, or two names of one argument with
+            different values.
+
+    >>> in_own_names({"gen_length": 64, "logits_cache": False})
+    {'max_gen_toks': 64}
+    """
+    named: dict[str, Any] = {}
+    typed: dict[str, str] = {}
+    for name, value in given.items():
+        refusal = None if name in kept else REFUSED.get(name)
+        if refusal is not None:
+            if not refusal.accepts(value):
+                raise ConfigurationError(f"varlen_dlm does not take {name}: {refusal.why}")
+            continue
+        own = name if name in kept else OTHER_NAMES.get(name, name)
+        if own in named and str(named[own]) != str(value):
+            raise ConfigurationError(
+                f"{typed[own]}={named[own]} and {name}={value} say the same thing: give one of them"
+            )
+        named[own], typed[own] = value, name
+    return named
