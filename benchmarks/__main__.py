@@ -17,6 +17,7 @@ from benchmarks.measure import Row, Setup
 BENCHMARKS = {
     "decoding": "benchmarks.decoding:one_prompt",
     "batching": "benchmarks.decoding:batch",
+    "kept_keys": "benchmarks.decoding:kept_keys",
     "likelihood": "benchmarks.likelihood:multiple_choice",
     "choices": "benchmarks.choices:public_rows",
     "overhead": "benchmarks.overhead:beside_the_model",

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.measure import Row, Setup
 from benchmarks.models import prompts, random_model, trained_model
-from benchmarks.reference import generate
+from benchmarks.reference import generate, generate_blocks
 from eosbench.backbone import Backbone
 from eosbench.decoding import DecodeConfig, denoise
 
@@ -46,6 +46,35 @@ def batch(setup: Setup) -> list[Row]:
         "of one"
     )
     return [replace(row, found=found)]
+
+
+def kept_keys(setup: Setup) -> list[Row]:
+    """Block decoding with kept keys and values against the same loop without, on one prompt."""
+    vocabulary, width, layers, prompt, block, blocks = (
+        (2_000, 64, 2, 64, 8, 2) if setup.quick else (8_000, 256, 6, 512, 32, 16)
+    )
+    backbone = random_model(vocabulary=vocabulary, width=width, layers=layers, block_length=block)
+    ids = torch.randint(0, vocabulary - 2, (prompt,), generator=torch.Generator().manual_seed(0))
+    steps, canvas = block // 4, blocks * block
+    config = DecodeConfig(gen_length=canvas, steps_per_block=steps)
+
+    def without() -> torch.Tensor:
+        return generate_blocks(backbone, ids, gen_length=canvas, steps_per_block=steps)
+
+    def with_kept_keys() -> torch.Tensor:
+        return denoise(backbone, [ids], config).sequences[0]
+
+    same = int(without().equal(with_kept_keys()))
+    return [
+        Row(
+            "kept keys",
+            "the same loop without",
+            "blocks with kept keys",
+            f"prompt {prompt}, {blocks} blocks of {block}, {steps} steps a block",
+            setup.alternate(without, with_kept_keys),
+            f"same tokens: {same} of 1",
+        )
+    ]
 
 
 def _agreement(backbone: Backbone, rows: Sequence[torch.Tensor], config: DecodeConfig) -> float:

@@ -14,8 +14,17 @@ from model_adapters import load_backbone
 from model_adapters.backbones import FullCanvasBackbone
 
 
-def random_model(*, vocabulary: int, width: int, layers: int) -> FullCanvasBackbone:
-    """A LLaDA-shaped model with random weights, the same in every run."""
+def random_model(
+    *, vocabulary: int, width: int, layers: int, block_length: int | None = None
+) -> FullCanvasBackbone:
+    """A LLaDA-shaped model with random weights, the same in every run.
+
+    Args:
+        vocabulary: number of ids.
+        width: of the model.
+        layers: transformer blocks.
+        block_length: of a model that attends causally between blocks and decodes them as SDAR does.
+    """
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=vocabulary,
@@ -36,6 +45,9 @@ def random_model(*, vocabulary: int, width: int, layers: int) -> FullCanvasBackb
         logits_shifted=False,
         fingerprint="random",
         layers=layers,
+        attention="full" if block_length is None else "block",
+        block_length=block_length,
+        block_rule="" if block_length is None else "sdar",
     )
     return FullCanvasBackbone(
         LlamaModel(config),

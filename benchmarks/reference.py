@@ -51,6 +51,40 @@ def generate(
 
 
 @torch.no_grad()
+def generate_blocks(
+    backbone: Backbone, prompt: torch.Tensor, *, gen_length: int, steps_per_block: int
+) -> torch.Tensor:
+    """Denoises block after block of a block model, with no keys and values kept.
+
+    Every pass runs everything up to the end of the open block, as LLaDA2's published loop does, and
+    places as many of the surest tokens as the step has to.
+
+    Args:
+        backbone: a model that attends causally between blocks; its blocks divide the prompt.
+        prompt: ids.
+        gen_length: C, tokens of the canvas, in whole blocks.
+        steps_per_block: passes over a block; they divide it.
+
+    Returns:
+        The ids of the canvas [C].
+    """
+    mask_id, length = backbone.spec.mask_id, backbone.spec.block_length or gen_length
+    ids_T = torch.cat([prompt, torch.full((gen_length,), mask_id)])
+    for start in range(len(prompt), len(ids_T), length):
+        end = start + length
+        is_open_1T = torch.zeros(1, end, dtype=torch.bool)
+        is_open_1T[0, start:end] = True
+        for _ in range(steps_per_block):
+            hidden_1TD = backbone.hidden(ids_T[None, :end], needed=is_open_1T)
+            logits_LV = backbone.unembed(hidden_1TD[0, start:end]).to(torch.float64)
+            confidence_L, tokens_L = logits_LV.softmax(dim=-1).max(dim=-1)
+            confidence_L[ids_T[start:end] != mask_id] = -torch.inf
+            chosen = confidence_L.topk(length // steps_per_block).indices
+            ids_T[start + chosen] = tokens_L[chosen]
+    return ids_T[len(prompt) :]
+
+
+@torch.no_grad()
 def log_likelihood(
     backbone: Backbone,
     prompt: torch.Tensor,

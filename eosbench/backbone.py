@@ -45,6 +45,8 @@ class BackboneSpec:
             its own block and those before it.
         block_length: tokens of such a block, counted from the start of the prompt; None where
             attention is full.
+        block_rule: name of the published way to decode blocks, a row of RULES in
+            eosbench/decoding/block_policies.py.
         attention_width: heads times the width of a head, where that is not D; 0 stands for D.
     """
 
@@ -63,6 +65,7 @@ class BackboneSpec:
     last_parameters: int = 0
     attention: Literal["full", "block"] = "full"
     block_length: int | None = None
+    block_rule: str = ""
     attention_width: int = 0
 
 
@@ -116,13 +119,11 @@ class Denoised:
 
     Attributes:
         tokens: [N], of all its canvases; behind an end of text, padding.
-        canvases: number of canvases.
-        passes: forward passes over a canvas, of all canvases together.
+        passes_by_canvas: forward passes over each of its canvases.
     """
 
     tokens: torch.Tensor
-    canvases: int
-    passes: int
+    passes_by_canvas: tuple[int, ...]
 
 
 @runtime_checkable

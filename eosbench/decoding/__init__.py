@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from eosbench.decoding.config import DecodeConfig, require
 from eosbench.decoding.denoise import DenoiseResult, denoise
+from eosbench.decoding.fixed_canvas import fill
 from eosbench.decoding.policy import Policy, Scores, Step, Steps
 from eosbench.decoding.sampler import above_threshold, choose_tokens, precise
 from eosbench.decoding.sequence import Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "above_threshold",
     "choose_tokens",
     "denoise",
+    "fill",
     "fill_window",
     "generate",
     "precise",

@@ -35,6 +35,13 @@ class DecodeConfig:
         threshold: keep every token at least this confident (and always one), instead of an even
             number per step.
         cache: "prefix" or "dual" (see eosbench/forward/block_cache.py), which change the output.
+        steps_per_block: forward passes for a block, instead of `steps`.
+        editing_threshold: LLaDA2.1: replace a token that stands where another one is likelier than
+            this.
+        max_post_steps: LLaDA2.1: passes over a block that has no masks any more.
+        sub_block_length: Fast-dLLM v2: tokens of a block that are denoised together.
+        stop_after_block: of a block model, enter no block behind one that holds an EOS, as it ends
+            by itself.
         stop_at_eos: end a row as soon as no masked position stands before its first EOS. The text
             up to that EOS is what the whole run gives (docs/engine.md says why); what stands behind
             it may still be masked. Likewise before a block is entered behind a stop string, for
@@ -54,6 +61,11 @@ class DecodeConfig:
     threshold: float | None = None
     cache: str | None = None
     stop_at_eos: bool = False
+    steps_per_block: int | None = None
+    editing_threshold: float | None = None
+    max_post_steps: int = 16
+    sub_block_length: int | None = None
+    stop_after_block: bool = False
 
     def __post_init__(self) -> None:
         require(self.gen_length >= 1, f"gen_length={self.gen_length}: expected at least 1")
@@ -66,6 +78,17 @@ class DecodeConfig:
         require(
             self.steps is None or blocks <= self.steps <= most,
             f"steps={self.steps}: expected {blocks} (one per block) to {most} (one per token of the canvas)",
+        )
+        require(
+            self.steps_per_block is None or self.steps is None,
+            "steps and steps_per_block say the same thing: give one of them",
+        )
+        for name in ("steps_per_block", "max_post_steps", "sub_block_length"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"{name}={value}: expected at least 1")
+        require(
+            self.editing_threshold is None or 0 <= self.editing_threshold <= 1,
+            f"editing_threshold={self.editing_threshold}: expected 0 to 1",
         )
         require(
             self.remasking in REMASKING,
@@ -100,7 +123,10 @@ class DecodeConfig:
         length, steps = self.gen_length, self.gen_length if self.steps is None else self.steps
         for start in range(0, length, self.block_length or length):
             end = min(start + (self.block_length or length), length)
-            yield start, end, steps * end // length - steps * start // length
+            if self.steps_per_block is not None:
+                yield start, end, min(self.steps_per_block, end - start)
+            else:
+                yield start, end, steps * end // length - steps * start // length
 
 
 def require(condition: bool, message: str) -> None:

@@ -12,16 +12,18 @@ docs/engine.md says what is exact, and why.
 
 from __future__ import annotations
 
-from collections import abc
+from collections import Counter, abc
 from dataclasses import dataclass, field
 
 import torch
 
-from eosbench.backbone import Backbone
+from eosbench.backbone import Backbone, NoiseCanvas
 from eosbench.decoding.config import REMASKING, DecodeConfig, require
 from eosbench.decoding.engine import Engine
+from eosbench.decoding.noise import denoise_noise
 from eosbench.decoding.scheduler import FULL_ENOUGH
 from eosbench.decoding.sequence import Ids, Sequence
+from eosbench.digest import torch_seed_from
 
 __all__ = ["REMASKING", "DecodeConfig", "DenoiseResult", "Ids", "denoise"]
 
@@ -40,6 +42,7 @@ class DenoiseResult:
     row_forward_passes: list[int] = field(default_factory=list)
     row_token_positions: list[int] = field(default_factory=list)
     row_scored_positions: list[int] = field(default_factory=list)
+    row_passes_by_kind: list[Counter[str]] = field(default_factory=list)
 
     @property
     def token_positions(self) -> int:
@@ -73,6 +76,8 @@ def denoise(
             given is None or len(given) == len(prompts),
             f"{len(given or ())} {name} for {len(prompts)} prompts: expected one each",
         )
+    if isinstance(backbone, NoiseCanvas):
+        return _denoise_noise(backbone, prompts, config, canvases, seeds)
     sequences = []
     for index, prompt in enumerate(prompts):
         canvas = None if canvases is None else torch.as_tensor(canvases[index])
@@ -100,4 +105,32 @@ def denoise(
         row_forward_passes=[one.passes for one in sequences],
         row_token_positions=[one.token_positions for one in sequences],
         row_scored_positions=[one.scored_positions for one in sequences],
+        row_passes_by_kind=[one.passes_by_kind for one in sequences],
+    )
+
+
+def _denoise_noise(
+    backbone: NoiseCanvas,
+    prompts: abc.Sequence[Ids],
+    config: DecodeConfig,
+    canvases: abc.Sequence[Ids] | None,
+    seeds: abc.Sequence[int] | None,
+) -> DenoiseResult:
+    """Denoises one answer per prompt with a model whose canvas starts as noise."""
+    require(canvases is None, f"canvases: those of {backbone.spec.family!r} start as noise")
+    answers = []
+    for index, prompt in enumerate(prompts):
+        ids = torch.as_tensor(prompt, dtype=torch.long).cpu()
+        seed = torch_seed_from(ids.numpy().tobytes()) if seeds is None else seeds[index]
+        length, canvas = config.gen_length, config.block_length or config.gen_length
+        answer = denoise_noise(
+            backbone, ids, config, length=length, canvas=canvas, seed=seed, index=index
+        )
+        answers.append(answer)
+    passes = [answer.cost.forward_passes for answer in answers]
+    return DenoiseResult(
+        sequences=[answer.tokens for answer in answers],
+        forward_passes=sum(passes),
+        row_forward_passes=passes,
+        row_token_positions=[answer.cost.token_positions for answer in answers],
     )

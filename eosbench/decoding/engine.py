@@ -24,6 +24,7 @@ from functools import partial
 import torch
 
 from eosbench.backbone import Backbone
+from eosbench.decoding.block_runner import BlockRunner
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.model_runner import HiddenStates, ModelRunner
 from eosbench.decoding.policy import Scores
@@ -56,7 +57,9 @@ class Engine:
         self.forward_passes = 0
         self._size = BatchSize(batch_size)
         self._scheduler = Scheduler(full_enough)
-        self._runner = ModelRunner(self.backbone)
+        self._runner: ModelRunner | BlockRunner = ModelRunner(self.backbone)
+        if backbone.spec.attention == "block":
+            self._runner = BlockRunner(self.backbone)
         self._finished: deque[Sequence] = deque()
 
     def add(self, sequence: Sequence) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from eosbench.decoding.block_policies import RULES
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.policy import Step, Steps
 from eosbench.decoding.sampler import SCHEDULES, above_threshold, most_confident
@@ -33,6 +34,9 @@ def fill(sequence: Sequence, config: DecodeConfig) -> Steps:
 
     Args: sequence: whose canvas it is. config: blocks and steps for a canvas of this length.
     """
+    if sequence.spec.attention == "block":
+        yield from RULES[sequence.spec.block_rule].fill(sequence, config)
+        return
     for start, end, steps in config.blocks():
         masked_N = sequence.masked(start, end)
         if not len(masked_N):

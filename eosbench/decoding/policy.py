@@ -45,12 +45,22 @@ class Step:
         whole_canvas: whether any position of the canvas may be scored on demand, not only
             `positions_N`.
         likeliest: whether the likeliest tokens are asked for beside those that are drawn.
+        columns: of a block model, the columns (first, stop) of the sequence that run, the prompt's
+            counted too; what stands behind them is not there.
+        past: of a block model, the number of columns whose kept keys and values the pass sees,
+            without those that it runs itself.
+        keeps: whether the keys and values of what runs are kept from then on.
+        kind: what the pass is counted as: "denoise", "prefill" or "store".
     """
 
     positions_N: torch.Tensor
     block: tuple[int, int] | None = None
     whole_canvas: bool = False
     likeliest: bool = False
+    columns: tuple[int, int] | None = None
+    past: int = 0
+    keeps: bool = False
+    kind: str = "denoise"
 
 
 class Scores:

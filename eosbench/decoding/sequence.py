@@ -10,12 +10,13 @@ Legend: P tokens of the prompt, C of the canvas, n chosen positions of the canva
 
 from __future__ import annotations
 
-from collections import abc, defaultdict
+from collections import Counter, abc, defaultdict
 from dataclasses import dataclass, replace
 
 import torch
 
 from eosbench.backbone import BackboneSpec
+from eosbench.decoding.block_settings import check
 from eosbench.decoding.config import DecodeConfig, require
 from eosbench.decoding.fixed_canvas import FixedCanvas
 from eosbench.decoding.policy import Policy, Scores, Step
@@ -34,6 +35,7 @@ class Usage:
     token_positions: int = 0
     scored_positions: int = 0
     read_positions: int = 0
+    attended_positions: int = 0
 
 
 class Sequence:
@@ -56,6 +58,8 @@ class Sequence:
         ids: [P + C], the prompt and the canvas as they stand.
         step: what the policy asks of the coming pass; None when nothing is left to do.
         passes: how many forward passes it has been in.
+        passes_by_kind: how many of them were of which kind (`Step.kind`).
+        kept: of a block model, the number of columns whose keys and values are kept.
         retries: how often its window was found too small.
         seconds: its share of the passes' wall time.
         model_seconds: the part of that inside the model.
@@ -87,11 +91,13 @@ class Sequence:
             len(prompt_P) > 0 or not spec.logits_shifted,
             f"sequence {index}: {spec.family} needs a prompt of at least one token",
         )
+        check(spec, config)
         self.spec, self.config, self.index = spec, config, index
         self.seed = torch_seed_from(prompt_P.numpy().tobytes()) if seed is None else seed
         self.prompt_length = len(prompt_P)
         self.ids = prompt_P
-        self.passes = self.retries = 0
+        self.passes = self.retries = self.kept = 0
+        self.passes_by_kind: Counter[str] = Counter()
         self.seconds = self.model_seconds = 0.0
         # What sequences of one batch have in common: all of the config but lengths and steps.
         self.kind = replace(config, gen_length=1, steps=None, block_length=None)
@@ -186,10 +192,15 @@ class Sequence:
         settled = self.canvas[: self._settled].tolist()
         return bool(settled) and self._fixes_stop(settled)
 
-    def has_end(self) -> bool:
-        """Whether the canvas holds an EOS, or a stop string."""
-        tokens = self.canvas.tolist()
-        if any(token in self.spec.eos_ids for token in tokens):
+    def has_end(self, upto: int | None = None, *, counts_eos: bool = True) -> bool:
+        """Whether the canvas holds an EOS, or a stop string.
+
+        Args:
+            upto: the canvas position up to which it is looked at; None is all of it.
+            counts_eos: whether an EOS counts.
+        """
+        tokens = self.canvas[:upto].tolist()
+        if counts_eos and any(token in self.spec.eos_ids for token in tokens):
             return True
         return self._stops is not None and self._stops(tokens)
 
@@ -216,7 +227,10 @@ class Sequence:
         rows = 2 if self.config.cfg_scale else 1
         read = len(self.canvas) if self.step.whole_canvas else len(self.step.positions_N)
         usage = self._usage[len(self.canvas)]
+        first, stop = self.step.columns or (0, len(self))
+        attended = rows * (stop - first) * (self.step.past + stop - first)
         self.passes += 1
+        self.passes_by_kind[self.step.kind] += 1
         try:
             self.step = self._steps.send(scores)
         except StopIteration:
@@ -225,6 +239,7 @@ class Sequence:
         usage.token_positions += token_positions
         usage.scored_positions += rows * scores.scored
         usage.read_positions += rows * read
+        usage.attended_positions += attended
 
     # For its caller.
 
@@ -242,7 +257,7 @@ class Sequence:
     def cost(self) -> Cost:
         """The cost of its passes alone; FLOPs are added up over canvases of different length."""
         rows = 2 if self.config.cfg_scale else 1
-        flops = 0.0
+        flops, masked_blocks = 0.0, self.spec.attention == "block"
         for usage in self._usage.values():
             flops += estimated_flops(
                 self.spec,
@@ -250,6 +265,7 @@ class Sequence:
                 rows * usage.passes,
                 usage.scored_positions,
                 read_positions=usage.read_positions,
+                attended_positions=usage.attended_positions if masked_blocks else None,
             )
         return Cost(
             window=len(self.canvas),

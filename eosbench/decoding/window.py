@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from eosbench.backbone import Backbone
+from eosbench.backbone import Backbone, NoiseCanvas
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.engine import Engine
 from eosbench.decoding.fixed_canvas import fill
+from eosbench.decoding.noise import denoise_noise
 from eosbench.decoding.policy import Policy, Steps
 from eosbench.decoding.sequence import SaysStop, Sequence
 from eosbench.forward import Cost
@@ -97,6 +98,8 @@ def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
 
 def fill_window(sequence: Sequence) -> Steps:
     """Decodes a sequence's canvas as it stands, at the pace of the longest one it may get."""
+    if sequence.spec.attention == "block":
+        return fill(sequence, sequence.config)
     return fill(sequence, window_config(sequence.config, len(sequence.canvas)))
 
 
@@ -149,6 +152,10 @@ def generate(
         ConfigurationError: a prompt that leaves no room for its canvas, or an empty one where the
             family needs one.
     """
+    if isinstance(backbone, NoiseCanvas):
+        larger = None if policy else OVERFLOWS[overflow]
+        yield from _generate_noise(backbone, jobs, larger)
+        return
     policy = policy or Windows(OVERFLOWS[overflow])
     engine = Engine(backbone, batch_size)
     for index, job in enumerate(jobs):
@@ -166,6 +173,41 @@ def generate(
         engine.add(sequence)
     for sequence in engine:
         yield sequence.index, _answer(sequence)
+
+
+def _generate_noise(
+    backbone: NoiseCanvas, jobs: abc.Sequence[Job], larger: Overflow | None
+) -> abc.Iterator[tuple[int, Answer]]:
+    """Answers of a model whose canvas starts as noise.
+
+    The window is one canvas, and a larger one starts as noise again; without `larger` windows,
+    canvases of the model's own length follow each other until one holds an end.
+    """
+    for index, job in enumerate(jobs):
+        longest, spent = job.settings.gen_length, Cost()
+        length = job.window if larger else longest
+        own = job.settings.block_length or backbone.spec.block_length or longest
+        while True:
+            found = denoise_noise(
+                backbone,
+                job.prompt,
+                job.settings,
+                length=length,
+                canvas=length if larger else min(own, longest),
+                seed=job.seed + spent.retries,
+                index=index,
+            )
+            spent += found.cost
+            tokens = found.tokens.tolist()
+            ends = [at for at, token in enumerate(tokens) if token in backbone.spec.eos_ids]
+            ended = bool(ends) or (job.stops is not None and job.stops(tokens))
+            window = larger(length, longest) if larger and not ended else length
+            if window <= length:
+                break
+            spent.retries += 1
+            length = window
+        spent.truncated = int(not ended)
+        yield index, Answer(tokens[: ends[0]] if ends else tokens, ended, spent, tokens)
 
 
 def _answer(sequence: Sequence) -> Answer:

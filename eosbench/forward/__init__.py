@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from eosbench.forward.block_cache import CACHES, BlockPasses, positions
 from eosbench.forward.costs import Cost, Ledger, estimated_flops
 from eosbench.forward.memory import BatchSize, keep_freed_memory
@@ -9,11 +11,15 @@ from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
 from eosbench.forward.step_zero import Need, StepZero, run_step_zero, text_only
 from eosbench.forward.timing import TimedBackbone
 
+if TYPE_CHECKING:
+    from eosbench.forward.kept_keys import KeptKeys
+
 __all__ = [
     "CACHES",
     "BatchSize",
     "BlockPasses",
     "Cost",
+    "KeptKeys",
     "Ledger",
     "Need",
     "StepZero",
@@ -27,3 +33,12 @@ __all__ = [
     "text_only",
     "without_prompt",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`KeptKeys`, whose file needs transformers, is imported when it is asked for."""
+    if name != "KeptKeys":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from eosbench.forward import kept_keys
+
+    return kept_keys.KeptKeys

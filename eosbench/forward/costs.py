@@ -64,6 +64,7 @@ def estimated_flops(
     scored_positions: float,
     *,
     read_positions: float | None = None,
+    attended_positions: float | None = None,
 ) -> float:
     """The estimated FLOPs of some passes.
 
@@ -74,14 +75,17 @@ def estimated_flops(
         scored_positions: the positions that went through the output layer.
         read_positions: the positions whose hidden state was needed (`needed` of
             `Backbone.hidden`); None: all.
+        attended_positions: pairs of a token and a position that it attends to, of all passes; None:
+            every row attends to itself, and all have one length.
     """
     if not forward_passes:
         return 0.0
     unread = 0.0 if read_positions is None else token_positions - read_positions
-    row_length = token_positions / forward_passes
-    attention = 4 * spec.layers * (spec.attention_width or spec.width) * row_length
-    per_position = 2 * spec.block_parameters + attention
-    inside = per_position * token_positions - 2 * spec.last_parameters * unread
+    if attended_positions is None:
+        attended_positions = token_positions * token_positions / forward_passes
+    attention = 4 * spec.layers * (spec.attention_width or spec.width) * attended_positions
+    products = 2 * spec.block_parameters * token_positions
+    inside = products + attention - 2 * spec.last_parameters * unread
     return inside + 2 * spec.width * spec.vocab_size * scored_positions
 
 

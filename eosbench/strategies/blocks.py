@@ -25,6 +25,7 @@ from eosbench.decoding import (
     Job,
     Sequence,
     Steps,
+    fill,
     fill_window,
     generate,
     widen,
@@ -52,7 +53,15 @@ class Blocks:
         return generate(backbone, first, batch_size=batch_size, policy=self)
 
     def decode(self, sequence: Sequence) -> Steps:
-        """Decodes the canvas, and one block more for as long as it holds no end."""
+        """Decodes the canvas, and one block more for as long as it holds no end.
+
+        A model that attends causally between blocks does so by itself, and keeps what it computed.
+        """
+        if sequence.spec.attention == "block":
+            config = replace(sequence.config, stop_after_block=True)
+            sequence.resize(sequence.masks(config.gen_length))
+            yield from fill(sequence, config)
+            return
         limit = sequence.config.gen_length
         yield from fill_window(sequence)
         while len(sequence.canvas) < limit and not sequence.has_end():

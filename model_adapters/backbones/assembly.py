@@ -170,6 +170,7 @@ def _spec(
         last_parameters=sizes.last_parameters,
         attention="full" if plan.block_length is None else "block",
         block_length=plan.block_length,
+        block_rule=plan.block_rule,
         attention_width=_attention_width(config),
     )
 

@@ -75,6 +75,7 @@ class FullCanvasBackbone:
         needed: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         past: Cache | None = None,
+        block_length: int | None = None,
     ) -> torch.Tensor:
         """[B, T] ids -> [B, T, D]: the last hidden states after the final norm, in raw rows.
 
@@ -86,6 +87,7 @@ class FullCanvasBackbone:
                 others unfinished. None: all.
             position_ids: [B, T]; by default each sequence counts its own tokens from 0.
             past: keys and values of K earlier tokens; those of this pass are appended to it.
+            block_length: of a block model, another than its own.
 
         Raises:
             ConfigurationError: there is a `past`, and the model is an encoder, which keeps none.
@@ -96,11 +98,12 @@ class FullCanvasBackbone:
             )
         cache = {"past_key_values": past, "use_cache": past is not None}
         mask = None if attention_mask is None else attention_mask.to(self.device)
-        if mask is None and self.spec.block_length is not None:
+        length = self.spec.block_length and (block_length or self.spec.block_length)
+        if mask is None and length is not None:
             mask = torch.ones_like(input_ids, device=self.device)
         position_ids = self._position_ids(input_ids, mask, position_ids)
-        if mask is not None and position_ids is not None and self.spec.block_length is not None:
-            mask = block_mask(position_ids, mask, self.spec.block_length, self.dtype)
+        if mask is not None and position_ids is not None and length is not None:
+            mask = block_mask(position_ids, mask, length, self.dtype)
         with self.last_block.at(needed):
             output = self.model(
                 input_ids=input_ids.to(self.device),

@@ -153,7 +153,7 @@ class NoiseCanvasBackbone:
             torch.random.fork_rng(devices),
             warnings.catch_warnings(),
             self._canvas_of(canvas_length),
-            _counted(self.model.model.decoder) as passes,
+            _counted(self.model.model) as passes,
         ):
             # The first call imports torch's compiler, which warns of parts of itself.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -167,7 +167,7 @@ class NoiseCanvasBackbone:
                 **given,
             )
         tokens_N = found.sequences[0, prompt_1T.shape[1] :].cpu()
-        return Denoised(tokens_N, canvases=len(tokens_N) // canvas_length, passes=len(passes))
+        return Denoised(tokens_N, tuple(passes))
 
     def _ids(self, ids: Sequence[int] | torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(ids, dtype=torch.long, device=self.device)
@@ -184,11 +184,19 @@ class NoiseCanvasBackbone:
 
 
 @contextmanager
-def _counted(module: torch.nn.Module) -> Iterator[list[None]]:
-    """A list that grows by one with every forward pass of the module."""
-    passes: list[None] = []
-    hook = module.register_forward_hook(lambda *_: passes.append(None))
+def _counted(model: Any) -> Iterator[list[int]]:
+    """Within it a list of the decoder's passes over each canvas, which the encoder begins."""
+    passes: list[int] = []
+
+    def count(*_: Any) -> None:
+        passes[-1] += 1
+
+    hooks = [
+        model.encoder.register_forward_hook(lambda *_: passes.append(0)),
+        model.decoder.register_forward_hook(count),
+    ]
     try:
         yield passes
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()

@@ -66,6 +66,7 @@ class Blueprint:
         keeps_cache: whether the model can keep keys and values (encoders cannot).
         block_length: tokens of a block, where attention is causal between blocks; None: every
             position sees every position.
+        block_rule: name of the way in which blocks are decoded.
         starts_as_noise: whether a canvas starts as noise: there is no mask token then.
     """
 
@@ -79,6 +80,7 @@ class Blueprint:
     first_position: int = 0
     keeps_cache: bool = True
     block_length: int | None = None
+    block_rule: str = ""
     starts_as_noise: bool = False
 
 

@@ -29,4 +29,9 @@ def blueprint(checkpoint: Checkpoint) -> Blueprint:
     """The checkpoint on transformers' Qwen2."""
     config = checkpoint.config
     block_length = config.get("bd_size") or config.get("block_size") or BLOCK_LENGTH
-    return Blueprint(stock_config("qwen2", config), logits_shifted=True, block_length=block_length)
+    return Blueprint(
+        stock_config("qwen2", config),
+        logits_shifted=True,
+        block_length=block_length,
+        block_rule="fast_dllm_v2",
+    )

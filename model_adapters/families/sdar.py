@@ -30,7 +30,9 @@ def blueprint(checkpoint: Checkpoint) -> Blueprint:
     config = checkpoint.config
     block_length = config.get("block_size") or BLOCK_LENGTH
     if not (config.get("num_experts") or config.get("num_local_experts")):
-        return Blueprint(stock_config("qwen3", config), block_length=block_length)
+        return Blueprint(
+            stock_config("qwen3", config), block_length=block_length, block_rule="sdar"
+        )
     moe = stock_config("qwen3_moe", config)
     stored_name = partial(stacked_experts, experts=moe.num_experts)
-    return Blueprint(moe, stored_name=stored_name, block_length=block_length)
+    return Blueprint(moe, stored_name=stored_name, block_length=block_length, block_rule="sdar")

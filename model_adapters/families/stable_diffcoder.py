@@ -28,4 +28,6 @@ def blueprint(checkpoint: Checkpoint) -> Blueprint:
     """The checkpoint on transformers' LLaMA."""
     block_length = checkpoint.config.get("block_size") or BLOCK_LENGTH
     config = {**checkpoint.config, "pad_token_id": None}
-    return Blueprint(stock_config("llama", config), block_length=block_length)
+    return Blueprint(
+        stock_config("llama", config), block_length=block_length, block_rule="stable_diffcoder"
+    )

@@ -46,7 +46,12 @@ def test_a_row_shows_median_and_spread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "found"), [("decoding", "same tokens: 1 of 1"), ("batching", "same tokens: 4 of 4")]
+    ("name", "found"),
+    [
+        ("decoding", "same tokens: 1 of 1"),
+        ("batching", "same tokens: 4 of 4"),
+        ("kept_keys", "same tokens: 1 of 1"),
+    ],
 )
 def test_decoding_gives_the_reference_s_tokens(name: str, found: str) -> None:
     (row,) = run(name, QUICK)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -98,6 +99,32 @@ def test_what_an_answer_is_charged_is_what_the_counter_saw(settings: dict[str, f
     config = DecodeConfig(gen_length=24, **settings)  # type: ignore[arg-type]
     answers = []
     seen = counted(lambda: answers.extend(generate(backbone, [Job(prompt, config, window=24)])))
+    ((_, answer),) = answers
+    assert answer.cost.flops == pytest.approx(seen, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("sdar-tiny", {}),
+        ("sdar-tiny", {"threshold": 0.4, "stop_at_eos": True}),
+        ("llada2-tiny", {"threshold": 0.5}),
+        ("llada2-tiny", {"threshold": 0.5, "editing_threshold": 0.5}),
+        ("stable-diffcoder-tiny", {}),
+        ("fast-dllm-v2-tiny", {"threshold": 0.5, "cache": "dual"}),
+    ],
+)
+def test_passes_that_see_kept_keys_are_charged_what_the_counter_saw(
+    name: str, settings: dict[str, Any]
+) -> None:
+    backbone = load_backbone(GOLDEN / name, attn_implementation="eager", block_length=8)
+    assert isinstance(backbone, FullCanvasBackbone)
+    if "moe" in backbone.model.config.model_type:
+        backbone.model.set_experts_implementation("eager")
+    config = DecodeConfig(gen_length=21, **settings)
+    answers = []
+    jobs = [Job(tuple(range(20, 39)), config, window=21)]
+    seen = counted(lambda: answers.extend(generate(backbone, jobs)))
     ((_, answer),) = answers
     assert answer.cost.flops == pytest.approx(seen, rel=1e-9)
 
