@@ -18,6 +18,7 @@ from eosbench.predictors import Method, local_folder, refuse_promise, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 from model_adapters.varlen_dlm.conversion import convert_all, types_of
 from model_adapters.varlen_dlm.model_arguments import ModelArguments
+from model_adapters.varlen_dlm.names import OF_DECODING
 
 REFERENCES = ("task", "self")
 CHOICES = {
@@ -73,7 +74,8 @@ class Arguments(ModelArguments):
             are drawn.
         seed: of sampling and of masks.
         telemetry: JSONL file for the cost of every request.
-        batch_size, max_batch_size, device: lm-eval's own flags; no batch size changes an answer.
+        batch_size, max_batch_size, device: lm-eval's own flags; no batch size changes an answer,
+            and none is above the largest.
         options: every other argument. It is an option of the method, a keyword of its class in
             eosbench/predictors or eosbench/strategies.
 
@@ -109,6 +111,8 @@ class Arguments(ModelArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.max_batch_size is not None:
+            object.__setattr__(self, "batch_size", min(self.batch_size, self.max_batch_size))
         if not self.method:
             object.__setattr__(self, "method", default_method(self.pretrained))
         for name, known in CHOICES.items():
@@ -131,7 +135,7 @@ class Arguments(ModelArguments):
             refuse_promise(self.method, promise)
 
     def _check_numbers(self) -> None:
-        for name in ("max_gen_toks", "mc_num", "batch_size", "tokens_per_step"):
+        for name in ("max_gen_toks", "mc_num", "max_batch_size", "batch_size", "tokens_per_step"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name}={value}: expected at least 1")
@@ -207,7 +211,8 @@ class Arguments(ModelArguments):
         Raises:
             ConfigurationError: a value of a wrong type or outside its range.
         """
-        said = {name: given[name] for name in DECODING if name in given}
+        own = {OF_DECODING.get(name, name): value for name, value in given.items()}
+        said = {name: own[name] for name in DECODING if name in own}
         values = convert_all(said, types_of(Arguments))
         if said.keys() & set(PACE):  # the pace of the model's own arguments does not hold, then
             values = {**dict.fromkeys(PACE), **values}

@@ -60,13 +60,14 @@ def convert_all(given: Mapping[str, Any], types: Mapping[str, ArgumentType]) -> 
     return values
 
 
-def convert(name: str, value: Any, python: Any) -> Any:
+def convert(name: str, value: Any, python: Any, expected: str | None = None) -> Any:
     """The value of an argument in its type, or as it is where CONVERTERS lacks the type.
 
     Args:
         name: of the argument, for the message.
         value: as it came.
         python: the type.
+        expected: the values in words, where those of CONVERTERS are not the right ones.
 
     Raises:
         ConfigurationError: a value of another type. The message names the argument, the value and
@@ -77,11 +78,11 @@ def convert(name: str, value: Any, python: Any) -> Any:
     """
     if python not in CONVERTERS:
         return value
-    as_type, expected = CONVERTERS[python]
+    as_type, in_words = CONVERTERS[python]
     try:
         return as_type(value)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise ConfigurationError(f"{name}={value!r}: expected {expected}") from error
+        raise ConfigurationError(f"{name}={value!r}: expected {expected or in_words}") from error
 
 
 def _whole(value: Any) -> int:

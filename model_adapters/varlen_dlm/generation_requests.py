@@ -20,15 +20,11 @@ from lm_eval.api.instance import Instance
 from eosbench.decoding import DecodeConfig, Job
 from eosbench.digest import torch_seed_from
 from eosbench.errors import ConfigurationError
-from model_adapters.varlen_dlm.arguments import DECODING, Arguments
+from model_adapters.varlen_dlm.arguments import Arguments
+from model_adapters.varlen_dlm.request_words import KNOWN, RequestWords
 from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop, text_before_stop
 
 logger = logging.getLogger(__name__)
-
-# The names that lm-eval's own models know.
-CANVAS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-SAMPLING = ("do_sample", "temperature", "seed")
-KNOWN = {"until", *CANVAS, *SAMPLING, "eos_upper_bound", "reference", *DECODING}
 
 
 @dataclass(eq=False)
@@ -132,32 +128,54 @@ def read_requests(
     repeats: Counter[str] = Counter()
     requests = []
     for instance in instances:
-        name = _name(instance, arguments)
+        words = _words(instance)
+        name = _name(instance, words, arguments)
         numbered = f"{repeats[name]}/{name}"
-        requests.append(_read(instance, encode, arguments, max_length, numbered))
+        requests.append(_read(instance, words, encode, arguments, max_length, numbered))
         repeats[name] += 1
     _warn(requests, max_length)
     return requests
 
 
-def _name(instance: Instance, arguments: Arguments) -> str:
+def _where(instance: Instance) -> str:
+    """The task and the document of a request, for messages."""
+    return f"task {instance.task_name}, document {instance.doc_id}"
+
+
+def _words(instance: Instance) -> RequestWords:
+    _, given = instance.args
+    try:
+        return RequestWords.of(given)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{_where(instance)}: {error}") from error
+
+
+def _name(instance: Instance, words: RequestWords, arguments: Arguments) -> str:
     """Everything that the random numbers of a request depend on, beside its repeat."""
-    context, given = instance.args
-    seed = given.get("seed", arguments.seed)
-    parts = [seed, instance.task_name, instance.doc_id, context, given]
+    context, _ = instance.args
+    seed = arguments.seed if words.seed is None else words.seed
+    parts = [seed, instance.task_name, instance.doc_id, context, words.given]
     return json.dumps(parts, sort_keys=True, default=str)
 
 
 def _warn(requests: Sequence[GenerationRequest], max_length: int) -> None:
     """Warns of generation arguments that are ignored, and of prompts that were cut."""
     ignored: set[str] = set()
+    several: dict[str, int] = {}
     for request in requests:
         ignored |= set(request.given) - KNOWN
+        lengths = RequestWords.of(request.given).lengths
+        if len(set(lengths.values())) > 1:
+            several = dict(lengths)
     if ignored:
         logger.warning(
             "varlen_dlm ignores the generation arguments %s; it knows %s",
             sorted(ignored),
             sorted(KNOWN),
+        )
+    if several:
+        logger.warning(
+            "several lengths of an answer are asked for, of which the first counts: %s", several
         )
     cut = [request.cut for request in requests if request.cut]
     if cut:
@@ -173,29 +191,29 @@ def _warn(requests: Sequence[GenerationRequest], max_length: int) -> None:
 
 def _read(
     instance: Instance,
+    words: RequestWords,
     encode: Callable[[str], list[int]],
     arguments: Arguments,
     max_length: int,
     name: str,
 ) -> GenerationRequest:
     context, given = instance.args
-    where = f"task {instance.task_name}, document {instance.doc_id}"
-    asked = [given[name] for name in CANVAS if given.get(name) is not None]
-    canvas = _canvas(next(iter(asked), arguments.max_gen_toks), max_length, where)
+    where = _where(instance)
     ids = encode(context) if context.strip() else []
     if not ids:
         raise ConfigurationError(f"{where}: the prompt is empty; a DLM needs a prompt to answer")
-    # The same prompt for every method: one that all of them can read.
-    room = max_length - max(canvas, arguments.max_gen_toks)
     try:
-        settings = arguments.for_request(canvas, given).decode_config(canvas, _temperature(given))
+        canvas = words.canvas(arguments.max_gen_toks, len(ids), max_length)
+        settings = arguments.for_request(canvas, given).decode_config(canvas, words.temperature)
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
+    # The same prompt for every method: one that all of them can read.
+    room = max_length - max(canvas, arguments.max_gen_toks)
     return GenerationRequest(
         instance=instance,
         ids=tuple(ids[-room:]),
         canvas=canvas,
-        until=_until(given.get("until"), where),
+        until=words.until,
         settings=settings,
         seed=torch_seed_from(name),
         benchmark=given.get("eos_upper_bound"),
@@ -203,40 +221,3 @@ def _read(
         cut=max(0, len(ids) - room),
         think_end=arguments.think_end_token,
     )
-
-
-def _canvas(value: Any, max_length: int, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < max_length:
-        raise ConfigurationError(
-            f"{where}: max_gen_toks={value!r}: expected a whole number of tokens from 1 to "
-            f"{max_length - 1}, which leaves room for a prompt in the model's {max_length} "
-            "positions"
-        )
-    return value
-
-
-def _until(value: Any, where: str) -> tuple[str, ...]:
-    strings = value if isinstance(value, list | tuple) else [value or ""]
-    if not all(isinstance(string, str) for string in strings):
-        raise ConfigurationError(
-            f"{where}: until={value!r}: expected a string or a list of strings"
-        )
-    return tuple(string for string in strings if string)
-
-
-def _temperature(given: Mapping[str, Any]) -> float:
-    """The temperature of a request; 0 takes the likeliest tokens.
-
-    As in lm-eval, a request without `do_sample` samples if it has a temperature.
-    """
-    sample, value = given.get("do_sample"), given.get("temperature")
-    if sample not in (True, False, None):
-        raise ConfigurationError(f"do_sample={sample!r}: expected true or false")
-    if sample is False:
-        return 0.0
-    if value is None:
-        return 1.0 if sample else 0.0
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"temperature={value!r}: expected a number") from error

@@ -11,24 +11,18 @@ from typing import Any
 
 from eosbench.errors import ConfigurationError
 
-# Names of the canvas's length, the first of which counts; all but the last are those of lm-eval's
-# own models and count there in this order.
-CANVAS = (
-    "gen_length",
-    "max_gen_toks",
-    "max_new_tokens",
-    "max_tokens",
-    "max_completion_tokens",
-)
+# Names of the canvas's length in a request; the first that is given counts. The first is that of
+# the published scripts of LLaDA, which no task says; the others are those of lm-eval's own models,
+# in their order.
+CANVAS = ("gen_length", "max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
-# Another name -> the argument. Requests may say those of CANVAS and the last two as well.
+# Another name -> the argument; a request may say those of decoding, too.
+OF_DECODING = {"diffusion_steps": "steps", "cfg": "cfg_scale"}
 OTHER_NAMES = {
-    **dict.fromkeys(("gen_length", "max_new_tokens", "max_tokens"), "max_gen_toks"),
-    "max_completion_tokens": "max_gen_toks",
+    **{name: "max_gen_toks" for name in CANVAS if name != "max_gen_toks"},
     "model_path": "pretrained",
     "torch_dtype": "dtype",
-    "diffusion_steps": "steps",
-    "cfg": "cfg_scale",
+    **OF_DECODING,
 }
 
 
