@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,45 +10,90 @@ from jinja2 import TemplateError
 
 from eosbench.errors import ConfigurationError
 
+logger = logging.getLogger(__name__)
 
-def render_turns(
-    tokenizer: Any,
-    checkpoint: str,
-    turns: Sequence[dict[str, str]],
-    add_generation_prompt: bool,
-    template_arguments: Mapping[str, Any] | None = None,
-) -> str:
-    """The turns of a chat as one prompt.
+Turns = Sequence[dict[str, str]]
+
+
+class Chat:
+    """The chat template of a model, with lm-eval's conventions.
 
     Args:
         tokenizer: of the checkpoint.
         checkpoint: its name, for messages.
-        turns: each with a "role" and a "content".
-        add_generation_prompt: whether the assistant's turn is opened. If not, the last turn is left
-            open, to be continued.
         template_arguments: more that the template is given.
 
-    Raises:
-        ConfigurationError: the checkpoint has no chat template, or one that refuses the turns (a
-            system role, for example).
+    Attributes:
+        template: the name of the template among several; None takes the default one.
     """
-    if not tokenizer.chat_template:
-        raise ConfigurationError(
-            f"checkpoint {checkpoint} has no chat template: leave out --apply_chat_template"
-        )
-    try:
-        text = tokenizer.apply_chat_template(
-            list(turns),
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-            **(template_arguments or {}),
-        )
-    except TemplateError as error:
+
+    def __init__(
+        self, tokenizer: Any, checkpoint: str, template_arguments: Mapping[str, Any] | None = None
+    ) -> None:
+        self.tokenizer, self.checkpoint = tokenizer, checkpoint
+        self.template_arguments = template_arguments or {}
+        self.template: str | None = None
+        self._warned = False
+
+    def render(self, turns: Turns, add_generation_prompt: bool = True) -> str:
+        """The turns of a chat as one prompt.
+
+        A template that refuses a system turn is given the others, with one warning, as `hf` does
+        it.
+
+        Args:
+            turns: each with a "role" and a "content".
+            add_generation_prompt: whether the assistant's turn is opened. If not, the last turn is
+                left open, to be continued.
+
+        Raises:
+            ConfigurationError: the checkpoint has no chat template, or one that refuses the turns.
+        """
+        if not self.tokenizer.chat_template:
+            raise ConfigurationError(
+                f"checkpoint {self.checkpoint} has no chat template: "
+                "leave out --apply_chat_template"
+            )
+        try:
+            return self._render(turns, add_generation_prompt)
+        except TemplateError as error:
+            others = [turn for turn in turns if turn["role"] != "system"]
+            if not others or len(others) == len(turns):
+                raise self._refusal(turns, error) from error
+            self._warn_without_system(error)
+        try:
+            return self._render(others, add_generation_prompt)
+        except TemplateError as error:
+            raise self._refusal(turns, error) from error
+
+    def _render(self, turns: Turns, add_generation_prompt: bool) -> str:
+        named = {} if self.template is None else {"chat_template": self.template}
+        try:
+            text = self.tokenizer.apply_chat_template(
+                list(turns),
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+                **named,
+                **self.template_arguments,
+            )
+        except ValueError as error:  # the template leaves out the turn that is to be continued
+            raise self._refusal(turns, error) from error
+        return str(text)
+
+    def _refusal(self, turns: Turns, error: Exception) -> ConfigurationError:
         roles = [turn["role"] for turn in turns]
-        system = "--system_instruction and a task's description, or " if "system" in roles else ""
-        raise ConfigurationError(
-            f"the chat template of {checkpoint} refuses the turns {', '.join(roles)} ({error}): "
-            f"leave out {system}--apply_chat_template"
-        ) from error
-    return str(text)
+        return ConfigurationError(
+            f"the chat template of {self.checkpoint} refuses the turns {', '.join(roles)} "
+            f"({error}): leave out --apply_chat_template"
+        )
+
+    def _warn_without_system(self, error: TemplateError) -> None:
+        if not self._warned:
+            logger.warning(
+                "the chat template of %s refuses a system turn (%s): --system_instruction and the "
+                "descriptions of tasks are left out",
+                self.checkpoint,
+                error,
+            )
+            self._warned = True

@@ -11,7 +11,8 @@ import torch
 from lm_eval.api.model import TemplateLM
 
 from eosbench.backbone import Backbone
-from model_adapters.varlen_dlm.chat import render_turns
+from eosbench.digest import digest_of_json
+from model_adapters.varlen_dlm.chat import Chat
 from model_adapters.varlen_dlm.model_arguments import ModelArguments
 from model_adapters.varlen_dlm.processes import Processes
 
@@ -29,6 +30,7 @@ class HostedModel(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         super().__init__()
         self.arguments, self.backbone, self.processes = arguments, backbone, processes
         self.pretrained, self.tokenizer = arguments.pretrained, backbone.tokenizer
+        self.chat = Chat(self.tokenizer, self.pretrained, arguments.template_arguments)
 
     @property
     def device(self) -> torch.device:
@@ -69,20 +71,26 @@ class HostedModel(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
 
     @property
     def tokenizer_name(self) -> str:
-        """The name under which lm-eval caches rendered requests."""
-        return f"{self.pretrained}__{self.backbone.spec.fingerprint}".replace("/", "__")
+        """The name under which lm-eval caches rendered requests.
+
+        Everything that changes their text is in it.
+        """
+        said = {**self.arguments.given_settings(), "template": self.chat.template}
+        parts = [self.pretrained, self.backbone.spec.fingerprint, digest_of_json(said)]
+        return "__".join(parts).replace("/", "__")
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """The template that `--apply_chat_template` chooses, by name where there are several."""
+        found: str | None = super().chat_template(chat_template)
+        several = isinstance(getattr(self.tokenizer, "chat_template", None), dict)
+        self.chat.template = chat_template if several and isinstance(chat_template, str) else None
+        return found
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """The turns of a chat as one prompt; see model_adapters.varlen_dlm.chat."""
-        return render_turns(
-            self.tokenizer,
-            self.pretrained,
-            chat_history,
-            add_generation_prompt,
-            self.arguments.template_arguments,
-        )
+        return self.chat.render(chat_history, add_generation_prompt)
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **kwargs: Any

@@ -5,16 +5,19 @@ evaluation.
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import lm_eval.evaluator
 import pytest
 import torch
+from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from eosbench.errors import ConfigurationError
-from tests.fakes import BOS, EOS, MASK, SEP, ScriptedBackbone
+from tests.fakes import BOS, EOS, MASK, SEP, ByteTokenizer, ScriptedBackbone
 from tests.golden_files import GOLDEN
 from tests.model_adapters.varlen_dlm.scripted_model import model_of
 
@@ -65,6 +68,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
         single="<bos> $A", special_tokens=[("<bos>", BOS)]
     )
     return found
+
+
+def hf(tokenizer: PreTrainedTokenizerFast) -> Any:
+    return SimpleNamespace(tokenizer=tokenizer, chat_template_args={})
 
 
 @pytest.fixture
@@ -133,29 +140,91 @@ def test_prompts(
     assert results["config"]["eosbench"]["costs"]["tiny_chat"]["requests"] == 1
 
 
-@pytest.mark.parametrize(
-    ("turns", "message"),
-    [
-        (
-            ["system", "user"],
-            r"refuses the turns system, user \(no system turns here\): "
-            "leave out --system_instruction",
-        ),
-        (
-            ["user", "user"],
-            r"refuses the turns user, user \(.*undefined.*\): leave out --apply_chat_template",
-        ),
-    ],
+NO_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}"
+    "{{ raise_exception('no system turns here') }}{% endif %}"
 )
+
+
+def turns(*roles: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": f"Said by {role}."} for role in roles]
+
+
+def test_a_template_without_system_turns_is_given_the_others(
+    tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokenizer.chat_template = NO_SYSTEM + TEMPLATE
+    model = model_of(ScriptedBackbone(silent, vocab_size=V, tokenizer=tokenizer))
+    plain = "<bos>[user]Said by user.<sep>[assistant]"
+    assert model.apply_chat_template(turns("user")) == plain
+    assert not caplog.records
+    for _ in range(2):
+        assert model.apply_chat_template(turns("system", "user")) == plain
+        assert HFLM.apply_chat_template(hf(tokenizer), turns("system", "user")) == plain
+    (warning,) = [one for one in caplog.records if one.name.startswith("model_adapters")]
+    assert "refuses a system turn (no system turns here): --system_instruction" in warning.message
+
+
+def test_a_system_instruction_for_a_template_without_system_turns(
+    tokenizer: PreTrainedTokenizerFast, manager: TaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lm_eval.evaluator, "add_env_info", lambda results: None)
+    tokenizer.chat_template = NO_SYSTEM + TEMPLATE
+    results = lm_eval.evaluator.simple_evaluate(
+        model_of(ScriptedBackbone(silent, vocab_size=V, tokenizer=tokenizer, max_length=512)),
+        tasks=["tiny_chat"],
+        task_manager=manager,
+        system_instruction="Be brief.",
+        apply_chat_template=True,
+        bootstrap_iters=0,
+    )
+    assert results is not None
+    (sample,) = results["samples"]["tiny_chat"]
+    assert sample["arguments"][0][0] == "<bos>[user]Spell ef.<sep>[assistant]"
+
+
+@pytest.mark.parametrize("roles", [("user", "user"), ("system", "user", "user"), ("system",)])
 def test_a_template_that_refuses_turns(
-    turns: list[str], message: str, tokenizer: PreTrainedTokenizerFast
+    roles: tuple[str, ...], tokenizer: PreTrainedTokenizerFast
 ) -> None:
     tokenizer.chat_template = (
-        "{% if messages[0]['role'] == 'system' %}"
-        "{{ raise_exception('no system turns here') }}{% endif %}"
-        "{% if messages | length == 2 %}{{ nothing.here }}{% endif %}{{ messages[0]['content'] }}"
+        NO_SYSTEM + "{% if messages | length == 2 %}{{ nothing.here }}{% endif %}"
     )
     model = model_of(ScriptedBackbone(silent, vocab_size=V, tokenizer=tokenizer))
-    assert model.apply_chat_template([{"role": "user", "content": "Spell ab."}]) == "Spell ab."
+    message = rf"refuses the turns {', '.join(roles)} \(.*\): leave out --apply_chat_template"
     with pytest.raises(ConfigurationError, match=message):
-        model.apply_chat_template([{"role": role, "content": "Spell ab."} for role in turns])
+        model.apply_chat_template(turns(*roles))
+
+
+def test_a_turn_that_is_left_open_is_continued(tokenizer: PreTrainedTokenizerFast) -> None:
+    """lm-eval's `gen_prefix` is the beginning of the assistant's turn."""
+    model = model_of(ScriptedBackbone(silent, vocab_size=V, tokenizer=tokenizer))
+    open_turn = model.apply_chat_template(turns("user", "assistant"), add_generation_prompt=False)
+    assert open_turn == "<bos>[user]Said by user.<sep>[assistant]Said by assistant."
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    with pytest.raises(ConfigurationError, match=r"refuses the turns user, assistant"):
+        model.apply_chat_template(turns("user", "assistant"), add_generation_prompt=False)
+
+
+def test_a_template_is_chosen_by_name(tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer.chat_template = {"default": TEMPLATE, "short": "{{ messages[0]['content'] }}"}
+    model = model_of(ScriptedBackbone(silent, vocab_size=V, tokenizer=tokenizer))
+    names = []
+    for chosen, expected in (
+        (True, "<bos>[user]Said by user.<sep>[assistant]"),
+        ("short", "Said by user."),
+        (False, "<bos>[user]Said by user.<sep>[assistant]"),
+    ):
+        model.chat_template(chosen)
+        names.append(model.tokenizer_name)
+        assert model.apply_chat_template(turns("user")) == expected
+    assert names[0] == names[2] != names[1]
+
+
+def test_requests_that_are_cached_depend_on_what_the_template_is_given() -> None:
+    def name(**given: Any) -> str:
+        model = model_of(ScriptedBackbone(silent, tokenizer=ByteTokenizer()), **given)
+        return model.tokenizer_name
+
+    assert name() == name(enable_thinking=None) != name(enable_thinking=False)
+    assert name() != name(chat_template_args={"effort": "low"})

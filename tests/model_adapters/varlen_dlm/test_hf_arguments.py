@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from lm_eval._cli.harness import HarnessCLI
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoTokenizer
 
@@ -24,6 +25,7 @@ from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.names import OTHER_NAMES, REFUSED
 from model_adapters.varlen_dlm.parsing import parse_arguments
+from model_adapters.varlen_dlm.request_words import KNOWN
 from tests.golden_files import GOLDEN
 from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, model_of, pair
 
@@ -40,7 +42,7 @@ def rows(title: str) -> dict[str, tuple[str, str]]:
     for line in text.splitlines():
         if line.startswith("| `"):
             names, *cells = (cell.strip() for cell in line.strip("|").split("|"))
-            found |= dict.fromkeys(re.findall(r"`(\w+)`", names), tuple(cells))
+            found |= dict.fromkeys(re.findall(r"`-*(\w+)`", names), tuple(cells))
     return found
 
 
@@ -53,6 +55,23 @@ def test_the_page_says_of_every_argument_of_hf_what_becomes_of_it() -> None:
         else:
             assert here == "refused" and words.startswith("because ")
             assert REFUSED[name].why in words.replace("`", "")
+
+
+def test_the_page_says_of_every_flag_of_lm_eval_what_becomes_of_it() -> None:
+    flags = {action.dest for action in HarnessCLI()._subparsers.choices["run"]._actions} - {"help"}
+    said = rows("The flags of `lm_eval`")
+    assert set(said) == flags
+    assert {name for name, (here, _) in said.items() if here != "taken"} == {"seed"}
+
+
+def test_the_page_shows_every_generation_argument() -> None:
+    text = (
+        DOCS.read_text(encoding="utf-8").split("\n## Generation arguments\n")[1].split("\n## ")[0]
+    )
+    assert set(re.findall(r"`(\w+)`", text)) - {"hf", "generation_kwargs"} == KNOWN - {
+        "eos_upper_bound",
+        "reference",
+    }
 
 
 def test_the_page_shows_every_argument() -> None:
