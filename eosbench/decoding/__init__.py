@@ -1,7 +1,9 @@
-"""Decoding of masked canvases in a continuous batch.
+"""Decoding: sequences of a prompt and a canvas, decoded together by one engine.
 
-from eosbench.decoding import DecodeConfig, denoise
-result = denoise(backbone, [prompt_ids], DecodeConfig(gen_length=64, steps=64, block_length=32))
+    from eosbench.decoding import DecodeConfig, denoise
+    result = denoise(backbone, [prompt_ids], DecodeConfig(gen_length=64, block_length=32))
+
+eosbench/decoding/denoise.py is where to start reading.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""How a canvas is denoised: block by block, how many tokens a pass, which of them, and what may
-change the output.
+"""DecodeConfig: the settings by which a canvas is decoded.
 
-DecodeConfig(gen_length=64, block_length=16)         # from eosbench.decoding, where it is used
+    DecodeConfig(gen_length=64, block_length=16)    # import it from eosbench.decoding
+
+A canvas is decoded block by block from the left; the settings say how many tokens stay after each
+pass, which of them, and what may change the output.
 """
 
 from __future__ import annotations
@@ -18,34 +20,35 @@ REMASKING = ("low_confidence", "random", *CONFIDENCES)
 
 @dataclass(frozen=True)
 class DecodeConfig:
-    """How a canvas is denoised.
+    """The settings by which a canvas is decoded.
 
-    Args: gen_length: C, tokens of the canvas. steps: forward passes for the whole canvas, shared
-        out over the blocks; None is one token per pass. block_length: tokens that are denoised
-        together; None is the whole canvas. The last block may be shorter. remasking:
-        "low_confidence" keeps the most confident tokens of a pass, "entropy" those of the least
-        entropy, "topk_margin"
-            those furthest ahead of the second, "random" any. Dream's maskgit_plus is
-            low_confidence.
-        schedule: how many tokens a pass keeps: "even" shares them out, "time" is Dream's
+    Args:
+        gen_length: C, the tokens of the canvas; the most that it may grow to where it grows.
+        steps: the forward passes for the whole canvas, shared out over the blocks; None is one per
+            token.
+        block_length: how many tokens are decoded together; None is the whole canvas. The last block
+            may be shorter.
+        remasking: which tokens of a pass stay: "low_confidence" the most confident, "entropy" those
+            of the least entropy, "topk_margin" those furthest ahead of the second, "random" any.
+            Dream's maskgit_plus is low_confidence.
+        schedule: how many tokens of a pass stay: "even" shares them out, "time" is Dream's
             (eosbench/decoding/dream_rules.py).
-        temperature: 0 takes the most likely token, above it tokens are drawn.
-        cfg_scale: weight of classifier-free guidance, whose passes run every row twice, once with
-            its prompt masked.
-        threshold: keep every token at least this confident (and always one), instead of an even
-            number per step.
-        cache: "prefix" or "dual" (see eosbench/forward/block_cache.py), which change the output.
-        steps_per_block: forward passes for a block, instead of `steps`.
-        editing_threshold: LLaDA2.1: replace a token that stands where another one is likelier than
-            this.
-        max_post_steps: LLaDA2.1: passes over a block that has no masks any more.
-        sub_block_length: Fast-dLLM v2: tokens of a block that are denoised together.
-        stop_after_block: of a block model, enter no block behind one that holds an EOS, as it ends
-            by itself.
-        stop_at_eos: end a row as soon as no masked position stands before its first EOS. The text
-            up to that EOS is what the whole run gives (docs/engine.md says why); what stands behind
-            it may still be masked. Likewise before a block is entered behind a stop string, for
-            callers that have one.
+        temperature: 0 takes the most likely tokens; above it they are drawn.
+        cfg_scale: the weight of classifier-free guidance, whose passes run every sequence twice,
+            once with its prompt masked.
+        threshold: every token of at least this confidence stays, and always one, instead of a
+            scheduled number.
+        cache: "prefix" or "dual" (eosbench/forward/block_cache.py), which change the output.
+        steps_per_block: the forward passes for a block, instead of `steps`.
+        editing_threshold: LLaDA2.1: a token that stands is replaced where another one is likelier
+            than this.
+        max_post_steps: LLaDA2.1: the most passes over a block that has no masks any more.
+        sub_block_length: Fast-dLLM v2: how many tokens of a block are decoded together.
+        stop_after_block: a block model enters no block behind one that holds an EOS, as it ends by
+            itself.
+        stop_at_eos: ends a sequence as soon as no masked position stands before its first EOS, or
+            before it would enter a block behind a stop string. The text up to there is that of the
+            whole run (docs/engine.md says why); what stands behind it may still be masked.
 
     Raises:
         ConfigurationError: a value or a combination that cannot work.
@@ -77,7 +80,8 @@ class DecodeConfig:
         blocks, most = -(-self.gen_length // (block or self.gen_length)), self.gen_length
         require(
             self.steps is None or blocks <= self.steps <= most,
-            f"steps={self.steps}: expected {blocks} (one per block) to {most} (one per token of the canvas)",
+            f"steps={self.steps}: expected {blocks} (one per block) to {most} (one per token of "
+            "the canvas)",
         )
         require(
             self.steps_per_block is None or self.steps is None,
@@ -106,7 +110,8 @@ class DecodeConfig:
         )
         require(
             self.threshold is None or self.remasking == "low_confidence",
-            f"threshold={self.threshold} with remasking={self.remasking!r}: a threshold needs remasking='low_confidence'",
+            f"threshold={self.threshold} with remasking={self.remasking!r}: a threshold needs "
+            "remasking='low_confidence'",
         )
         require(
             self.cache is None or self.cache in CACHES,
@@ -114,7 +119,7 @@ class DecodeConfig:
         )
 
     def blocks(self) -> Iterator[tuple[int, int, int]]:
-        """(start, end, steps) of every block, steps in proportion to its length.
+        """Yields (start, end, steps) of every block, steps in proportion to its length.
 
         Example:
             >>> list(DecodeConfig(gen_length=40, steps=20, block_length=16).blocks())

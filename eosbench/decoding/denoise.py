@@ -1,13 +1,30 @@
-"""The denoising loop: prompts and a canvas of mask tokens in, response tokens and what they cost
-out.
+"""`denoise`: prompts in, decoded canvases and their cost out. Start reading here.
 
     from eosbench.decoding import DecodeConfig, denoise
     result = denoise(backbone, [prompt_ids], DecodeConfig(gen_length=64, block_length=16))
+    result.sequences[0]                          # the 64 tokens of the canvas
 
-The canvas is denoised block by block from the left. Every pass scores the masked positions of
-the block, and the most confident of them stay. Rows of a batch share passes and nothing else:
-see eosbench/decoding/sequence.py for a row's progress, eosbench/decoding/engine.py for a pass.
-docs/engine.md says what is exact, and why.
+One decoding goes like this. A masked diffusion model reads a sequence in which some tokens are
+masks, and says for every position which token it holds likely there. An answer begins as a canvas:
+`gen_length` masks behind the prompt. A forward pass scores the masks of the canvas's first block.
+The tokens that the model is most confident of stay, the other positions are masks still, and the
+next pass scores them again, now that it sees more. When a block is full the next one follows. What
+stands before the first EOS of the full canvas is the text.
+
+benchmarks/reference.py has that loop in thirty lines of plain torch, for one prompt at a time, as
+the scripts of published models run it. `denoise` gives the same tokens sooner, because many prompts
+share a pass and the model computes no more than what the loop reads (docs/engine.md). Its parts:
+
+    config.py        DecodeConfig: blocks, steps, thresholds, temperature, guidance, caches
+    fixed_canvas.py  the loop above, for one sequence: its policy
+    sequence.py      Sequence: one prompt and its canvas while it is decoded
+    engine.py        Engine: pass after pass, until every sequence is done. In each pass
+    scheduler.py       the Scheduler says which sequences are in it,
+    model_runner.py    the ModelRunner lays them out and runs the model,
+    sampler.py         the sampler's functions choose tokens,
+    policy.py          and each sequence's policy says which tokens stay
+
+window.py goes on from here: windows of a canvas, retries in larger ones, and answers.
 """
 
 from __future__ import annotations
@@ -30,11 +47,18 @@ __all__ = ["REMASKING", "DecodeConfig", "DenoiseResult", "Ids", "denoise"]
 
 @dataclass
 class DenoiseResult:
-    """Response tokens, one 1-D LongTensor per prompt, and their cost.
+    """The decoded canvases of a batch, and their cost.
 
-    A pass over a batch is one forward pass of the batch and one of every row that was in it.
+    A pass over a batch is one forward pass of the batch, and one of every row (sequence) in it.
     Token-positions are the real tokens that went through the model, scored positions those that
     went through the output layer: padding does not count, guidance counts twice.
+
+    Attributes:
+        sequences: the tokens of the canvases, a 1-D LongTensor per prompt.
+        forward_passes: the passes of the batch.
+        row_forward_passes: the passes of each sequence.
+        row_token_positions: the token-positions of each sequence.
+        row_scored_positions: the scored positions of each sequence.
     """
 
     sequences: list[torch.Tensor]
@@ -46,6 +70,7 @@ class DenoiseResult:
 
     @property
     def token_positions(self) -> int:
+        """The token-positions of all sequences."""
         return sum(self.row_token_positions)
 
 
@@ -58,18 +83,25 @@ def denoise(
     seeds: abc.Sequence[int] | None = None,
     batch_size: int | None = None,
 ) -> DenoiseResult:
-    """Denoises one canvas per prompt.
+    """Decodes one canvas per prompt.
 
-    Args: backbone: the model. prompts: token ids, of any lengths. config: how. canvases: what each
-        canvas holds at the start (gen_length ids, the mask id where nothing stands); all masked by
-        default. seeds: one per row, for temperature and random remasking; by default a hash of the
-        prompt. A row's answer depends on its
-            prompt, canvas and seed, not on the batch it is in.
-        batch_size: rows per pass at most, those of like length together; by default all of them,
-            whatever their lengths.
+    A canvas depends on its prompt, its seed and what it holds at the start, and not on the batch.
 
-    Raises: ConfigurationError: a row that is longer than the model's positions, a canvas of another
-        length, too few seeds.
+    Args:
+        backbone: the model.
+        prompts: token ids, of any lengths.
+        config: how canvases are decoded.
+        canvases: what each holds at the start: `gen_length` ids, the mask id where nothing stands.
+            By default all of them are masked.
+        seeds: one per prompt, for temperature and random remasking; by default a hash of the
+            prompt.
+        batch_size: sequences per pass at most, those of like length together; by default all of
+            them, whatever their lengths.
+
+    Raises:
+        ConfigurationError: a prompt that leaves no room for its canvas in the model's positions, a
+            canvas of another length than `gen_length`, or another number of canvases or seeds than
+            of prompts.
     """
     for name, given in (("canvases", canvases), ("seeds", seeds)):
         require(
@@ -81,11 +113,12 @@ def denoise(
     sequences = []
     for index, prompt in enumerate(prompts):
         canvas = None if canvases is None else torch.as_tensor(canvases[index])
-        require(
-            canvas is None or canvas.shape == (config.gen_length,),
-            f"sequence {index}: canvas of shape {list(() if canvas is None else canvas.shape)}: "
-            f"expected gen_length={config.gen_length} ids",
-        )
+        if canvas is not None:
+            require(
+                canvas.shape == (config.gen_length,),
+                f"sequence {index}: canvas of shape {list(canvas.shape)}: expected "
+                f"gen_length={config.gen_length} ids",
+            )
         seed = None if seeds is None else seeds[index]
         sequences.append(
             Sequence(backbone.spec, prompt, config, index=index, canvas=canvas, seed=seed)

@@ -1,12 +1,11 @@
-"""Dream's own rules for a pass: how sure the model is of a position, and how many positions a step
-unmasks.
+"""Dream's own rules for a pass: its measures of confidence, and its schedule in diffusion time.
 
 Dream's sampler (`diffusion_generate` of Dream-org/Dream-v0-*-7B) knows three measures of
 confidence, of which maskgit_plus is the probability of the chosen token and needs no code here, and
 a schedule in diffusion time: of m masked tokens, the step from time t to s unmasks int(m * (1 - s /
 t)), the last one all that is left. Times run evenly from 1 to eps.
 
-Legend: N masked positions, R rows, S steps, V vocabulary.
+Legend: N positions, R sequences, S steps, V vocabulary.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ EPS = 1e-3  # Dream's default
 
 
 def negative_entropy(log_p_NV: torch.Tensor) -> torch.Tensor:
-    """[N, V] log-probabilities -> [N]: 0 where one token has it all, -log V where all are equal
-    (Dream's alg="entropy").
+    """The negative entropy [N] of log-probabilities [N, V] (Dream's alg="entropy").
+
+    It is 0 where one token has all the probability, and -log V where all have the same.
 
     Example:
         >>> negative_entropy(torch.tensor([[0.5, 0.5, 0.0]]).log())
@@ -28,8 +28,9 @@ def negative_entropy(log_p_NV: torch.Tensor) -> torch.Tensor:
 
 
 def margin(log_p_NV: torch.Tensor) -> torch.Tensor:
-    """[N, V] log-probabilities -> [N]: the likeliest token's probability less that of the second
-    (Dream's alg="topk_margin").
+    """The likeliest token's probability less the second's [N], from log-probabilities [N, V].
+
+    This is Dream's alg="topk_margin".
 
     Example:
         >>> margin(torch.tensor([[0.5, 0.3, 0.2]]).log())
@@ -40,10 +41,15 @@ def margin(log_p_NV: torch.Tensor) -> torch.Tensor:
 
 
 def time_schedule(masked_R: torch.Tensor, steps: int, eps: float = EPS) -> torch.Tensor:
-    """[R, S]: how many of each row's masked positions every pass unmasks.
+    """[R, S]: how many of each sequence's masked positions every pass unmasks.
 
     A published step that unmasks nothing changes nothing, so the pass after it would compute the
     same again: such steps are left out, and the last columns of their row are 0.
+
+    Args:
+        masked_R: how many positions are masked at the start.
+        steps: S.
+        eps: the time at which the schedule ends.
 
     Example:
         >>> time_schedule(torch.tensor([8, 3]), 4).tolist()

@@ -1,5 +1,4 @@
-"""The engine: sequences of any prompt, canvas and block share forward passes; one that is done
-leaves, the next takes its place.
+"""The engine: sequences share forward passes, and one that is done makes room for the next.
 
     engine = Engine(backbone, batch_size=16)
     engine.add(Sequence(backbone.spec, prompt_ids, config, index=7))
@@ -71,6 +70,7 @@ class Engine:
 
     @torch.no_grad()
     def __iter__(self) -> abc.Iterator[Sequence]:
+        """Yields the sequences as they finish."""
         while True:
             while self._finished:
                 yield self._finished.popleft()
@@ -101,54 +101,57 @@ class Engine:
 
     def _scores(self, sequences: list[Sequence], states: HiddenStates) -> list[Scores]:
         """The pass's answer to every sequence's step."""
-        config, mask_id = sequences[0].config, self.backbone.spec.mask_id
+        config = sequences[0].config
         steps = [one.step for one in sequences if one.step is not None]
-        positions = [step.positions_N for step in steps]
-        counts = [len(positions_n) for positions_n in positions]
-        hidden = states.of_steps(positions)
-        likeliest: list[Chosen] | None = None
-        if config.temperature > 0 and any(step.likeliest for step in steps):
-            likeliest = _split(self._choose(hidden, config), counts)
-        chosen = self._drawn(hidden, sequences, counts)
+        counts = [len(step.positions_N) for step in steps]
+        hidden = states.of_steps([step.positions_N for step in steps])
+        generators = self._generators(sequences)
+        if config.temperature == 0:
+            chosen_N = likeliest_N = self._choose(hidden, config)
+        else:
+            chosen_N = self._draw(hidden, config, counts, generators)
+            if any(step.likeliest for step in steps):
+                likeliest_N = self._choose(hidden, config)
+            else:
+                likeliest_N = chosen_N
+        if config.remasking == "random":
+            chosen_N = chosen_N[0], self._random_confidences(counts, generators)
+        chosen = _split(chosen_N, counts)
+        likeliest = chosen if likeliest_N is chosen_N else _split(likeliest_N, counts)
         return [
             Scores(
                 chosen[place],
-                chosen[place] if likeliest is None else likeliest[place],
+                likeliest[place],
                 partial(self._logits, states, place, config),
-                mask_id,
+                self.backbone.spec.mask_id,
             )
             for place in range(len(sequences))
         ]
 
-    def _drawn(
-        self, hidden: list[torch.Tensor], sequences: list[Sequence], counts: list[int]
-    ) -> list[Chosen]:
-        """The tokens for every sequence's positions as its config draws them, and their
-        confidences, on the CPU.
+    def _generators(self, sequences: list[Sequence]) -> list[torch.Generator]:
+        """The random numbers of each sequence's pass; none where nothing is drawn."""
+        config = sequences[0].config
+        if config.temperature == 0 and config.remasking != "random":
+            return []
+        return [one.generator(self.backbone.device) for one in sequences]
+
+    def _draw(
+        self,
+        hidden: list[torch.Tensor],
+        config: DecodeConfig,
+        counts: list[int],
+        generators: list[torch.Generator],
+    ) -> Chosen:
+        """Tokens that are drawn for all N positions, and their confidences.
+
+        Each sequence draws from its own generator, in pieces that depend on it alone.
         """
-        config, device = sequences[0].config, self.backbone.device
-        random_order = config.remasking == "random"
-        draws = config.temperature > 0
-        generators = [one.generator(device) for one in sequences] if draws or random_order else []
-        if draws:
-            # Each sequence draws from its own generator, in pieces that depend on it alone.
-            parts = zip(*(hidden_ND.split(counts) for hidden_ND in hidden), strict=True)
-            chosen = [
-                self._choose(part, config, generator)
-                for part, generator in zip(parts, generators, strict=True)
-            ]
-        else:
-            chosen = _split(self._choose(hidden, config), counts)
-        if random_order:
-            orders = [
-                torch.rand(count, generator=generator, dtype=precise(device), device=device)
-                for count, generator in zip(counts, generators, strict=True)
-            ]
-            chosen = [
-                (tokens_n, order_n.cpu())
-                for (tokens_n, _), order_n in zip(chosen, orders, strict=True)
-            ]
-        return chosen
+        parts = zip(*(hidden_ND.split(counts) for hidden_ND in hidden), strict=True)
+        drawn = [
+            self._choose(part, config, generator)
+            for part, generator in zip(parts, generators, strict=True)
+        ]
+        return _joined(drawn)
 
     def _choose(
         self,
@@ -156,8 +159,9 @@ class Engine:
         config: DecodeConfig,
         generator: torch.Generator | None = None,
     ) -> Chosen:
-        """The token for each of N positions and its confidence, on the CPU; the likeliest tokens
-        without a generator.
+        """The token for each of N positions and its confidence.
+
+        Tokens are drawn from the generator; without one they are the likeliest.
         """
         pieces = [
             choose_tokens(
@@ -169,8 +173,18 @@ class Engine:
             )
             for logits_NV in logits_in_pieces(self.backbone, hidden, config.cfg_scale)
         ]
-        tokens, confidences = zip(*pieces, strict=True)
-        return torch.cat(tokens).cpu(), torch.cat(confidences).cpu()
+        return _joined(pieces)
+
+    def _random_confidences(
+        self, counts: list[int], generators: list[torch.Generator]
+    ) -> torch.Tensor:
+        """[N] random numbers in the place of confidences, from each sequence's own generator."""
+        device = self.backbone.device
+        confidences = [
+            torch.rand(count, generator=generator, dtype=precise(device), device=device)
+            for count, generator in zip(counts, generators, strict=True)
+        ]
+        return torch.cat(confidences)
 
     def _logits(
         self, states: HiddenStates, place: int, config: DecodeConfig, positions_n: torch.Tensor
@@ -180,7 +194,13 @@ class Engine:
         return logits_in_pieces(self.backbone, hidden, config.cfg_scale)
 
 
+def _joined(pieces: list[Chosen]) -> Chosen:
+    """The tokens and confidences of all pieces."""
+    tokens, confidences = zip(*pieces, strict=True)
+    return torch.cat(tokens), torch.cat(confidences)
+
+
 def _split(chosen: Chosen, counts: list[int]) -> list[Chosen]:
-    """The tokens and confidences of each sequence."""
-    tokens_N, confidence_N = chosen
+    """The tokens and confidences of each sequence, on the CPU."""
+    tokens_N, confidence_N = (values_N.cpu() for values_N in chosen)
     return list(zip(tokens_N.split(counts), confidence_N.split(counts), strict=True))

@@ -32,7 +32,9 @@ def fill(sequence: Sequence, config: DecodeConfig) -> Steps:
     With `stop_at_eos` it ends as soon as no masked position stands before the first EOS, and enters
     no block behind a stop string (docs/engine.md says why neither changes the text).
 
-    Args: sequence: whose canvas it is. config: blocks and steps for a canvas of this length.
+    Args:
+        sequence: whose canvas it is.
+        config: the blocks and steps of a canvas of this length.
     """
     if sequence.spec.attention == "block":
         yield from RULES[sequence.spec.block_rule].fill(sequence, config)
@@ -59,13 +61,15 @@ def fill(sequence: Sequence, config: DecodeConfig) -> Steps:
 
 
 def _quotas(config: DecodeConfig, masked: int, steps: int) -> list[int]:
-    """How many tokens the schedule lets stay in each of the passes over a block."""
+    """The number of tokens that stay after each of the passes over a block, by the schedule."""
     schedule: list[int] = SCHEDULES[config.schedule](torch.tensor([masked]), steps)[0].tolist()
     return schedule
 
 
 def _looks_once_more(config: DecodeConfig, passes: int) -> bool:
-    """The published dual-cache loop with a threshold looks for what is left only after its second
-    pass over a block: that pass is run and counted here too.
+    """Whether a block is run once more although nothing in it is masked.
+
+    The published dual-cache loop with a threshold looks for what is left only after its second pass
+    over a block: that pass is run and counted here too.
     """
     return config.cache == "dual" and config.threshold is not None and passes == 1

@@ -1,18 +1,19 @@
-"""One forward pass of a batch: its sequences laid out in columns, and the hidden states that their
-steps ask for.
+"""The model runner: lays a batch out in columns, runs it, and reads the hidden states asked for.
 
 A batch forwards the sequences as they are, padded to the longest of them with padding that no token
 attends to. Hidden states are read where a step asks for them and nowhere else. With a cache, a
 block begins with a pass over everything; the passes after it run some of the columns
 (eosbench/forward/block_cache.py), and the blocks of all sequences share their columns.
 
-Legend: R rows of a pass, T columns, M hidden states that are read, N positions of one step, D width.
+Legend: R rows of a pass, T columns, M hidden states that are read, N positions of one step, D
+width.
 """
 
 from __future__ import annotations
 
 from collections import abc
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 
@@ -68,7 +69,7 @@ class ModelRunner:
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
         self._passes: BlockPasses | None = None  # those over the block that is open
-        self._columns = 0
+        self._columns = self._rows = 0  # of the first pass over that block, and of the last one
 
     def run(self, batch: Batch) -> HiddenStates:
         """One forward pass.
@@ -100,14 +101,15 @@ class ModelRunner:
         cost = cost_R[: len(sequences)].tolist()
         return HiddenStates(
             hidden=hidden_MD.chunk(2) if guided else (hidden_MD,),
-            first=[sum(reads[:row]) for row in range(len(reads))],
+            first=[0, *accumulate(reads)][:-1],
             whole=[one.step is not None and one.step.whole_canvas for one in sequences],
             token_positions=[2 * tokens if guided else tokens for tokens in cost],
         )
 
     def _block_passes(self, batch: Batch) -> BlockPasses:
-        """The passes over the open block: those of before where it goes on, without the rows that
-        have left, or new ones.
+        """The passes over the open block: new ones where it begins.
+
+        Where it goes on they are those of before, without the rows that have left.
         """
         sequences = batch.sequences
         config = sequences[0].config

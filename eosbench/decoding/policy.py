@@ -38,7 +38,8 @@ class Step:
     """One sequence's part in the coming forward pass.
 
     Attributes:
-        positions_N: the canvas positions that are scored for certain; none may be asked for.
+        positions_N: the canvas positions that are scored for certain, from left to right; there may
+            be none.
         block: the canvas positions (start, end) of the open block, within which `positions_N` lie.
             With a cache (eosbench/forward/block_cache.py) keys and values outside of it are kept
             until a step names another block.
@@ -94,15 +95,19 @@ class Scores:
         self._logits, self._mask_id = logits, mask_id
 
     def logits(self, positions_N: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Logits of any canvas positions in the same pass, as pieces [n, V] on the model's device;
-        for a step with `whole_canvas`.
+        """Logits of any canvas positions in the same pass, for a step with `whole_canvas`.
+
+        Returns:
+            pieces [n, V] that fit into memory, on the model's device, in order.
         """
         self.scored += len(positions_N)
         return self._logits(positions_N)
 
     def likeliest(self, positions_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The likeliest token [N] of any canvas positions, and its probability [N]; for a step with
-        `whole_canvas`.
+        """The likeliest tokens of any canvas positions, for a step with `whole_canvas`.
+
+        Returns:
+            [N] token ids and [N] probabilities, on the CPU.
         """
         pieces = [
             choose_tokens(logits_NV, mask_id=self._mask_id)

@@ -1,11 +1,9 @@
-"""What happens to a canvas between two forward passes: which token stands at each masked position,
-and which of them stay.
+"""The sampler: the token for each position from its logits, and which of the tokens stay.
 
-Pure functions on tensors, shared by every decoding strategy. Probabilities are float64 (float32
-where a device has none), as published: confidences of a good model differ in digits that float32
-does not have.
+Pure functions on tensors, shared by every policy. Probabilities are float64 (float32 where a device
+has none), as published: confidences of a good model differ in digits that float32 does not have.
 
-Legend: N masked positions, R rows, L positions of a block, V vocabulary.
+Legend: N positions, R sequences, V vocabulary.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import torch
 
 from eosbench.decoding.dream_rules import margin, negative_entropy, time_schedule
 
-# Of the whole distribution, whichever token is chosen.
+# Measures of the whole distribution, whichever token is chosen.
 CONFIDENCES = {"entropy": negative_entropy, "topk_margin": margin}
 
 
@@ -26,12 +24,20 @@ def choose_tokens(
     generator: torch.Generator | None = None,
     confidence: str | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The token for each masked position [N] and its confidence [N]: the probability of that token,
-    or one of CONFIDENCES.
+    """Chooses the token for each of N positions, and says how sure the model is of it.
 
     The mask token is never chosen, but keeps its share of the probability, as in the published
-    code. With a temperature, tokens are drawn by the Gumbel-max rule from `generator`; the
-    confidence stays that of the noiseless distribution.
+    code.
+
+    Args:
+        logits_NV: [N, V] logits; their content may be lost.
+        mask_id: the token that is never chosen.
+        temperature: 0 takes the most likely tokens; above it they are drawn by the Gumbel-max rule.
+        generator: draws them.
+        confidence: a key of CONFIDENCES; any other is the probability of the chosen token.
+
+    Returns:
+        [N] token ids and [N] confidences, those of the distribution without the noise.
     """
     exact_NV = logits_NV.to(precise(logits_NV.device))
     normaliser_N = exact_NV.logsumexp(dim=-1)
@@ -70,8 +76,12 @@ def most_confident(confidence_N: torch.Tensor, count: int) -> torch.Tensor:
 def above_threshold(
     confidence_N: torch.Tensor, threshold: float, *, strictly: bool = False
 ) -> torch.Tensor:
-    """[N] mask of the positions at or above the threshold, or strictly above it; where there is
-    none, of the most confident one.
+    """[N] mask of the positions at or above the threshold, or of the most confident one.
+
+    Args:
+        confidence_N: how sure the model is of each position.
+        threshold: what it is held against.
+        strictly: whether a confidence that equals the threshold is too low.
 
     Example:
         >>> above_threshold(torch.tensor([0.3, 0.7, 0.95]), 0.7).tolist()
@@ -86,8 +96,9 @@ def above_threshold(
 
 
 def even_schedule(masked_R: torch.Tensor, steps: int) -> torch.Tensor:
-    """[R, steps]: how many of each row's masked positions every step unmasks, the first steps
-    taking what does not divide.
+    """[R, steps]: how many of each sequence's masked positions every step unmasks.
+
+    What does not divide goes to the first steps.
 
     Example:
         >>> even_schedule(torch.tensor([8, 5]), 3).tolist()

@@ -22,7 +22,7 @@ from eosbench.decoding.sequence import Sequence
 
 FULL_ENOUGH = 0.75  # the part of a padded batch that must be tokens
 
-Block = tuple[int, tuple[int, int]]  # a sequence's length, and the block that is open in it
+OpenBlock = tuple[int, tuple[int, int]]  # a sequence's length, and the block that is open in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Scheduler:
         # Those that have a place, with the length at which they took it.
         self._running: dict[Sequence, int] = {}
         # With a cache, those of the last pass, with the block that was open then.
-        self._in_block: dict[Sequence, Block] = {}
+        self._in_block: dict[Sequence, OpenBlock] = {}
 
     def add(self, sequence: Sequence) -> None:
         """Lets a sequence wait for a place."""
@@ -74,8 +74,10 @@ class Scheduler:
         return self._block_batch()
 
     def _let_go(self) -> None:
-        """Takes the places of those that are done, and of all where a canvas has another length
-        than it had; with a cache, those whose block goes on keep theirs.
+        """Takes away the places of those that are done.
+
+        Where a canvas has another length than it had, all lose their places, but not in the midst
+        of a block with a cache.
         """
         running = self._running
         resized = any(not one.done and len(one) != length for one, length in running.items())
@@ -88,7 +90,7 @@ class Scheduler:
                     self.add(sequence)
 
     def _begin(self, limit: int) -> None:
-        """Gives a place to the largest group of like length that waits; of equals, to the longest."""
+        """Gives places to the largest group of like length that waits; of equals, the longest."""
         longest_first = next(iter(self._waiting.values()), [])[::-1]
         best: list[Sequence] = []
         for start in range(len(longest_first)):
@@ -110,8 +112,9 @@ class Scheduler:
         return list(longest_first)
 
     def take(self, running: abc.Sequence[Sequence]) -> Sequence | None:
-        """The longest sequence that may join these, None where none may; with none running, the
-        longest of the kind that came first.
+        """Takes out the longest sequence that may join these; None where none may.
+
+        With none running it is the longest of the kind that came first.
         """
         if not self._waiting:
             return None
@@ -140,8 +143,9 @@ class Scheduler:
             del self._waiting[sequence.kind]
 
     def make_room(self, limit: int) -> None:
-        """Lets all but `limit` sequences wait, after a pass that did not fit into memory; what a
-        cache kept goes (docs/engine.md).
+        """Lets all but `limit` sequences wait, after a pass that did not fit into memory.
+
+        What a cache kept goes, so that the next pass begins the block anew (docs/engine.md).
         """
         self._in_block = {}
         for sequence in list(self._running)[limit:]:
@@ -149,8 +153,9 @@ class Scheduler:
             self.add(sequence)
 
     def _block_batch(self) -> Batch:
-        """With a cache: those of the last pass whose block goes on, or else those that begin one,
-        blocks of one length.
+        """With a cache, those of the last pass whose block goes on, or those that begin one.
+
+        Blocks that begin together are of one length.
         """
         last = list(self._in_block)
         kept = [place for place, one in enumerate(last) if self._goes_on(one)]

@@ -1,5 +1,4 @@
-"""One prompt and its canvas while it is decoded: what stands where, what its policy asks of the
-coming forward pass, and what it has cost so far.
+"""A sequence: one prompt and its canvas while it is decoded, and what that has cost so far.
 
 A sequence knows nothing of the batch it is in; that is why its answer cannot depend on it. Even its
 random numbers come from its seed and the number of its passes alone. It lives on the CPU: a pass
@@ -123,8 +122,9 @@ class Sequence:
 
     @property
     def block(self) -> tuple[int, int]:
-        """The canvas positions (start, end) of the open block; the whole canvas where the coming
-        step names none.
+        """The canvas positions (start, end) of the open block.
+
+        It is the whole canvas where the coming step names none.
         """
         if self.step is None or self.step.block is None:
             return 0, len(self.canvas)
@@ -152,7 +152,8 @@ class Sequence:
         """
         require(
             canvas_C.dim() == 1,
-            f"sequence {self.index}: canvas of shape {list(canvas_C.shape)}: expected one dimension",
+            f"sequence {self.index}: canvas of shape {list(canvas_C.shape)}: expected one "
+            "dimension",
         )
         self.require_room(len(canvas_C))
         self.ids = torch.cat([self.ids[: self.prompt_length], canvas_C.long().cpu()])
@@ -172,8 +173,9 @@ class Sequence:
         )
 
     def ended(self) -> bool:
-        """Whether an EOS stands before the first masked position: nothing that is still to come can
-        change the text before it, as long as no mask is put there.
+        """Whether an EOS stands before the first masked position.
+
+        Nothing that is still to come changes the text before it, unless masks are put there.
         """
         for token in self.canvas[self._settled :].tolist():
             if token == self.spec.mask_id:
@@ -184,8 +186,9 @@ class Sequence:
         return False
 
     def stopped(self) -> bool:
-        """Whether the tokens before the first masked position hold a stop string that nothing
-        behind them can move; ask seldom, since it decodes them.
+        """Whether a stop string before the first masked position ends the text for good.
+
+        Ask seldom: the tokens are decoded for it.
         """
         if self._fixes_stop is None or self.ended():
             return False
@@ -211,8 +214,9 @@ class Sequence:
         return torch.cat([self.masks(self.prompt_length), self.canvas])
 
     def generator(self, device: torch.device) -> torch.Generator:
-        """The random numbers of the coming pass: the same however often, and in whatever batch, it
-        is tried.
+        """The random numbers of the coming pass.
+
+        They are the same however often, and in whatever batch, the pass is tried.
         """
         return torch.Generator(device).manual_seed(torch_seed_from(f"{self.seed}/{self.passes}"))
 

@@ -1,5 +1,4 @@
-"""Generation inside a window: decode it, look for the EOS, and where a wrong bound left none, go on
-in a larger one.
+"""Generation inside a window of the canvas, and in larger ones where a wrong bound left no EOS.
 
 A window is the part of the canvas that is decoded. `overflow="accept"` takes what stands in it;
 `overflow="retry"` doubles a window that holds no EOS (nor a stop string, after which nothing is
@@ -60,8 +59,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """Response tokens before the first EOS, whether they end (there, or at a stop string), what it
-    cost, and the last window.
+    """The answer to one job.
+
+    Attributes:
+        tokens: the response, up to the first EOS.
+        ended: whether the canvas holds an end: an EOS or a stop string.
+        cost: of all its passes.
+        canvas: the whole canvas as it was left, the last window.
     """
 
     tokens: list[int]
@@ -80,8 +84,9 @@ OVERFLOWS: dict[str, Overflow] = {
 
 
 def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
-    """The `settings` of a whole canvas for a window of it: as many tokens per step, blocks no
-    longer than the window.
+    """The `settings` of a whole canvas for a window of it.
+
+    As many tokens are decoded per step, and blocks are no longer than the window.
 
     >>> config = window_config(DecodeConfig(gen_length=256, steps=128, block_length=32), 16)
     >>> config.gen_length, config.steps, config.block_length
@@ -211,9 +216,7 @@ def _generate_noise(
 
 
 def _answer(sequence: Sequence) -> Answer:
-    """The tokens before a sequence's first EOS; a canvas that holds no end is counted as
-    truncated.
-    """
+    """The answer that stands on a sequence's canvas; without an end it counts as truncated."""
     canvas, cost, ended = sequence.canvas.tolist(), sequence.cost, sequence.has_end()
     cost.truncated = int(not ended)
     end = next((at for at, token in enumerate(canvas) if token in sequence.spec.eos_ids), None)

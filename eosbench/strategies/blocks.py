@@ -1,5 +1,4 @@
-"""`blocks`: block after block until an EOS stands, each block denoised on a canvas that ends with
-it.
+"""`blocks`: block after block until an EOS stands, on a canvas that ends with the current block.
 
 The way of models that were trained in blocks: BD3-LM (arXiv 2503.09573, section 3.2) samples one
 block at a time given those before it and stops at the EOS; dLLM-Var (arXiv 2510.24605) does so
@@ -35,8 +34,9 @@ __all__ = ["Blocks"]
 
 
 class Blocks:
-    """Grows the canvas by one block while no EOS (or stop string) stands on it; blocks are those of
-    the decode settings.
+    """Grows the canvas by one block for as long as no EOS (or stop string) stands on it.
+
+    Blocks are those of the decode settings.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,4 @@
-"""`daedal`: DAEDAL, a canvas that grows before and while it is denoised, guided by the model's
-confidence in EOS.
+"""`daedal`: DAEDAL, a canvas that grows by the model's confidence in EOS.
 
 Li et al., Beyond Fixed: Training-Free Variable-Length Denoising for Diffusion Large Language
 Models, arXiv 2508.00819, section 3 and algorithm 1. Names and values of the options are the
@@ -60,8 +59,9 @@ class Daedal:
         expand_eos_confidence_threshold: from here on no mask is inserted.
         eos_check_tokens: positions that the EOS confidence is a mean of.
 
-    Raises: ConfigurationError: a length below 1, an expansion_factor below 2, a threshold outside
-        [0, 1].
+    Raises:
+        ConfigurationError: a length below 1, an expansion_factor below 2, or a threshold outside
+            [0, 1].
     """
 
     def __init__(
@@ -155,8 +155,9 @@ class Daedal:
                 sequence.resize(torch.cat([canvas_C[:at], more, canvas_C[at + 1 :]])[:limit])
 
     def _eos_confidence(self, sequence: Sequence, scores: Scores) -> float:
-        """Mean over `eos_check_tokens` positions; the canvas is searched from its end, no further
-        than it takes to find them.
+        """The mean probability of `eos_check_tokens` positions whose likeliest token is EOS.
+
+        The canvas is searched from its end, no further than it takes to find them.
         """
         found: list[float] = []
         for stop in range(len(sequence.canvas), 0, -self.check_tokens):

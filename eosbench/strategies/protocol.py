@@ -1,4 +1,4 @@
-"""What every strategy that decides the length while decoding is."""
+"""The protocol of strategies: methods that decide the length while they decode."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ class Strategy(Protocol):
     def generate(
         self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
     ) -> abc.Iterator[tuple[int, Answer]]:
-        """Yields the index of each job and its answer, as they finish; an answer depends on its
-        job alone, not on its batch.
+        """Yields the index of each job and its answer, as they finish.
+
+        An answer depends on its job alone, and not on its batch.
 
         Args:
             backbone: the model.

@@ -56,14 +56,19 @@ __all__ = ["SCHEDULERS", "RhoEos"]
 class RhoEos:
     """rho-EOS with its published settings.
 
-    Args: initial_gen_length: masks of the first canvas. max_gen_length: longest canvas, where the
-        request does not allow less. expansion_factor: tokens by which the canvas grows or shrinks,
-        times the scheduler's multiplier. high_conf_threshold: a token above it is kept.
-        low_density_threshold, high_density_threshold: between them the length is right. scheduler:
-        how the multiplier grows: "const", "linear" or "exp".
+    Args:
+        initial_gen_length: masks of the first canvas.
+        max_gen_length: longest canvas, where the request does not allow less.
+        expansion_factor: tokens by which the canvas grows or shrinks, times the scheduler's
+            multiplier.
+        high_conf_threshold: a token above it is kept.
+        low_density_threshold: below it the canvas grows.
+        high_density_threshold: above it the canvas shrinks.
+        scheduler: how the multiplier grows: "const", "linear" or "exp".
 
-    Raises: ConfigurationError: a length below 1, a threshold outside [0, 1], low above high, an
-        unknown scheduler.
+    Raises:
+        ConfigurationError: a length below 1, a threshold outside [0, 1], the low one above the high
+            one, or an unknown scheduler.
     """
 
     def __init__(
@@ -85,7 +90,8 @@ class RhoEos:
         self.dense = check_share("high_density_threshold", high_density_threshold)
         if self.sparse > self.dense:
             raise ConfigurationError(
-                f"low_density_threshold={low_density_threshold!r} lies above high_density_threshold={high_density_threshold!r}"
+                f"low_density_threshold={low_density_threshold!r} lies above "
+                f"high_density_threshold={high_density_threshold!r}"
             )
         if scheduler not in SCHEDULERS:
             raise ConfigurationError(
@@ -160,7 +166,7 @@ class RhoEos:
 
 
 def _grow(sequence: Sequence, tokens: int) -> int:
-    """Puts so many masks before the first EOS of the canvas, or at its end, and says where."""
+    """Puts `tokens` masks before the first EOS of the canvas, or at its end; returns where."""
     canvas_C = sequence.canvas
     eos_N = ends(canvas_C, sequence.spec).nonzero().squeeze(1)
     at = int(eos_N[0]) if tokens and len(eos_N) else len(canvas_C)
@@ -169,8 +175,9 @@ def _grow(sequence: Sequence, tokens: int) -> int:
 
 
 def _shrink(sequence: Sequence, tokens: int, ending_N: torch.Tensor) -> None:
-    """Takes away at most so many of the last positions, all of which say EOS (fixed, or among
-    `ending_N`), but one.
+    """Takes away up to `tokens` of the last positions that all say EOS, but one of them.
+
+    An EOS that stands says so, and a mask that is among `ending_N`.
     """
     spec, canvas = sequence.spec, sequence.canvas.tolist()
     ending = set(ending_N.tolist())

@@ -1,5 +1,4 @@
-"""Rules that DAEDAL and rho-EOS share: what stays of a pass, which block is next, when a text is
-settled, what they refuse.
+"""Rules that DAEDAL and rho-EOS share: the next block, the ids of ends, the settings they refuse.
 
 Legend: C canvas, N masked positions.
 """
@@ -18,9 +17,17 @@ __all__ = ["at_least", "complete_blocks", "ending_id", "ends", "refuse"]
 def complete_blocks(canvas_C: torch.Tensor, start: int, block_length: int, mask_id: int) -> int:
     """The start of the first block from `start` on that holds a mask token, or C where none does.
 
+    Args:
+        canvas_C: the canvas.
+        start: the start of a block.
+        block_length: the tokens of a block.
+        mask_id: the mask token.
+
     Example:
-        >>> complete_blocks(torch.tensor([7, 7, 7, 7, 0]), 0, 2, mask_id=0), complete_blocks(torch.tensor([7, 7, 7]), 0, 2, 0)
-        (4, 3)
+        >>> complete_blocks(torch.tensor([7, 7, 7, 7, 0]), 0, 2, mask_id=0)
+        4
+        >>> complete_blocks(torch.tensor([7, 7, 7]), 0, 2, mask_id=0)
+        3
     """
     while start < len(canvas_C) and not (canvas_C[start : start + block_length] == mask_id).any():
         start += block_length
@@ -28,16 +35,23 @@ def complete_blocks(canvas_C: torch.Tensor, start: int, block_length: int, mask_
 
 
 def refuse(method: str, settings: DecodeConfig) -> None:
-    """Refuses what a strategy that unmasks by confidence, on a canvas that changes its length, has
-    no place for.
+    """Refuses decode settings that DAEDAL and rho-EOS have no place for.
 
-    Raises: ConfigurationError: a number of steps, another schedule or remasking, a cache, or a
-        second threshold.
+    They unmask by confidence, on a canvas that changes its length.
+
+    Args:
+        method: the strategy's name, for the message.
+        settings: the decode settings.
+
+    Raises:
+        ConfigurationError: a number of steps, another schedule or remasking, a cache, or a second
+            threshold.
     """
     reasons = {
         "steps": (
             settings.steps,
-            "it keeps every token it is sure of and has no schedule: leave steps and tokens_per_step out",
+            "it keeps every token it is sure of and has no schedule: leave steps and "
+            "tokens_per_step out",
         ),
         "schedule": (
             settings.schedule if settings.schedule != "even" else None,
@@ -72,8 +86,9 @@ def at_least(name: str, value: int, least: int) -> int:
 
 
 def ending_id(spec: BackboneSpec) -> int:
-    """The id to end a canvas with: the padding, where it ends a text too, as it does in published
-    families.
+    """The id to end a canvas with.
+
+    It is the padding, where that ends a text too, as it does in published families.
     """
     return spec.pad_id if spec.pad_id in spec.eos_ids else min(spec.eos_ids)
 

@@ -1,4 +1,4 @@
-"""Decoding against LLaDA's and Fast-dLLM's published outputs, and against logits written by hand."""
+"""Decoding against LLaDA's and Fast-dLLM's published outputs, and on logits written by hand."""
 
 from __future__ import annotations
 

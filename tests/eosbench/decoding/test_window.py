@@ -149,7 +149,7 @@ def test_a_window_has_the_pace_of_its_canvas(window: int) -> None:
 
 def test_batches_change_no_answer_and_no_cost() -> None:
     def script(ids_T: torch.Tensor) -> torch.Tensor:
-        """Counts up from the prompt's first token, EOS after as many tokens as its second one says."""
+        """Counts up from the prompt's first token; its second one says how many come before EOS."""
         start = (ids_T == 9).nonzero()[-1].item() + 1
         index_T = torch.arange(len(ids_T)) - start
         tokens = [int(ids_T[0]) + i if 0 <= i < int(ids_T[1]) else EOS for i in index_T.tolist()]
