@@ -131,7 +131,7 @@ class BlockRule:
         return False
 
     def _quotas(self, settings: BlockSettings, count: int) -> list[int]:
-        """How many tokens each pass over a block has to place."""
+        """The number of tokens that each pass over a block has to place."""
         shared = count if self.shares_masks else settings.length
         quotas: list[int] = even_schedule(torch.tensor([shared]), settings.steps)[0].tolist()
         return [max(1, quota) for quota in quotas]

@@ -17,7 +17,7 @@ SUB_BLOCKS, EDITING = "fast_dllm_v2", "llada2"
 
 @dataclass(frozen=True)
 class BlockSettings:
-    """How the blocks of one sequence are decoded.
+    """The settings by which the blocks of one sequence are decoded.
 
     Attributes:
         length: tokens of a block.

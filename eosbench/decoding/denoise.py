@@ -24,7 +24,9 @@ share a pass and the model computes no more than what the loop reads (docs/engin
     sampler.py         the sampler's functions choose tokens,
     policy.py          and each sequence's policy says which tokens stay
 
-window.py goes on from here: windows of a canvas, retries in larger ones, and answers.
+window.py goes on from here: windows of a canvas, retries in larger ones, and answers. Models that
+were trained in blocks have policies and a runner of their own (block_rules.py, sub_blocks.py,
+block_runner.py).
 """
 
 from __future__ import annotations
