@@ -8,20 +8,21 @@ Importing this package loads neither torch nor lm_eval; `load_backbone` does whe
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from model_adapters.loading import dtype_name, load_backbone
 
 if TYPE_CHECKING:
     from model_adapters.export import save_llada
+    from model_adapters.trainable import Trainable, load_trainable
 
-__all__ = ["dtype_name", "load_backbone", "save_llada"]
+__all__ = ["Trainable", "dtype_name", "load_backbone", "load_trainable", "save_llada"]
+# What needs torch is imported when it is asked for.
+_LAZY = {"Trainable": "trainable", "load_trainable": "trainable", "save_llada": "export"}
 
 
 def __getattr__(name: str) -> Any:
-    """`save_llada`, whose file needs torch, is imported when it is asked for."""
-    if name != "save_llada":
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from model_adapters import export
-
-    return export.save_llada
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,23 +1,127 @@
-"""Export of a LlamaModel to LLaDA's published format: config.json and model.safetensors.
+"""Writes models in the published format of their family.
 
-It is the inverse of model_adapters/families/llada.py: a folder that is written here loads there,
-and in LLaDA's own published code. Nothing else is written.
+config.json, tokenizer and safetensors are written, and nothing that could run code.
+
+`export_checkpoint` is the inverse of loading for every family (`Blueprint.stored_name` read
+backwards): what was loaded and written again has the same tensors and the same fingerprint.
+`save_llada` writes a LlamaModel that came from nowhere in LLaDA's format, which loads here and in
+LLaDA's own published code.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import save_torch_state_dict
+from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaModel
+from transformers import LlamaConfig, LlamaModel, PreTrainedModel
 
 from eosbench.errors import ConfigurationError
+from model_adapters.checkpoints import Blueprint, Checkpoint, StoredTensor, stored_tensors
 from model_adapters.families import family_file
 
 LLADA = family_file("llada")
+
+
+def export_checkpoint(
+    folder: str | Path,
+    model: PreTrainedModel,
+    plan: Blueprint,
+    checkpoint: Checkpoint,
+    *,
+    dtype: torch.dtype | None = None,
+    max_shard_size: str = "5GB",
+) -> None:
+    """Writes config.json, the tokenizer and the weights into `folder`, which is made if need be.
+
+    Tensors of the source that the model has no use for (buffers, heads of other tasks) are copied
+    as they are. Of tied weights as many copies are written as were read.
+
+    Args:
+        folder: where to.
+        model: the whole model.
+        plan: its blueprint: what a weight is called in the family's format.
+        checkpoint: what it came from, with the config and the tokenizer that are written.
+        dtype: what weights are stored in; None: each in what it was read in, new ones in float32.
+        max_shard_size: of one file, in words of huggingface_hub.
+
+    Raises:
+        ConfigurationError: a weight that the family's format has no name for.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = _tensors(model, plan, checkpoint, dtype)
+    save_torch_state_dict(tensors, folder, max_shard_size=max_shard_size)
+    config = dict(checkpoint.config)
+    if dtype is not None:
+        name = "dtype" if "dtype" in config else "torch_dtype"
+        config[name] = str(dtype).removeprefix("torch.")
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    if checkpoint.generation:
+        text = json.dumps(dict(checkpoint.generation), indent=1) + "\n"
+        (folder / "generation_config.json").write_text(text, encoding="utf-8")
+    if checkpoint.tokenizer is not None:
+        checkpoint.tokenizer.save_pretrained(folder)
+
+
+def _tensors(
+    model: PreTrainedModel, plan: Blueprint, checkpoint: Checkpoint, dtype: torch.dtype | None
+) -> dict[str, torch.Tensor]:
+    """Every tensor of the file, by its stored name, on the CPU; no two share memory."""
+    own = {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **{name: buffer for name, buffer in model.named_buffers() if name in model.state_dict()},
+    }
+    left_out = _written_as_another(model, plan, checkpoint)
+    names = {name: plan.stored_name(name) for name in own.keys() - left_out}
+    names = {name: stored for name, stored in names.items() if stored}
+    shapes = {name: own[name].shape for name in names}
+    found: dict[str, torch.Tensor] = {}
+    for stored, tensor in stored_tensors(names, shapes).items():
+        found[stored] = _gathered(tensor, own, dtype)
+    for path in sorted(set(checkpoint.weights.files.values())):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  # it is no mapping
+                if name not in found:
+                    found[name] = file.get_tensor(name)
+                elif dtype is None:
+                    found[name] = found[name].to(file.get_tensor(name).dtype)
+    return found
+
+
+def _gathered(
+    stored: StoredTensor, own: Mapping[str, torch.Tensor], dtype: torch.dtype | None
+) -> torch.Tensor:
+    """A stored tensor, copied from the parameter that it is or from those that hold its rows."""
+    first = own[stored.places[0].own].detach()
+    if stored.is_parameter:
+        return first.to("cpu", dtype, copy=True).contiguous()
+    tensor = torch.empty(stored.shape, dtype=dtype or first.dtype)
+    for place in stored.places:
+        value = own[place.own].detach()
+        rows = value.flatten(0, -2) if value.ndim > 1 else value
+        begin, end = place.piece.rows or (0, len(tensor))
+        start = place.start or 0
+        tensor[begin:end] = rows[start : start + end - begin].cpu()
+    return tensor
+
+
+def _written_as_another(
+    model: PreTrainedModel, plan: Blueprint, checkpoint: Checkpoint
+) -> set[str]:
+    """The names of tied weights that stand in the file under the name of their partner alone."""
+    tied = dict(model.all_tied_weights_keys)
+    partner = tied | {source: target for target, source in tied.items()}
+    files = checkpoint.weights.files
+    stored = {name for name in partner if plan.stored_name(name) in files}
+    return {
+        name for name in partner if name not in stored and (name in tied or partner[name] in stored)
+    }
 
 
 def save_llada(

@@ -120,6 +120,7 @@ def assemble(
         tokenizer=checkpoint.tokenizer,
         keeps_cache=plan.keeps_cache,
         first_position=plan.first_position,
+        whole=model,
     )
 
 

@@ -38,6 +38,7 @@ class FullCanvasBackbone:
         tokenizer: its tokenizer, or None.
         keeps_cache: whether the model can keep keys and values.
         first_position: the position id of a sequence's first token.
+        whole: the model with its output layer, for training; None is the base model.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class FullCanvasBackbone:
         tokenizer: Any,
         keeps_cache: bool = True,
         first_position: int = 0,
+        whole: PreTrainedModel | None = None,
     ) -> None:
         see_everything(model)
         self.model = model
+        self.whole = model if whole is None else whole
         self.last_block = LastBlock(model)
         torch.nn.Module.eval(model)
         self.output = output

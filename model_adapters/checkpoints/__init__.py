@@ -12,7 +12,13 @@ from model_adapters.checkpoints.blueprint import (
 )
 from model_adapters.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from model_adapters.checkpoints.lora import Adapter, holds_an_adapter_alone, open_adapter
-from model_adapters.checkpoints.pieces import Piece, Stored, stacked_experts
+from model_adapters.checkpoints.pieces import (
+    Piece,
+    Stored,
+    StoredTensor,
+    stacked_experts,
+    stored_tensors,
+)
 from model_adapters.checkpoints.token_ids import MaskToken, TokenIds
 from model_adapters.checkpoints.tokenizer import holds_tokenizer, open_tokenizer
 from model_adapters.checkpoints.weights import Weights
@@ -24,6 +30,7 @@ __all__ = [
     "MaskToken",
     "Piece",
     "Stored",
+    "StoredTensor",
     "TokenIds",
     "Weights",
     "checked_config",
@@ -37,4 +44,5 @@ __all__ = [
     "rope_parameters",
     "stacked_experts",
     "stock_config",
+    "stored_tensors",
 ]
