@@ -5,7 +5,6 @@
 PYTHON ?= python3
 WORKERS ?= 2
 LIMIT ?= 40
-SNAPSHOT := build/embedded-snapshot.safetensors
 DATA ?= instruct
 CANVAS_instruct := 256
 TRAIN_instruct := 4000
@@ -65,7 +64,6 @@ bench: venv  ## speed, as ratios against a plain reference loop
 
 embedded-model: venv  ## trains the embedded model and fits its predictors again: two hours on two cores
 	$(BIN)/python -m eosbench.recipe.make model
-	$(BIN)/python -m eosbench.recipe.make model --start $(SNAPSHOT) --steps 4000 --decay-share 1.0 --seed 1
 	$(BIN)/python -m eosbench.recipe.make predictors
 
 FIT = $(BIN)/eosbench fit --data $(DATA):train --limit $(TRAIN_$(DATA)) \

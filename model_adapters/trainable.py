@@ -195,7 +195,7 @@ def load_trainable(
         CheckpointError: missing, unreadable, of no supported family, or without an end token.
     """
     placement = Placement(_device(device))
-    folder, name, adapter = _base_and_adapter(str(path_or_hub_id), revision, None)
+    folder, name, adapter = _base_and_adapter(str(path_or_hub_id), revision, "", None)
     checkpoint = open_checkpoint(folder, name=name, trust_remote_code=trust_remote_code)
     refuse_stored(checkpoint.config, name)
     family = family_of(checkpoint.config, checkpoint.weight_names, name)

@@ -35,6 +35,7 @@ ROOMS = (
     ("eosbench.bounds", "eosbench.decoding", "eosbench.results", "eosbench.eos_bound"),
     ("eosbench.likelihood", "eosbench.predictors", "eosbench.check"),
     ("eosbench.strategies", "eosbench.fitting"),
+    ("eosbench.training",),
     ("eosbench.report", "model_adapters.checkpoints"),
     ("model_adapters.families", "model_adapters.backbones"),
     ("model_adapters",),

@@ -27,6 +27,7 @@ from eosbench.cli.shared import (
     names,
     numbers,
 )
+from eosbench.cli.train import train
 from eosbench.errors import EosbenchError
 
 app = typer.Typer(
@@ -170,6 +171,8 @@ app.command(
     help="Fit and calibrate length predictors on a frozen model; all methods and seeds share their "
     "passes over it."
 )(fit)
+# What the command does not know is a setting or an argument of transformers' trainer.
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eosbench.fitting.data import load_examples
+from eosbench.fitting.data import load_examples, read_pairs
 from eosbench.fitting.examples import FitData, apart, split_calibration
 from eosbench.fitting.fit import fit_all
 from eosbench.fitting.jobs import FitJob, FitReport
@@ -18,5 +18,6 @@ __all__ = [
     "apart",
     "fit_all",
     "load_examples",
+    "read_pairs",
     "split_calibration",
 ]

@@ -81,6 +81,26 @@ def load_examples(
     return examples
 
 
+def read_pairs(
+    source: str | Path,
+    *,
+    prompt_column: str = "prompt",
+    response_column: str = "response",
+    config: str = "default",
+    split: str = "train",
+) -> Iterator[tuple[str, str, str]]:
+    """(where it stands, prompt, response) of each document of a source, as text.
+
+    Args:
+        source, prompt_column, response_column, config, split: as for `load_examples`.
+
+    Raises:
+        ConfigurationError: the source is missing, of an unknown kind, or lacks a column.
+    """
+    prompt, response = _template(prompt_column), _template(response_column)
+    return _documents(str(source), prompt, response, config, split)
+
+
 def _template(column: str) -> str:
     """A column's name as a template over columns; a template stays as it is.
 
@@ -127,7 +147,7 @@ def _file_documents(path: Path, prompt: str, response: str) -> Iterator[tuple[st
         )
     columns = [*_columns(prompt), *_columns(response)]
     for where, row in readers[path.suffix](path):
-        missing = [name for name in columns if not isinstance(row.get(name), str)]
+        missing = [name for name in columns if not isinstance(_field(row, name), str)]
         if missing:
             has = ", ".join(map(str, row)) or "nothing"
             raise ConfigurationError(
@@ -144,6 +164,18 @@ def _columns(template: str) -> list[str]:
     ['question', 'unit']
     """
     return [name for _, name, _, _ in Formatter().parse(template) if name]
+
+
+def _field(row: dict[str, Any], name: str) -> Any:
+    """The value of a column, or inside of one; None where there is none.
+
+    >>> _field({"instances": [{"output": "Yes."}]}, "instances[0][output]")
+    'Yes.'
+    """
+    try:
+        return Formatter().get_field(name, (), row)[0]
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return None
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

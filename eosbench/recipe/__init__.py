@@ -1,1 +1,1 @@
-"""The making of the embedded model: its data, its training, and the fitting of its predictors."""
+"""The making of the embedded model: its start, its training, and the fitting of its predictors."""

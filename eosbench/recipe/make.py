@@ -1,14 +1,16 @@
-"""Makes the embedded model and its predictors again (`make embedded-model`).
+"""Makes the embedded model and its predictors again: `make embedded-model`.
 
-That takes hours on two cores, minutes on a GPU. From the root of the repository:
+That takes hours on two cores, minutes on a GPU.
 
-    python -m eosbench.recipe.make                        # all of it
-    python -m eosbench.recipe.make model --steps 20000    # longer
-    python -m eosbench.recipe.make predictors             # for the model that is there
-    python -m eosbench.recipe.make model --start SNAPSHOT --steps 5000 --seed 1    # from a snapshot
+    python -m eosbench.recipe.make                            # all of it, from the repository's
+    root python -m eosbench.recipe.make model --max_steps 20000    # longer: what follows is for
+    eosbench train python -m eosbench.recipe.make model --pretrained FOLDER --seed 1      # on from
+    an earlier model python -m eosbench.recipe.make predictors                 # for the model that
+    is there
 
-Data, tokenizer, model, predictors and calibration all follow from the generator
-(eosbench/documents/instruct.py) and the seeds in PretrainConfig; nothing is downloaded. The
+The model is trained by `eosbench train embedded` (eosbench/training/recipes/embedded.yaml) from a
+checkpoint that is made here. Data, tokenizer, model, predictors and calibration all follow from the
+generator (eosbench/documents/instruct.py) and the recipe's seed; nothing is downloaded. The
 tokenizer is a byte-level BPE over the train split with single digits; `<bos>` opens a prompt and
 `<sep>` closes it, both added by the tokenizer itself, so that plain prompts and the chat template
 give the same ids. The DistilBERT of the embedded predictor is trained from scratch; who has a
@@ -32,8 +34,9 @@ from eosbench import embedded
 from eosbench.documents import INSTRUCT_VERSION, instruct_stream
 from eosbench.fitting import FitData, FitJob, Passes, fit_all, load_examples
 from eosbench.predictors import METHODS
-from eosbench.recipe.pretrain import PretrainConfig, pretrain
-from model_adapters import load_backbone, save_llada
+from eosbench.recipe.warm_start import new_model, warm_start
+from eosbench.training import parse, train
+from model_adapters import load_backbone, load_trainable, save_llada
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ TRAIN_DOCUMENTS = 4_000  # for the predictors
 # The tightest of its variants once calibrated, see docs/methods.md.
 OPTIONS = {"logit": {"variant": "threshold", "tau": 0.9}}
 LOG = Path("build/embedded-training.jsonl")
+BUILD = Path("build/embedded")
 # Where the blocks start; in the repository, not in a wheel.
 TEACHER = Path("tests/golden/llada-trained")
 CHAT_TEMPLATE = (
@@ -89,33 +93,46 @@ def build_tokenizer(documents: int = 40_000) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def make_model(
-    folder: Path,
-    config: PretrainConfig,
-    *,
-    teacher: Path | None,
-    start: Path | None,
-    snapshot: Path,
-    log: Path,
-    device: str,
-) -> None:
-    """Trains tokenizer and model, and writes a LLaDA-format checkpoint.
+def make_start(folder: Path, *, teacher: Path | None, seed: int = 0) -> None:
+    """Writes tokenizer and untrained model in LLaDA's format.
 
     Args:
-        folder: of the checkpoint; what is there is replaced.
-        config: settings of the training.
-        teacher: folder of a trained checkpoint of the same shape to start from.
-        start, snapshot, log, device: see `pretrain`.
+        folder: where to.
+        teacher: a trained checkpoint of the same shape to start from, None for random weights.
+        seed: of the random weights.
     """
     tokenizer = build_tokenizer()
-    warm = load_backbone(teacher) if teacher is not None else None
-    model = pretrain(
-        tokenizer, config, log, teacher=warm, start=start, snapshot=snapshot, device=device
+    torch.manual_seed(seed)
+    model = new_model(len(tokenizer))
+    if teacher is not None:
+        warm_start(model, tokenizer, load_backbone(teacher))
+    save_llada(
+        folder,
+        model.model,
+        model.lm_head.weight,
+        mask_id=tokenizer.mask_token_id,
+        eos_id=tokenizer.eos_token_id,
+        dtype=torch.float32,
     )
-    shutil.rmtree(folder, ignore_errors=True)
-    mask_id, eos_id = tokenizer.mask_token_id, tokenizer.eos_token_id
-    save_llada(folder, model.model, model.lm_head.weight, mask_id=mask_id, eos_id=eos_id)
     tokenizer.save_pretrained(folder)
+
+
+def make_model(folder: Path, flags: Sequence[str], *, teacher: Path | None) -> None:
+    """Trains the model by the recipe `embedded` and puts it into `folder`.
+
+    Args:
+        folder: of the embedded model.
+        flags: for `eosbench train`, before its own; `--pretrained` goes on from an earlier model.
+        teacher: see `make_start`.
+    """
+    start = []
+    if "--pretrained" not in flags:
+        make_start(BUILD / "start", teacher=teacher)
+        start = ["--pretrained", str(BUILD / "start")]
+    own = ["--output", str(BUILD / "model"), *start]
+    trained = train(*parse(["embedded", *own, *flags]), load=load_trainable)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("run", "README.md"))
     logger.info("model written to %s", folder)
 
 
@@ -139,41 +156,22 @@ def make_predictors(folder: Path, methods: Sequence[str], device: str) -> None:
 
 
 def main() -> None:
-    """Entry point of `python -m eosbench.recipe.make`."""
-    defaults = PretrainConfig()
+    """Reads the command line; what it does not know is for `eosbench train`."""
     parser = argparse.ArgumentParser(
         prog="python -m eosbench.recipe.make", description=__doc__.splitlines()[0]
     )
     parser.add_argument("part", nargs="?", choices=("all", "model", "predictors"), default="all")
-    parser.add_argument("--steps", type=int, default=defaults.steps)
-    parser.add_argument("--decay-share", type=float, default=defaults.decay_share)
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--start", type=Path, help="snapshot of an earlier run to go on from")
     parser.add_argument(
         "--from-scratch", action="store_true", help=f"from random weights instead of {TEACHER}"
     )
-    parser.add_argument(
-        "--snapshot", type=Path, default=Path("build/embedded-snapshot.safetensors")
-    )
-    parser.add_argument("--log", type=Path, default=LOG)
-    arguments = parser.parse_args()
+    arguments, flags = parser.parse_known_args()
     logging.basicConfig(level=logging.INFO)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     if arguments.part != "predictors":
-        config = PretrainConfig(
-            steps=arguments.steps, decay_share=arguments.decay_share, seed=arguments.seed
-        )
-        make_model(
-            embedded.MODEL,
-            config,
-            teacher=None if arguments.from_scratch or arguments.start else TEACHER,
-            start=arguments.start,
-            snapshot=arguments.snapshot,
-            log=arguments.log,
-            device=device,
-        )
+        teacher = None if arguments.from_scratch else TEACHER
+        make_model(embedded.MODEL, flags, teacher=teacher)
     if arguments.part != "model":
         fitted = [method for method, row in METHODS.items() if row.fitting != "none"]
+        device = "cuda" if torch.cuda.is_available() else "cpu"
         make_predictors(embedded.MODEL.parent / "predictors", fitted, device)
 
 

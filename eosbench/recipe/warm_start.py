@@ -1,13 +1,43 @@
-"""The start of the training: blocks of a small trained model, and rows for a new vocabulary."""
+"""The start of the embedded model's training.
+
+A LLaMA-shaped denoiser of about three million parameters: the blocks of a small trained model, and
+rows for a vocabulary of its own.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from eosbench.documents import NAMES, NOUNS
+
+
+def new_model(
+    vocab_size: int,
+    *,
+    width: int = 192,
+    layers: int = 5,
+    heads: int = 4,
+    mlp_width: int = 576,
+    max_length: int = 1_024,
+) -> LlamaForCausalLM:
+    """A model with random weights; the defaults are the embedded model's shape."""
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        intermediate_size=mlp_width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=max_length,
+        rms_norm_eps=1e-6,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        tie_word_embeddings=False,
+        use_cache=False,
+    )
+    return LlamaForCausalLM(config)
 
 
 def warm_start(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, teacher: Any) -> None:
@@ -49,12 +79,9 @@ def warm_start(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, teac
 def _names_apart(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, nouns: list[int]
 ) -> None:
-    """Sets the rows of names, with a space before them and without, from those of the nouns.
+    """Sets the rows of the names from those of at least three nouns, in place.
 
-    Args:
-        model: changed in place.
-        tokenizer: its own.
-        nouns: ids of at least three nouns.
+    Both forms of a name get them, with a space before it and without.
     """
     for matrix in (model.model.embed_tokens.weight, model.lm_head.weight):
         common_D = matrix[nouns].mean(dim=0)
