@@ -8,6 +8,7 @@ eosbench/decoding/denoise.py is where to start reading.
 
 from __future__ import annotations
 
+from eosbench.decoding.block_settings import check_settings
 from eosbench.decoding.config import DecodeConfig, require
 from eosbench.decoding.denoise import DenoiseResult, denoise
 from eosbench.decoding.fixed_canvas import fill
@@ -28,6 +29,7 @@ __all__ = [
     "Step",
     "Steps",
     "above_threshold",
+    "check_settings",
     "choose_tokens",
     "denoise",
     "fill",

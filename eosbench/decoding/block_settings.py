@@ -48,12 +48,15 @@ class BlockSettings:
         return cls(length, min(steps, length), sub_length)
 
 
-def check(spec: BackboneSpec, config: DecodeConfig) -> None:
+def check_settings(spec: BackboneSpec, config: DecodeConfig) -> None:
     """Refuses settings that a model has no place for.
 
     Raises:
         ConfigurationError: one of them, why, and what to write instead.
     """
+    if spec.mask_id < 0:
+        check_noise(spec, config)
+        return
     for name, rule in (("editing_threshold", EDITING), ("sub_block_length", SUB_BLOCKS)):
         value = getattr(config, name)
         require(
@@ -89,3 +92,19 @@ def check(spec: BackboneSpec, config: DecodeConfig) -> None:
             )
     for name, (value, reason) in reasons.items():
         require(value is None, f"{name}={value!r} on {spec.family!r}: {reason}")
+
+
+def check_noise(spec: BackboneSpec, config: DecodeConfig) -> None:
+    """Refuses settings that a model with rules of its own has no place for.
+
+    Raises:
+        ConfigurationError: one of them, and what to write instead.
+    """
+    plain = DecodeConfig()
+    for name in ("remasking", "schedule", "temperature", "cfg_scale", "threshold", "cache"):
+        value = getattr(config, name)
+        require(
+            value == getattr(plain, name),
+            f"{name}={value!r}: {spec.family!r} denoises its canvas by rules of its own "
+            "(generation_config.json): leave it out, steps= is the most passes over a canvas",
+        )

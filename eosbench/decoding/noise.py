@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from eosbench.backbone import BackboneSpec, Denoised, NoiseCanvas
+from eosbench.decoding.block_settings import check_noise
 from eosbench.decoding.config import DecodeConfig, require
 from eosbench.forward import Cost, estimated_flops
 
@@ -26,22 +27,6 @@ class NoiseAnswer:
 
     tokens: torch.Tensor
     cost: Cost
-
-
-def check_noise(spec: BackboneSpec, config: DecodeConfig) -> None:
-    """Refuses settings that a model with rules of its own has no place for.
-
-    Raises:
-        ConfigurationError: one of them, and what to write instead.
-    """
-    plain = DecodeConfig()
-    for name in ("remasking", "schedule", "temperature", "cfg_scale", "threshold", "cache"):
-        value = getattr(config, name)
-        require(
-            value == getattr(plain, name),
-            f"{name}={value!r}: {spec.family!r} denoises its canvas by rules of its own "
-            "(generation_config.json): leave it out, steps= is the most passes over a canvas",
-        )
 
 
 def denoise_noise(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from eosbench.backbone import BackboneSpec
-from eosbench.decoding.block_settings import check
+from eosbench.decoding.block_settings import check_settings
 from eosbench.decoding.config import DecodeConfig, require
 from eosbench.decoding.fixed_canvas import FixedCanvas
 from eosbench.decoding.policy import Policy, Scores, Step
@@ -90,7 +90,7 @@ class Sequence:
             len(prompt_P) > 0 or not spec.logits_shifted,
             f"sequence {index}: {spec.family} needs a prompt of at least one token",
         )
-        check(spec, config)
+        check_settings(spec, config)
         self.spec, self.config, self.index = spec, config, index
         self.seed = torch_seed_from(prompt_P.numpy().tobytes()) if seed is None else seed
         self.prompt_length = len(prompt_P)

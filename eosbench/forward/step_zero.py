@@ -111,6 +111,8 @@ def run_step_zero(
             than the backbone's positions.
     """
     _fits(prompts, backbone.spec.max_length)
+    if backbone.spec.attention == "block":
+        return _prompts_alone(backbone, prompts)
     device, spec = backbone.device, backbone.spec
     rows = [torch.tensor(prompt.ids + prompt.canvas, dtype=torch.long) for prompt in prompts]
     ids_BT = pad_sequence(rows, batch_first=True, padding_value=spec.pad_id).to(device)
@@ -140,6 +142,25 @@ def run_step_zero(
         masked_BC=masked_BC,
         eos_probability_BC=probability_BC,
         eos_rank_BC=rank_BC,
+    )
+
+
+def _prompts_alone(backbone: Backbone, prompts: Sequence[Prompt]) -> StepZero:
+    """One forward pass over the prompts of a model that attends causally between blocks.
+
+    No pass of such a model sees a whole canvas: what needs one finds nothing here.
+    """
+    spec, device = backbone.spec, backbone.device
+    rows = [torch.tensor(prompt.ids, dtype=torch.long) for prompt in prompts]
+    ids_BP = pad_sequence(rows, batch_first=True, padding_value=spec.pad_id).to(device)
+    length_B1 = torch.tensor([[len(row)] for row in rows], device=device)
+    token_BP = torch.arange(ids_BP.shape[1], device=device) < length_B1
+    hidden_BPD = scoring_rows(backbone.hidden(ids_BP, token_BP.long()), spec.logits_shifted)
+    return StepZero(
+        prompts=prompts,
+        at_least_B=[_at_least(prompt, spec.mask_id) for prompt in prompts],
+        prompt_hidden_BPD=hidden_BPD,
+        prompt_mask_BP=token_BP,
     )
 
 

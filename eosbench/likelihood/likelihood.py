@@ -149,6 +149,11 @@ def score_pairs(
         ConfigurationError: before any pass, a number below 1, or a pair that cannot be scored (see
             `Pair.of`).
     """
+    if backbone.spec.attention == "block":
+        raise ConfigurationError(
+            f"{backbone.spec.family!r} attends causally between blocks, and no rule is published "
+            "by which such a model scores a given text: run tasks that generate"
+        )
     for name, number in (("mc_num", mc_num), ("batch_size", batch_size)):
         if number < 1:
             raise ConfigurationError(f"{name}={number}: expected at least 1")

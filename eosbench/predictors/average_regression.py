@@ -73,6 +73,9 @@ class AverageRegression:
         prompt_BD = masked_mean(
             batch.read("prompt_hidden_BPD").float(), batch.read("prompt_mask_BP")
         )
+        if self.pooling == "prompt" and batch.canvas_hidden_BCD is None:
+            # A model that attends causally between blocks shows no canvas.
+            return {"pooled": torch.cat([prompt_BD, torch.zeros_like(prompt_BD)], dim=1)}
         canvas_BD = masked_mean(
             batch.read("canvas_hidden_BCD").float(), batch.read("canvas_mask_BC")
         )

@@ -120,7 +120,7 @@ class LengthReader:
             seconds = time.perf_counter() - started + (pass_seconds if one.row.needs else 0.0)
             for reading in readings:
                 reading.seconds[method] = seconds / len(prompts)
-        if not (reads_dlm and with_eos):
+        if not (reads_dlm and with_eos) or step.eos_rank_BC is None:
             return readings
         probability_BC = step.read("eos_probability_BC").float().cpu().numpy()
         rank_BC = step.read("eos_rank_BC").cpu().numpy()

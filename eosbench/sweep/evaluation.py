@@ -14,6 +14,7 @@ prompt: another alpha or another rule on the same probabilities costs none.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,9 +33,11 @@ from eosbench.predictors import FittedPredictor, LengthReader, load_predictor
 from eosbench.sweep.choice import tasks_for
 from eosbench.sweep.plan import Grid, Run, planned_runs
 from model_adapters import load_backbone
-from model_adapters.varlen_dlm import Processes, VarLenDLM
+from model_adapters.varlen_dlm import Processes, VarLenDLM, fits_blocks
 
 __all__ = ["sweep"]
+
+logger = logging.getLogger(__name__)
 
 
 def sweep(
@@ -93,7 +96,11 @@ def sweep(
     first = runs[0].arguments
     processes = Processes(first.device)
     backbone = load_backbone(**first.loading(), device=processes.device)
-    reader = LengthReader(backbone, _loaded_predictors(runs, backbone), keep=True)
+    fitted = _loaded_predictors(runs, backbone)
+    runs = [run for run in runs if _fits(run, backbone, fitted)]
+    used = {run.predictor for run in runs}
+    shared = {name: one for name, one in fitted.items() if name in used}
+    reader = LengthReader(backbone, shared, keep=True)
 
     results = {}
     with _environment_described_once():
@@ -153,6 +160,20 @@ def _loaded_predictors(runs: Sequence[Run], backbone: Backbone) -> dict[str, Fit
             )
         fitted[run.predictor].check_promise(arguments.promise, canvas=arguments.max_gen_toks)
     return fitted
+
+
+def _fits(run: Run, backbone: Backbone, fitted: Mapping[str, FittedPredictor]) -> bool:
+    """Whether the model shows what the method of a run looks at, with a warning where not."""
+    method = None if run.arguments.decides_while_decoding else fitted[run.predictor]
+    if backbone.spec.attention == "full" or fits_blocks(run.method, method):
+        return True
+    logger.warning(
+        "method %s is left out: it looks at the whole canvas, and %s attends causally between "
+        "blocks",
+        run.method,
+        backbone.spec.family,
+    )
+    return False
 
 
 def _save(outcome: dict[str, Any], tracker: EvaluationTracker) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from model_adapters.varlen_dlm.arguments import OF_BOUNDS, OTHER_PROMISES, Arguments
+from model_adapters.varlen_dlm.block_models import fits_blocks
 from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
@@ -17,5 +18,6 @@ __all__ = [
     "Arguments",
     "Processes",
     "VarLenDLM",
+    "fits_blocks",
     "parse_arguments",
 ]

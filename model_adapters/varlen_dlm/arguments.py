@@ -32,6 +32,10 @@ CHOICES = {
 PACE = ("steps", "tokens_per_step")
 DECODING = (*PACE, "block_length", "remasking", "schedule", "cfg_scale", "threshold", "cache")
 
+OF_BLOCKS = ("editing_threshold", "max_post_steps", "sub_block_length")
+PACES = (*PACE, "steps_per_block")
+WHERE_GIVEN = ("steps_per_block", *OF_BLOCKS)  # an answer depends on them, where they are given
+
 # An answer depends on these.
 BEFORE_DECODING = ("dtype", "method", "alpha", "rounding", "max_gen_toks")
 AFTER_DECODING = ("overflow", "reference", "mc_num", "seed")
@@ -40,6 +44,10 @@ OTHER_PROMISES = ("shortfall", "groups")  # and on these, where they are given
 
 # Only methods that predict a bound look at these.
 OF_BOUNDS = ("predictor", "alpha", *OTHER_PROMISES, "rounding", "overflow", "reference")
+
+
+class Unsaid(int):
+    """A default that nobody typed: a model may have a value of its own."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,14 @@ class Arguments(ModelArguments):
         max_gen_toks: C, the canvas in tokens, for requests that do not say.
         steps: denoising steps of a whole canvas.
         tokens_per_step: the same as tokens that are unmasked per step, 1 by default.
-        block_length: tokens that are denoised together; 0 is the whole window.
+        block_length: tokens that are denoised together; 0 is the whole window. A model that
+            attends causally between blocks has a length of its own.
         remasking, schedule, cfg_scale, threshold, cache: see eosbench.decoding.DecodeConfig.
         stop_at_eos: leaves out the passes that only fill in what stands behind the EOS or behind a
             stop string; no text changes.
+        steps_per_block: denoising steps of a block, instead of `steps`.
+        editing_threshold, max_post_steps: of LLaDA2.1, which replaces tokens that stand.
+        sub_block_length: of Fast-dLLM v2, tokens of a block that are denoised together.
         overflow: accept or retry a window without an EOS.
         reference: whose answer a bound is compared with, and whose length `oracle` is told: the
             task's, or with "self" the model's own on the whole canvas (own_answers.py).
@@ -92,13 +104,17 @@ class Arguments(ModelArguments):
     max_gen_toks: int = embedded.CANVAS
     steps: int | None = None
     tokens_per_step: int | None = None
-    block_length: int = embedded.BLOCK_LENGTH
+    block_length: int = Unsaid(embedded.BLOCK_LENGTH)
     remasking: str = "low_confidence"
     schedule: str = "even"
     cfg_scale: float = 0.0
     threshold: float | None = None
     cache: str | None = None
     stop_at_eos: bool = True
+    steps_per_block: int | None = None
+    editing_threshold: float | None = None
+    max_post_steps: int | None = None
+    sub_block_length: int | None = None
     overflow: str = "accept"
     reference: str = "task"
     mc_num: int = 128
@@ -198,6 +214,7 @@ class Arguments(ModelArguments):
         Backbone, predictor and options stand beside them there.
         """
         given = [name for name in OTHER_PROMISES if getattr(self, name) is not None]
+        given += [name for name in WHERE_GIVEN if getattr(self, name) is not None]
         always = {name: getattr(self, name) for name in (*DECIDE_ANSWERS, *given)}
         return always | self.given_settings()
 
@@ -212,10 +229,10 @@ class Arguments(ModelArguments):
             ConfigurationError: a value of a wrong type or outside its range.
         """
         own = {OF_DECODING.get(name, name): value for name, value in given.items()}
-        said = {name: own[name] for name in DECODING if name in own}
+        said = {name: own[name] for name in (*DECODING, *WHERE_GIVEN) if name in own}
         values = convert_all(said, types_of(Arguments))
-        if said.keys() & set(PACE):  # the pace of the model's own arguments does not hold, then
-            values = {**dict.fromkeys(PACE), **values}
+        if said.keys() & set(PACES):  # the pace of the model's own arguments does not hold, then
+            values = {**dict.fromkeys(PACES), **values}
         return replace(self, max_gen_toks=canvas, **values)
 
     def decode_config(self, canvas: int, temperature: float = 0.0) -> DecodeConfig:
@@ -240,7 +257,14 @@ class Arguments(ModelArguments):
             threshold=self.threshold,
             cache=self.cache,
             stop_at_eos=self.stop_at_eos,
+            steps_per_block=self.steps_per_block,
+            **self.of_blocks(),
         )
+
+    def of_blocks(self) -> dict[str, Any]:
+        """The settings of block models that are given."""
+        given = {name: getattr(self, name) for name in OF_BLOCKS}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def default_method(pretrained: str) -> str:

@@ -182,13 +182,21 @@ class Bounds:
             promise=self.arguments.promise,
             prompt_length=len(request.ids),
             rounding=self.arguments.rounding,
-            block_length=request.settings.block_length or request.canvas,
+            block_length=self._block_length(request),
         )
+
+    def _block_length(self, request: GenerationRequest) -> int:
+        own = self.backbone.spec.block_length
+        return request.settings.block_length or own or request.canvas
 
     def _cost(self, prompt: Prompt, reading: Reading, window: int) -> Cost:
         seconds = reading.seconds[self.rule]
         if not self.reader.reads_dlm(self.rule):
             return Cost(window, seconds=seconds)
+        if self.backbone.spec.attention == "block":  # the prompt alone is run
+            positions = len(prompt.ids)
+            flops = estimated_flops(self.backbone.spec, positions, 1, 0)
+            return Cost(window, 1, positions, flops, seconds, model_seconds=reading.model_seconds)
         positions = len(prompt.ids) + len(prompt.canvas)
         scored = len(prompt.canvas) if "eos" in self.fitted.row.needs else 0
         flops = estimated_flops(self.backbone.spec, positions, 1, scored)

@@ -27,6 +27,7 @@ from eosbench.strategies import Strategy, load_strategy
 from model_adapters import load_backbone
 from model_adapters.varlen_dlm.answers import Answerer, BoundAnswers
 from model_adapters.varlen_dlm.arguments import Arguments
+from model_adapters.varlen_dlm.block_models import check_method, on_model
 from model_adapters.varlen_dlm.bounds import Bounds
 from model_adapters.varlen_dlm.fingerprint import predictor_digest, settings_fingerprint
 from model_adapters.varlen_dlm.flags import with_flags
@@ -119,6 +120,7 @@ class VarLenDLM(HostedModel):
         reader: LengthReader,
         rule: str,
     ) -> None:
+        arguments = on_model(arguments, backbone.spec)
         super().__init__(arguments, backbone, processes)
         self.reader = reader
         self.ledger = Ledger(arguments.telemetry)
@@ -133,6 +135,7 @@ class VarLenDLM(HostedModel):
             references = references_of(arguments.reference, backbone, arguments.seed)
             bounds = Bounds(arguments, backbone, reader, rule, references)
             self.answers = BoundAnswers(bounds, backbone, self.ledger)
+        check_method(arguments, backbone.spec, self.method)
         self.scores = Scores(arguments, backbone)
         self.costs = RunCosts(self.ledger, processes)
         self.fingerprint = settings_fingerprint(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eosbench.errors import ConfigurationError
-from model_adapters.varlen_dlm.arguments import DECODING
+from model_adapters.varlen_dlm.arguments import DECODING, WHERE_GIVEN
 from model_adapters.varlen_dlm.conversion import convert
 from model_adapters.varlen_dlm.names import CANVAS, OF_DECODING
 
@@ -23,6 +23,7 @@ KNOWN = {
     "eos_upper_bound",
     "reference",
     *DECODING,
+    *WHERE_GIVEN,
     *OF_DECODING,
 }
 TYPES = {"do_sample": bool, "temperature": float, "seed": int, "max_length": int}

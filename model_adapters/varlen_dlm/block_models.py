@@ -1,0 +1,107 @@
+"""Model arguments and methods on models that attend causally between blocks.
+
+Such a model decodes block after block and has no step zero that shows its whole canvas. Its own way
+to end is method=blocks; method=fixed fills all blocks; a bound that comes from the prompt alone is
+a cap, at which a text that does not end by itself is cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eosbench.backbone import BackboneSpec
+from eosbench.decoding import DecodeConfig, check_settings
+from eosbench.errors import ConfigurationError
+from eosbench.predictors import FittedPredictor
+from eosbench.strategies import Strategy
+from model_adapters.varlen_dlm.arguments import Arguments, Unsaid
+
+INSTEAD = (
+    "take method=blocks, the model's own way to end, or a bound from the prompt alone: fixed, mean, "
+    "max, random, oracle, distilbert, or average_regression fitted with pooling=prompt"
+)
+
+
+class BlockArguments(Arguments):
+    """The arguments on a block model; a block length that nobody typed is the model's own."""
+
+    def decode_config(self, canvas: int, temperature: float = 0.0) -> DecodeConfig:
+        """The settings with which a canvas is decoded, block after block.
+
+        Args:
+            canvas: C, the most tokens of an answer.
+            temperature: of the request.
+        """
+        own = isinstance(self.block_length, Unsaid)
+        length = int(self.block_length) or canvas
+        steps_per_block = self.steps_per_block
+        if self.tokens_per_step is not None:
+            steps_per_block = -(-length // self.tokens_per_step)
+        fills_all = self.method == "fixed"
+        return DecodeConfig(
+            gen_length=canvas,
+            steps=None if self.steps is None else min(self.steps, canvas),
+            block_length=None if own else length,
+            remasking=self.remasking,
+            schedule=self.schedule,
+            temperature=temperature,
+            cfg_scale=self.cfg_scale,
+            threshold=self.threshold,
+            cache=self.cache,
+            stop_at_eos=self.stop_at_eos and not fills_all and self.editing_threshold is None,
+            stop_after_block=not fills_all,
+            steps_per_block=steps_per_block,
+            **self.of_blocks(),
+        )
+
+
+def on_model(arguments: Arguments, spec: BackboneSpec) -> Arguments:
+    """The arguments as they hold for a model.
+
+    Args:
+        arguments: as they were given.
+        spec: of the model.
+
+    Raises:
+        ConfigurationError: a setting that the model has no place for.
+    """
+    if spec.attention == "block" and not isinstance(arguments, BlockArguments):
+        values: dict[str, Any] = {**vars(arguments)}
+        if isinstance(arguments.block_length, Unsaid):
+            values["block_length"] = Unsaid(spec.block_length or 0)
+        arguments = BlockArguments(**values)
+    check_settings(spec, arguments.decode_config(arguments.max_gen_toks))
+    return arguments
+
+
+def check_method(arguments: Arguments, spec: BackboneSpec, method: Any) -> None:
+    """Refuses a method that looks at a whole canvas, on a model that has none.
+
+    Args:
+        arguments: of the run.
+        spec: of the model.
+        method: its predictor or strategy.
+
+    Raises:
+        ConfigurationError: the method, why, and what to take.
+    """
+    if spec.attention == "full" or fits_blocks(arguments.method, method):
+        return
+    raise ConfigurationError(
+        f"method {arguments.method!r} looks at the whole canvas, and {spec.family!r} attends "
+        f"causally between blocks, so that no pass shows one: {INSTEAD}"
+    )
+
+
+def fits_blocks(name: str, method: FittedPredictor | Strategy | None) -> bool:
+    """Whether a method needs no more than the prompt, or ends as block models do.
+
+    Args:
+        name: of the method.
+        method: its predictor, if it has one.
+    """
+    if not isinstance(method, FittedPredictor):
+        return name == "blocks"
+    if not method.row.needs:
+        return True
+    return method.predictor.options.get("pooling") == "prompt"
