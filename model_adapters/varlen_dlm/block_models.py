@@ -17,8 +17,8 @@ from eosbench.strategies import Strategy
 from model_adapters.varlen_dlm.arguments import Arguments, Unsaid
 
 INSTEAD = (
-    "take method=blocks, the model's own way to end, or a bound from the prompt alone: fixed, mean, "
-    "max, random, oracle, distilbert, or average_regression fitted with pooling=prompt"
+    "take method=blocks, the model's own way to end, or a bound from the prompt alone: fixed, "
+    "mean, max, random, oracle, distilbert, or average_regression fitted with pooling=prompt"
 )
 
 
