@@ -1,4 +1,4 @@
-"""Repeats of one method: runs that differ in nothing but the seed of their predictor."""
+"""Repeats of one method: runs that differ in nothing but the seeds of predictor and training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_COMPARED = ("version", "predictor", "fingerprint", "costs")
 
 @dataclass(frozen=True)
 class SeedGroup:
-    """Runs that differ in their predictor's seed alone.
+    """Runs that differ in the seeds of their predictor and of their backbone's training alone.
 
     Attributes:
         run: what they share, under a name without the seed.
@@ -51,7 +51,7 @@ def _divided(members: list[Run]) -> list[list[Run]]:
     """The runs of one recipe as one group by seed, or each alone where they are no repeats."""
     obstacle = _obstacle(members)
     if obstacle is None:
-        return [sorted(members, key=lambda run: run.predictor_seed or 0)]
+        return [sorted(members, key=lambda run: tuple(seed or 0 for seed in run.seeds))]
     names = ", ".join(sorted(run.name for run in members))
     logger.warning(
         "not joined across seeds, since of runs with equal settings %s: %s", obstacle, names
@@ -61,20 +61,24 @@ def _divided(members: list[Run]) -> list[list[Run]]:
 
 def _recipe(run: Run) -> str:
     """All settings that repeats share; a run whose seed is not known is like no other."""
-    if run.settings is None or run.predictor_seed is None:
+    if run.settings is None or run.seeds == (None, None):
         return run.fingerprint
     facts = {name: value for name, value in run.settings.items() if name not in NOT_COMPARED}
     facts["asked"] = run.asked
-    facts["predictor_fit"] = _without(facts["predictor_fit"], "seed")
+    facts["predictor_fit"] = _without(facts.get("predictor_fit") or {}, "seed")
     if "fingerprint" in facts["backbone"]:
         # One model may lie in several places.
         facts["backbone"] = _without(facts["backbone"], "name")
+    if run.training_seed is not None:
+        # Trained by one recipe on the same documents from the same start.
+        trained = _without(facts["backbone"], "training_seed")
+        facts["backbone"] = _without(trained, "fingerprint")
     return json.dumps(facts, sort_keys=True, default=str)
 
 
 def _obstacle(members: Sequence[Run]) -> str | None:
     """Says why runs of one recipe are no repeats of each other; None where they are."""
-    if len({run.predictor_seed for run in members}) < len(members):
+    if len({run.seeds for run in members}) < len(members):
         return "two have one seed"
     shots: dict[str, set[str | None]] = {}
     for run in members:
@@ -93,8 +97,12 @@ def _shared(members: Sequence[Run]) -> Run:
     folders = [str((run.settings or {}).get("predictor")) for run in members]
     shared = {
         "predictor": _pattern(folders),
-        "predictor_fit": _without(first.settings["predictor_fit"], "seed"),
+        "predictor_fit": _without(first.settings.get("predictor_fit") or {}, "seed"),
     }
+    if first.training_seed is not None:
+        names = [str((run.settings or {})["backbone"].get("name")) for run in members]
+        backbone = {**first.settings["backbone"], "name": _pattern(names)}
+        shared["backbone"] = _without(backbone, "training_seed")
     return replace(first, settings={**first.settings, **shared})
 
 

@@ -120,6 +120,17 @@ class Run:
         return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
 
     @property
+    def training_seed(self) -> int | None:
+        """The seed that `eosbench train` trained the backbone with; None for any other model."""
+        seed = (self.settings or {}).get("backbone", {}).get("training_seed")
+        return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
+
+    @property
+    def seeds(self) -> tuple[int | None, int | None]:
+        """The seeds of the backbone's training and of the predictor's."""
+        return self.training_seed, self.predictor_seed
+
+    @property
     def promise(self) -> float | None:
         """The share of documents that calibration promises to cover, 1 - alpha.
 

@@ -5,15 +5,18 @@ The report and the check read it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import eosbench
 from eosbench import embedded
 from eosbench.backbone import Backbone
+from eosbench.digest import digest_of_json
 from eosbench.predictors import FittedPredictor
 from eosbench.results import BLOCK_SCHEMA
 from eosbench.strategies import Strategy
+from model_adapters.hub import resolve_folder
 from model_adapters.varlen_dlm.arguments import Arguments
 
 
@@ -53,6 +56,7 @@ def model_info(
             "mask_id": spec.mask_id,
             "eos_ids": sorted(spec.eos_ids),
             "pad_id": spec.pad_id,
+            **_training(arguments.pretrained, arguments.revision),
         },
         "method": arguments.method,
         "method_options": dict(options),
@@ -66,6 +70,29 @@ def model_info(
         "fingerprint": fingerprint,
         "costs": {task: dict(cost) for task, cost in costs.items()},
     }
+
+
+def _training(pretrained: str, revision: str | None) -> dict[str, Any]:
+    """The training of a model by `eosbench train`, as its training.json has it; else nothing."""
+    if pretrained == embedded.NAME:
+        path = embedded.MODEL / "training.json"
+    else:
+        path = resolve_folder(pretrained, revision) / "training.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        told = {**record["settings"], **record["arguments"]}
+        for name in ("output", "resume", "seed", "data_seed"):
+            told.pop(name, None)
+        return {
+            "recipe": record["recipe"],
+            "training_seed": record["seed"],
+            "training_steps": record["steps"],
+            "training_start": record["start"]["fingerprint"],
+            "training_data": record["data"].get("digest"),
+            "training_settings": digest_of_json(told),
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # another's model, or another's file of that name
 
 
 def _fit(fitted: FittedPredictor) -> dict[str, Any] | None:

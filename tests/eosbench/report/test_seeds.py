@@ -313,6 +313,41 @@ def test_where_it_ran_and_lay_is_no_setting(tmp_path: Path) -> None:
     assert [run.predictor_seed for run in group.members] == [0, 1, 7]
 
 
+TRAINED = {"name": "out/eospad-0", "fingerprint": "a0" * 8, "recipe": "eospad", "training_seed": 0}
+AGAIN = {"name": "out/eospad-1", "fingerprint": "b1" * 8, "recipe": "eospad", "training_seed": 1}
+OTHERWISE = {
+    "name": "out/rainbow-1",
+    "fingerprint": "c2" * 8,
+    "recipe": "rainbow",
+    "training_seed": 1,
+}
+
+
+def test_models_of_one_recipe_are_joined_across_the_seeds_of_their_training(tmp_path: Path) -> None:
+    """Predictors without weights too, which have no seed of their own."""
+    fit = {"predictor_fit": None}
+    for method in ("logit", "classification"):
+        for backbone in (TRAINED, AGAIN, OTHERWISE):
+            settings = {"backbone": backbone} | (fit if method == "logit" else {})
+            where = tmp_path / method / backbone["fingerprint"]
+            digits = f"{method[0]}{backbone['fingerprint']}".ljust(16, "0")[:16]
+            seed = None if method == "logit" else 7
+            make_run(where, method, size=6, seed=seed, fingerprint=digits, **settings)
+    groups = seed_groups(read_runs(tmp_path))
+    shared = {
+        (group.run.method, group.run.settings["backbone"]["recipe"]): group.run.backbone
+        for group in groups
+        if group.run.settings is not None
+    }
+    assert shared == {
+        ("logit", "eospad"): "out/*",
+        ("logit", "rainbow"): "out/rainbow-1",
+        ("classification", "eospad"): "out/*",
+        ("classification", "rainbow"): "out/rainbow-1",
+    }
+    assert [len(group.members) for group in groups if group.run.backbone == "out/*"] == [2, 2]
+
+
 def test_heads_for_two_canvases_are_two_rows_named_by_what_differs(tmp_path: Path) -> None:
     make_seeds(tmp_path / "x", "ab")
     for seed in (0, 1):
