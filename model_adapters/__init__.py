@@ -11,13 +11,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from model_adapters.hub import resolve_folder
 from model_adapters.loading import dtype_name, load_backbone
 
 if TYPE_CHECKING:
     from model_adapters.export import save_llada
     from model_adapters.trainable import Trainable, load_trainable
 
-__all__ = ["Trainable", "dtype_name", "load_backbone", "load_trainable", "save_llada"]
+__all__ = [
+    "Trainable",
+    "dtype_name",
+    "load_backbone",
+    "load_trainable",
+    "resolve_folder",
+    "save_llada",
+]
 # What needs torch is imported when it is asked for.
 _LAZY = {"Trainable": "trainable", "load_trainable": "trainable", "save_llada": "export"}
 

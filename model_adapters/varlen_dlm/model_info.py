@@ -16,7 +16,7 @@ from eosbench.digest import digest_of_json
 from eosbench.predictors import FittedPredictor
 from eosbench.results import BLOCK_SCHEMA
 from eosbench.strategies import Strategy
-from model_adapters.hub import resolve_folder
+from model_adapters import resolve_folder
 from model_adapters.varlen_dlm.arguments import Arguments
 
 
