@@ -11,13 +11,19 @@ from model_adapters.varlen_dlm.block_models import fits_blocks
 from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
+from model_adapters.varlen_dlm.prompts import Chat, TextOrChat, answered, asked, predicted
 
 __all__ = [
     "OF_BOUNDS",
     "OTHER_PROMISES",
     "Arguments",
+    "Chat",
     "Processes",
+    "TextOrChat",
     "VarLenDLM",
+    "answered",
+    "asked",
     "fits_blocks",
     "parse_arguments",
+    "predicted",
 ]

@@ -37,6 +37,14 @@ class Answerer(Protocol):
         """The requests as they are answered, each with its answer."""
         ...
 
+    def bounds_for_texts(self, requests: Sequence[GenerationRequest]) -> Iterator[Bounded]:
+        """The bounds of requests that want a text, in order, before anything is denoised.
+
+        Raises:
+            ConfigurationError: the method predicts no bound.
+        """
+        ...
+
     def length_beside_key(self, request: GenerationRequest) -> int | None:
         """L, where the answer depends on it and the key of lm-eval's response cache does not."""
         ...
@@ -74,6 +82,10 @@ class BoundAnswers:
         """L for a method that reads the reference, and for no other."""
         return self.bounds.references.length_beside_key(request) if self.bounds.is_told else None
 
+    def bounds_for_texts(self, requests: Sequence[GenerationRequest]) -> Iterator[Bounded]:
+        """The bounds of requests that want a text, in order, before anything is denoised."""
+        return self.bounds.of([self.bounds.masked(request) for request in requests])
+
     def _records(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationRequest]:
         shown = [self.bounds.revealed(request) for request in requests]
         for bounded in self.bounds.of(shown, with_eos=True):
@@ -84,8 +96,7 @@ class BoundAnswers:
 
     def _texts(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationRequest]:
         tokenizer = self.backbone.tokenizer
-        shown = [self.bounds.masked(request) for request in requests]
-        bounds = list(self.bounds.of(shown))
+        bounds = list(self.bounds_for_texts(requests))
         answers = generate(
             self.backbone,
             [one.shown.request.job(tokenizer, one.bound.bound) for one in bounds],
@@ -95,7 +106,8 @@ class BoundAnswers:
         for index, answer in answers:
             bounded = bounds[index]
             request = bounded.shown.request
-            self._charge("generate", bounded, answer.cost + bounded.cost)
+            request.tokens, request.cost = answer.tokens, answer.cost + bounded.cost
+            self._charge("generate", bounded, request.cost)
             request.answer = request.text(tokenizer, answer.tokens)
             yield request
 

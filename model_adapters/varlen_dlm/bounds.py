@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
-from eosbench.bounds import to_bound
+from eosbench.bounds import Promise, to_bound
 from eosbench.documents import decode_prompt, partly_masked_canvas
 from eosbench.errors import ConfigurationError
 from eosbench.forward import Cost, estimated_flops
@@ -52,6 +52,7 @@ class Bounded:
         shown: the request, and what the predictor was shown of it.
         prediction: what the predictor said.
         bound: what calibration, rounding and clamping made of it.
+        promise: what the bound is calibrated for; None where it is not calibrated.
         cost: of the prediction: step zero, where the method reads the model, and its own seconds.
         eos_rank_C, eos_probability_C: of step zero, per canvas position, where they were asked for
             and the method reads the model.
@@ -60,6 +61,7 @@ class Bounded:
     shown: Shown
     prediction: LengthPrediction
     bound: LengthBound
+    promise: Promise | None
     cost: Cost
     eos_rank_C: NDArray[np.int64] | None
     eos_probability_C: NDArray[np.float32] | None
@@ -93,6 +95,11 @@ class Bounds:
         self.is_told = "reference" in self.fitted.row.reads
         self._is_fitted = arguments.predictor_folder() is not None
 
+    @property
+    def promise(self) -> Promise | None:
+        """The promise that the bounds keep; None where they are not calibrated."""
+        return None if self.fitted.calibration is None else self.arguments.promise
+
     def of(self, shown: Sequence[Shown], *, with_eos: bool = False) -> Iterator[Bounded]:
         """The bound of each request, in order.
 
@@ -114,6 +121,7 @@ class Bounds:
                 one,
                 prediction,
                 bound,
+                self.promise,
                 self._cost(one.prompt, reading, bound.bound),
                 reading.eos_rank_C if reads_dlm else None,
                 reading.eos_probability_C if reads_dlm else None,

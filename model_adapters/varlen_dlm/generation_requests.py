@@ -20,6 +20,7 @@ from lm_eval.api.instance import Instance
 from eosbench.decoding import DecodeConfig, Job
 from eosbench.digest import torch_seed_from
 from eosbench.errors import ConfigurationError
+from eosbench.forward import Cost
 from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.request_words import KNOWN, RequestWords
 from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop, text_before_stop
@@ -47,6 +48,8 @@ class GenerationRequest:
         length_beside_key: L, where the answer depends on it and the key of lm-eval's response cache
             does not.
         answer: the text, or the benchmark's record; None until it is there.
+        tokens: of a text, those before the EOS.
+        cost: of the answer; None until it is there.
     """
 
     instance: Instance
@@ -61,6 +64,8 @@ class GenerationRequest:
     think_end: int | str | None = None
     length_beside_key: int | None = None
     answer: str | None = None
+    tokens: Sequence[int] = ()
+    cost: Cost | None = None
 
     @property
     def task(self) -> str:

@@ -65,20 +65,14 @@ class VarLenDLM(HostedModel):
 
     def __init__(self, **model_args: Any) -> None:
         report_errors_plainly()
-        arguments = parse_arguments(model_args)
-        processes = Processes(arguments.device)
-        backbone = load_backbone(**arguments.loading(), device=processes.device)
-        predictors = {}
-        if not arguments.decides_while_decoding:
-            predictors[arguments.method] = load_predictor(
-                arguments.method,
-                arguments.predictor_folder(),
-                backbone=backbone,
-                canvas=arguments.max_gen_toks,
-                options=arguments.options,
-            )
-        reader = LengthReader(backbone, predictors)
-        self._set_up(arguments, processes, backbone, reader, arguments.method)
+        self._load(parse_arguments(model_args))
+
+    @classmethod
+    def of(cls, arguments: Arguments) -> VarLenDLM:
+        """The model of arguments that are checked already; it raises what the class raises."""
+        model = cls.__new__(cls)
+        model._load(arguments)
+        return model
 
     @classmethod
     def create_from_arg_obj(
@@ -112,6 +106,26 @@ class VarLenDLM(HostedModel):
         model._set_up(arguments, processes, backbone, reader, rule or arguments.method)
         return model
 
+    def another(self) -> VarLenDLM:
+        """A model of the same settings on the same backbone and reader, which has no run yet."""
+        return self.sharing(self.arguments, self.backbone, self.reader, self._rule)
+
+    def _load(self, arguments: Arguments) -> None:
+        """Loads the backbone and the predictor."""
+        processes = Processes(arguments.device)
+        backbone = load_backbone(**arguments.loading(), device=processes.device)
+        predictors = {}
+        if not arguments.decides_while_decoding:
+            predictors[arguments.method] = load_predictor(
+                arguments.method,
+                arguments.predictor_folder(),
+                backbone=backbone,
+                canvas=arguments.max_gen_toks,
+                options=arguments.options,
+            )
+        reader = LengthReader(backbone, predictors)
+        self._set_up(arguments, processes, backbone, reader, arguments.method)
+
     def _set_up(
         self,
         arguments: Arguments,
@@ -122,7 +136,7 @@ class VarLenDLM(HostedModel):
     ) -> None:
         arguments = on_model(arguments, backbone.spec)
         super().__init__(arguments, backbone, processes)
-        self.reader = reader
+        self.reader, self._rule = reader, rule
         self.ledger = Ledger(arguments.telemetry)
         self.method: FittedPredictor | Strategy
         self.answers: Answerer

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
 from eosbench.forward import Ledger
+from eosbench.predictors import METHODS
 from eosbench.strategies import Strategy
 from model_adapters.varlen_dlm.arguments import Arguments
+from model_adapters.varlen_dlm.bounds import Bounded
 from model_adapters.varlen_dlm.generation_requests import GenerationRequest
 
 
@@ -53,9 +55,22 @@ class StrategyAnswers:
         answers = self.strategy.generate(self.backbone, jobs, batch_size=self.arguments.batch_size)
         for index, answer in answers:
             request = requests[index]
+            request.tokens, request.cost = answer.tokens, answer.cost
             self.ledger.add(request.task, request.document, "generate", answer.cost)
             request.answer = request.text(tokenizer, answer.tokens)
             yield request
+
+    def bounds_for_texts(self, requests: Sequence[GenerationRequest]) -> Iterator[Bounded]:
+        """Refuses: a strategy has no bound before the first token.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            f"method {self.arguments.method!r} decides the length while it decodes, so there is no "
+            "bound to predict before that: use generate, or a method that predicts "
+            f"({', '.join(METHODS)})"
+        )
 
     def length_beside_key(self, request: GenerationRequest) -> int | None:
         """None: no strategy is told of a reference."""
