@@ -1,4 +1,4 @@
-"""Other versions of lm-eval: the oldest supported one, and one that discovers the tasks of plug-ins."""
+"""Other versions of lm-eval: the oldest supported, and one that discovers tasks of plug-ins."""
 
 from __future__ import annotations
 
