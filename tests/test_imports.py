@@ -28,6 +28,7 @@ ROOMS = (
         "eosbench.backbone",
         "eosbench.digest",
         "eosbench.xml_text",
+        "eosbench.command_lines",
         "eosbench.embedded",
     ),
     ("eosbench.records", "eosbench.documents"),

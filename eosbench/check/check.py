@@ -7,7 +7,6 @@ follow diff and grep: 0 fine, 1 something fell, 2 something cannot be compared (
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from eosbench.check.baseline import read_baseline
@@ -20,6 +19,7 @@ from eosbench.check.outcomes import (
     write_step_summary,
 )
 from eosbench.check.update import update_baseline
+from eosbench.command_lines import command_line
 from eosbench.errors import ResultsError
 from eosbench.results import scan
 
@@ -47,7 +47,7 @@ def check_results(
         junit: where to write a JUnit XML report as well.
     """
     path = Path(baseline)
-    again = shlex.join(["eosbench", "check", str(results), "--baseline", str(baseline), "--update"])
+    again = command_line("eosbench", "check", results, "--baseline", baseline, "--update")
     try:
         runs = [run for run in scan(results).runs if run.settings is not None]
         if not runs:

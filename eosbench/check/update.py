@@ -6,13 +6,13 @@ An earlier baseline keeps its say about tolerances and about which metrics are w
 from __future__ import annotations
 
 import math
-import shlex
 from pathlib import Path
 from typing import Any
 
 from eosbench.check.baseline import read_baseline, write_baseline
 from eosbench.check.outcomes import CheckOutcome
 from eosbench.check.paired import LEVEL, kept_values, logged_documents
+from eosbench.command_lines import command_line
 from eosbench.errors import ResultsError
 from eosbench.results import Run, TaskResult
 
@@ -43,7 +43,7 @@ def update_baseline(runs: list[Run], path: Path, *, paired: bool) -> CheckOutcom
     """
     earlier: dict[str, dict[str, Any]] = {}
     if path.exists():
-        before = read_baseline(path, f"delete it for a new one: {shlex.join(['rm', str(path)])}")
+        before = read_baseline(path, f"delete it for a new one: {command_line('rm', path)}")
         earlier = {entry["name"]: entry["tasks"] for entry in before["runs"]}
     entries, unwatched = [], []
     metrics = 0

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +27,7 @@ from eosbench.cli.shared import (
     numbers,
 )
 from eosbench.cli.train import train
+from eosbench.command_lines import command_line
 from eosbench.errors import EosbenchError
 
 app = typer.Typer(
@@ -159,7 +159,7 @@ def sweep(
     )
     if results:
         console.print(_sweep_table(results))
-        command = shlex.join(["eosbench", "report", str(output_path)])
+        command = command_line("eosbench", "report", output_path)
         console.print(
             f"Results in {output_path}. Next: {command}",
             highlight=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,9 +18,9 @@ from eosbench.cli.shared import (
     Device,
     console,
     key_values,
-    model_args_text,
     names,
 )
+from eosbench.command_lines import command_line, model_args_text
 from eosbench.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -213,9 +212,9 @@ def fit(
         method=first.method,
         predictor=str(first.output),
     )
-    command = ["lm_eval", "--model", "varlen_dlm", "--model_args", use]
+    command = ("lm_eval", "--model", "varlen_dlm", "--model_args", use)
     console.print(
-        f"Next: {shlex.join([*command, '--tasks', 'eos_upper_bound'])}",
+        f"Next: {command_line(*command, '--tasks', 'eos_upper_bound')}",
         highlight=False,
         soft_wrap=True,
     )

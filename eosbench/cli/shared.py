@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from eosbench.errors import ConfigurationError
-
-# Commas part the pairs, brackets and quotes are read as values of Python, and blanks are cut off.
-NOT_IN_PAIRS = re.compile(r"""[,\[\](){}'"\\]|^\s|\s$""")
 
 console = Console()
 errors = Console(stderr=True)
@@ -76,23 +71,6 @@ def key_values(pairs: list[str]) -> dict[str, Any]:
         raise ConfigurationError(f"{', '.join(broken)}: expected name=value")
     parts = [pair.partition("=") for pair in pairs]
     return {name.strip(): value(text.strip()) for name, _, text in parts}
-
-
-def model_args_text(**given: Any) -> str:
-    """The value of lm-eval's --model_args that says `given`.
-
-    It is name=value,name=value, and JSON where a value would not come through that.
-
-    >>> model_args_text(method="logit", max_gen_toks=256)
-    'method=logit,max_gen_toks=256'
-    >>> model_args_text(predictor="heads/a,b")
-    '{"predictor": "heads/a,b"}'
-    """
-    for each in given.values():
-        is_other = isinstance(each, str) and not isinstance(value(each), str)  # the folder `10`
-        if is_other or NOT_IN_PAIRS.search(str(each)):
-            return json.dumps(given)
-    return ",".join(f"{name}={each}" for name, each in given.items())
 
 
 def value(text: str) -> Any:

@@ -51,8 +51,8 @@ def _bound_rows(evidence: Evidence, run: Run, shared: dict[str, Score]) -> list[
     rows = []
     for task in sorted(bounds, key=lambda task: (task.benchmark or "", task.fraction or 0)):
         frame = evidence.logged.get((run.name, task.task))
-        censored = 0 if frame is None else int(frame["censored"].sum())
-        cells = _completed(task, frame) | shared
+        censored = _censored(task) if frame is None else int(frame["censored"].sum())
+        cells = _completed(task, frame, censored) | shared
         rows.append(Row(run, cells, task.documents, censored, task.benchmark, task.fraction))
     return rows
 
@@ -106,8 +106,17 @@ def bound_cells(frame: pd.DataFrame, keys: Sequence[str]) -> dict[str, Score]:
     return cells
 
 
-def _completed(task: TaskResult, frame: pd.DataFrame | None) -> dict[str, Score]:
-    """The scores of a bound task that lm-eval reports, completed from its documents if logged."""
+def _censored(task: TaskResult) -> int:
+    """How many answers of a task are longer than the canvas, by the share that lm-eval reports."""
+    share = task.scores.get("censored", Score(math.nan)).value
+    return round(share * task.documents) if 0 <= share <= 1 else 0
+
+
+def _completed(task: TaskResult, frame: pd.DataFrame | None, censored: int) -> dict[str, Score]:
+    """The scores of a bound task that lm-eval reports, completed from its documents if logged.
+
+    Without them the count of a score is that of the answers that fit the canvas.
+    """
     own = {} if frame is None else bound_cells(frame, BOUND_KEYS)
     cells: dict[str, Score] = {}
     for key in BOUND_KEYS:
@@ -115,6 +124,8 @@ def _completed(task: TaskResult, frame: pd.DataFrame | None) -> dict[str, Score]
         if reported is not None and computed is not None:
             stderr = computed.stderr if math.isnan(reported.stderr) else reported.stderr
             computed = replace(computed, value=reported.value, stderr=stderr)
+        elif reported is not None:
+            reported = replace(reported, count=task.documents - censored)
         found = computed or reported
         if found is not None:
             cells[key] = found

@@ -17,6 +17,8 @@ from eosbench.strategies import ALL_METHODS
 if TYPE_CHECKING:
     import pandas as pd
 
+LIMITS = ("fixed", "oracle")  # no prediction falls below the one or gets beyond the other
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from eosbench.report.answers import Answers, Sentence
 from eosbench.report.contents import Tables
 from eosbench.report.tables import BELOW, Row, Table, below_promise, heads, interval, texts
 from eosbench.results import Score
@@ -21,14 +22,22 @@ HTML_MARKUP = "<>|"
 EVERY_TASK = ("coverage", "overshoot", "compute_ratio", "area")
 
 
-def write_tables(output: Path, tables: Tables) -> list[Path]:
+def write_tables(output: Path, tables: Tables, answers: Sequence[Answers] = ()) -> list[Path]:
     """Writes the tables as files and returns their paths.
 
     comparison.{md,csv,tex} are always there; families.csv, generation.csv, pairs.csv and seeds.csv
     where there is something to tell.
+
+    Args:
+        output: the folder.
+        tables: what to write.
+        answers: the sentences that stand above the tables of each benchmark in comparison.md.
     """
     sections = _sections(tables)
-    parts = [f"## {title}\n\n{markdown(table)}{_note(table)}" for title, table in sections]
+    above = {_first_title(tables, one): sentences_as_markdown(one.sentences) for one in answers}
+    parts = [above[""]] if "" in above else []
+    for title, table in sections:
+        parts.append(f"## {title}\n\n{above.get(title, '')}{markdown(table)}{_note(table)}")
     files = {
         "comparison.md": "\n".join(parts),
         "comparison.csv": _csv(flat(tables.comparison)),
@@ -47,6 +56,16 @@ def write_tables(output: Path, tables: Tables) -> list[Path]:
     for name, content in files.items():
         (output / name).write_text(content, encoding="utf-8")
     return [output / name for name in files]
+
+
+def sentences_as_markdown(sentences: Sequence[Sentence]) -> str:
+    """The sentences as a list; the command that one tells to type is a block of code below it."""
+    text = ""
+    for sentence in sentences:
+        text += f"- {_plain(sentence.text)}\n"
+        if sentence.command is not None:
+            text += f"\n  ~~~~sh\n  {sentence.command}\n  ~~~~\n\n"
+    return f"{text.rstrip()}\n\n" if text else ""
 
 
 def markdown(table: Table) -> str:
@@ -162,6 +181,7 @@ def _of_benchmark(tables: Tables, benchmark: str) -> list[tuple[str, Table]]:
     """The headline table (the least unmasked fraction), every fraction, every data family."""
     comparison = tables.comparison
     least = comparison.fractions(benchmark)[0]
+    title = _headline_title(benchmark, least)
     headline = comparison.at(benchmark, least).used()
     rows = [row for row in comparison.rows if row.benchmark == benchmark]
     bounds = tuple(
@@ -170,13 +190,24 @@ def _of_benchmark(tables: Tables, benchmark: str) -> list[tuple[str, Table]]:
         if not column.key.startswith(("quality:", "seconds"))
     )
     sections = [
-        (f"{benchmark}, {least:.0%} unmasked", headline),
+        (title, headline),
         (f"{benchmark}, every unmasked fraction", Table(bounds, rows).used()),
     ]
     if benchmark in tables.families:
         title = f"{benchmark}, by data family, {least:.0%} unmasked"
         sections.append((title, tables.families[benchmark]))
     return sections
+
+
+def _headline_title(benchmark: str, least: float) -> str:
+    return f"{benchmark}, {least:.0%} unmasked"
+
+
+def _first_title(tables: Tables, answers: Answers) -> str:
+    """The title of the section that answers stand in; empty for the top of the file."""
+    if answers.benchmark is None:
+        return ""
+    return _headline_title(answers.benchmark, tables.comparison.fractions(answers.benchmark)[0])
 
 
 def _across_seeds(seeds: Table) -> list[tuple[str, Table]]:

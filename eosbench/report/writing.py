@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eosbench.report.answers import make_answers
 from eosbench.report.contents import make_tables
 from eosbench.report.evidence import Evidence
 from eosbench.report.exports import write_tables
@@ -65,8 +66,9 @@ def write_report(
         progress.reset(step, description="comparing runs", total=None)
         evidence = Evidence.of(found.runs, documents)
         tables = make_tables(evidence)
+        answers = make_answers(evidence, tables, results)
         (output / "figures").mkdir(parents=True, exist_ok=True)
-        files = write_tables(output, tables)
+        files = write_tables(output, tables, answers)
         figures = drawings(evidence, tables)
         progress.reset(step, description="drawing figures", total=len(figures))
         pictures: list[tuple[Drawing, bytes]] = []
@@ -80,7 +82,7 @@ def write_report(
             progress.advance(step)
         skipped = [*found.skipped, *unread]
         page = output / "index.html"
-        text = render_page(evidence, tables, pictures, skipped, results.name)
+        text = render_page(evidence, tables, answers, pictures, skipped, results.name)
         page.write_text(text, encoding="utf-8")
     return ReportSummary(page, [*files, page], len(found.runs), len(documents), skipped)
 

@@ -121,6 +121,7 @@ def _task(path: Path, date: float, data: dict[str, Any], name: str) -> TaskResul
                 f"field 'config.eosbench.costs.{name}.{cost_name}' holds {type(cost).__name__}, "
                 "expected a number"
             )
+    kind = _mapping(_mapping(data, "configs"), name).get("output_type")
     dated = _DATE_IN_NAME.search(path.name)
     samples = path.with_name(f"samples_{name}_{dated[1]}.jsonl") if dated else None
     return TaskResult(
@@ -133,6 +134,7 @@ def _task(path: Path, date: float, data: dict[str, Any], name: str) -> TaskResul
         costs=costs,
         samples=samples if samples and samples.is_file() else None,
         shots=_shots(data, name),
+        output_type=None if kind is None else str(kind),
     )
 
 

@@ -43,6 +43,8 @@ class TaskResult:
         scores: keyed by metric, or by "metric,filter" where a task has several filters.
         costs: what the task cost, as docs/results-format.md has it; empty for another model's run.
         samples: the samples file beside the results file; None where none was logged.
+        output_type: lm-eval's word for what the task asks of a model, "generate_until" or one of
+            those that score given answers; None where the file does not say.
         shots: the number of examples in each prompt, "5" or, in a single turn of a chat, "5 in one
             turn"; None where the file does not say.
     """
@@ -56,6 +58,7 @@ class TaskResult:
     costs: dict[str, float]
     samples: Path | None
     shots: str | None = None
+    output_type: str | None = None
 
     @property
     def benchmark(self) -> str | None:
@@ -134,11 +137,12 @@ class Run:
     def promise(self) -> float | None:
         """The share of documents that calibration promises to cover, 1 - alpha.
 
-        None for a run that is not calibrated, or not for coverage.
+        None for a run that is not calibrated, or not for coverage. An alpha that is no share
+        between 0 and 1 promises nothing.
         """
         calibration = (self.settings or {}).get("calibration")
         alpha = calibration.get("alpha") if isinstance(calibration, dict) else None
-        return 1 - float(alpha) if isinstance(alpha, (int, float)) else None
+        return 1 - alpha if isinstance(alpha, (int, float)) and 0 < alpha < 1 else None
 
     @property
     def calibration(self) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from eosbench.report.columns import BOUND_COLUMNS, Column
 from eosbench.report.contents import Tables
-from eosbench.report.evidence import Evidence
+from eosbench.report.evidence import LIMITS, Evidence
 from eosbench.report.figures import captions, plots, small_multiples
 from eosbench.report.figures.drawing import Drawing
 from eosbench.report.tables import Row, Table, text
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 COLUMNS = {column.key: column for column in BOUND_COLUMNS}
 RUNS_SHOWN = 9  # more lines than this cannot be told apart; the tables have them all
-LIMITS = ("fixed", "oracle")  # no prediction falls below the one or gets beyond the other
 
 # Of single documents: file name, heading, caption and pen, with a panel per run ...
 PANELS: tuple[tuple[str, str, str, Pen], ...] = (

@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from eosbench.metrics import RESAMPLES
+from eosbench.report.answers import Answers
 from eosbench.report.columns import Column
 from eosbench.report.contents import Tables
 from eosbench.report.evidence import Evidence
@@ -35,6 +36,7 @@ SEED_ROWS_SHOWN, SEED_ROW_BYTES = 300, 1000  # taken from the sample browser's b
 def render_page(
     evidence: Evidence,
     tables: Tables,
+    answers: Sequence[Answers],
     pictures: Sequence[tuple[Drawing, bytes]],
     skipped: Sequence[Skipped],
     folder: str,
@@ -44,6 +46,7 @@ def render_page(
     Args:
         evidence: the runs, whose settings are shown, and the documents of the sample browser.
         tables: made from them.
+        answers: the sentences above them, of every benchmark.
         pictures: every figure with its SVG.
         skipped: what was found and not used.
         folder: the name of the folder with the results.
@@ -66,6 +69,7 @@ def render_page(
         style=Markup(style),  # our own files, not input
         script=Markup(script),
         policy=_policy(style, script),
+        answers=answers,
         comparison=tables.comparison.used(),
         generation=tables.generation,
         families={name: _shortened(table) for name, table in tables.families.items()},

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.made_runs import make_runs
 from eosbench.cli import commands as cli
-from eosbench.cli.shared import model_args_text
+from eosbench.command_lines import model_args_text
 from eosbench.documents.instruct import instruct_documents
 from eosbench.errors import ConfigurationError, EosbenchError
 from eosbench.records import LengthRecord

@@ -179,7 +179,8 @@ def test_everything_is_reached_and_worked_by_keyboard(page: browser.Browser) -> 
         )
         if "overshoot" in reached[-1] and len(reached[-1]) < 20:
             break
-    assert reached[0] == "Comparison" and "fraction" in reached and reached[-1] == "overshoot"
+    assert reached[:2] == ["In short", "Comparison"]
+    assert "fraction" in reached and reached[-1] == "overshoot"
     assert page.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.press("Enter", 13, "\r")
     assert page.run("document.activeElement.closest('th').ariaSort") == "ascending"
@@ -189,6 +190,28 @@ def test_a_phone_scrolls_tables_and_not_the_page(page: browser.Browser) -> None:
     page.resize(390, 844)
     assert page.run("document.documentElement.scrollWidth") <= 390
     assert page.run(f"{FIRST}.closest('.scroll').scrollWidth") > 390
+    # However far it is scrolled, the method's name stays in sight, and above what passes below it.
+    name = f"{FIRST}.tBodies[0].rows[0].cells[0]"
+    before = page.run(f"{name}.getBoundingClientRect().left")
+    page.run(f"{FIRST}.closest('.scroll').scrollLeft = 260")
+    assert page.run(f"{FIRST}.closest('.scroll').scrollLeft") == 260
+    page.run(f"{name}.scrollIntoView({{block: 'center', inline: 'nearest'}})")
+    assert page.run(f"{name}.getBoundingClientRect().left") == before
+    middle = (
+        f"(box => document.elementFromPoint(box.left + 20, box.top + 15))"
+        f"({name}.getBoundingClientRect())"
+    )
+    assert page.run(f"{name}.contains({middle})")
+
+
+def test_the_answers_stand_above_the_first_table_and_fit_a_phone(page: browser.Browser) -> None:
+    sentences = "document.querySelectorAll('.answers li')"
+    assert 3 <= page.run(f"{sentences}.length") <= 5
+    for width in (1280, 390):
+        page.resize(width, 844)
+        bottom = page.run(f"[...{sentences}].at(-1).getBoundingClientRect().bottom")
+        assert bottom < page.run(f"{FIRST}.getBoundingClientRect().top")
+        assert page.run(f"{sentences}[0].getBoundingClientRect().right") <= width
 
 
 def test_dark_is_dark_and_readable(page: browser.Browser) -> None:
