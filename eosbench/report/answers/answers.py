@@ -81,7 +81,7 @@ def _of_benchmark(
 
 
 def _answers(row: Row) -> int:
-    """How many answers a run measured: those that fit its canvas."""
+    """The number of answers that a run measured: those that fit its canvas."""
     coverage = row.cells.get("coverage")
     return coverage.count if coverage is not None and known(coverage) else 0
 

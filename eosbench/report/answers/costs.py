@@ -34,7 +34,7 @@ def cost_sentences(row: Row, frame: pd.DataFrame | None) -> list[Sentence]:
 
 
 def _against_the_oracle(row: Row, frame: pd.DataFrame | None) -> str:
-    """What the windows cost; beside what windows as long as the answers would, if logged."""
+    """The cost of the windows; if logged, beside that of windows as long as the answers."""
     compute = row.cells.get("compute_ratio")
     if compute is None or not known(compute):
         return ""
@@ -79,7 +79,7 @@ def _times_the_oracle(frame: pd.DataFrame) -> tuple[float, float, float] | None:
 
 
 def _of_rounding(row: Row) -> str:
-    """What rounding adds to a bound, and whom it alone covers."""
+    """The tokens that rounding adds to a bound, and the share of answers it alone covers."""
     rounding = (row.run.settings or {}).get("rounding")
     if rounding == "none":
         return "These bounds are not rounded, so that rounding costs nothing."

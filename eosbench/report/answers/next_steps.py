@@ -1,4 +1,4 @@
-"""What is missing from results before methods can be compared, and the command that makes it.
+"""The part that results lack before methods can be compared, and the command that makes it.
 
 The commands work as they stand: with the embedded model they run the five methods, whose
 predictors come with the package; with another model those methods that need no fitting.

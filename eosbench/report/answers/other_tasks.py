@@ -91,7 +91,7 @@ def _of_likelihoods(evidence: Evidence, folder: str | Path) -> Sentence:
 
 
 def _quality(rows: Sequence[Row], generation: Table, pairs: Sequence[Pair]) -> list[Sentence]:
-    """Which run answers best, whom it is not told apart from, and what its answers cost."""
+    """The run that answers best, its cost, and the runs that it is told apart from."""
     column = next(column for column in generation.columns if column.key == "quality")
     judged = [row for row in rows if row.documents > 1 and known(row.cells.get("quality"))]
     if not judged:
