@@ -107,7 +107,7 @@ def bound_cells(frame: pd.DataFrame, keys: Sequence[str]) -> dict[str, Score]:
 
 
 def _censored(task: TaskResult) -> int:
-    """How many answers of a task are longer than the canvas, by the share that lm-eval reports."""
+    """The number of a task's answers longer than the canvas, by the share that lm-eval reports."""
     share = task.scores.get("censored", Score(math.nan)).value
     return round(share * task.documents) if 0 <= share <= 1 else 0
 
