@@ -67,10 +67,8 @@ def blueprint(checkpoint: Checkpoint) -> Blueprint:
     """The checkpoint on transformers' GLM-4-MoE."""
     config = glm4_moe_config(checkpoint.config)
     biased = bool(checkpoint.config.get("moe_router_enable_expert_bias", True))
-    stored_name = partial(stored, config=config, biased=biased)
-    return Blueprint(
-        config, stored_name=stored_name, block_length=BLOCK_LENGTH, block_rule="llada2"
-    )
+    names = partial(stored, config=config, biased=biased)
+    return Blueprint(config, stored_name=names, block_length=BLOCK_LENGTH, block_rule="llada2")
 
 
 def stored(name: str, config: PreTrainedConfig, biased: bool) -> Stored:
