@@ -1,4 +1,4 @@
-"""Rows that join and leave a batch between two passes: on logits written by hand, and against
+"""Sequences that join and leave between two passes: on logits written by hand, and against
 LLaDA's published outputs.
 """
 

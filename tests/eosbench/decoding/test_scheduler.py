@@ -1,4 +1,4 @@
-"""Which of the waiting rows joins a batch, how many passes that takes, and that no answer depends
+"""The scheduler: who joins a batch, how many passes that takes, and that no answer depends
 on it.
 """
 
