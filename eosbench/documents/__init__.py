@@ -25,9 +25,17 @@ from eosbench.documents.public import (
 )
 from eosbench.documents.request_arguments import ONLY_HERE, BoundArguments
 from eosbench.documents.reveal import FRACTIONS, partly_masked_canvas, revealed_positions
+from eosbench.documents.special_names import (
+    BEGIN_TOKENS,
+    begins_as_template,
+    encode_text,
+    places_of_names,
+    places_of_template,
+)
 from eosbench.documents.wordlists import NAMES, NOUNS
 
 __all__ = [
+    "BEGIN_TOKENS",
     "DATA_SETS",
     "FRACTIONS",
     "INSTRUCT_FAMILIES",
@@ -40,14 +48,18 @@ __all__ = [
     "BoundArguments",
     "DataSet",
     "Instruction",
+    "begins_as_template",
     "decode_prompt",
     "encode_prompt",
     "encode_response",
+    "encode_text",
     "for_calibration",
     "has_chat_template",
     "instruct_documents",
     "instruct_stream",
     "partly_masked_canvas",
+    "places_of_names",
+    "places_of_template",
     "public_documents",
     "published_rows",
     "revealed_positions",

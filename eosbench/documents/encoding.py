@@ -1,6 +1,7 @@
 """From a document's text to token ids.
 
-Fitting and the lm-eval adapter share this one place, so that they cannot disagree.
+Fitting and the lm-eval adapter share this one place, so that they cannot disagree. The text of a
+document is text: the names of special tokens in it are no tokens (special_names.py).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from eosbench.documents.special_names import Turns, encode_text, places_of_template
 from eosbench.errors import ConfigurationError
 
 
@@ -30,17 +32,21 @@ def encode_prompt(tokenizer: Any, text: str, chat: bool) -> list[int]:
     """
     _known(tokenizer)
     if not chat:
-        return list(tokenizer(text, add_special_tokens=True)["input_ids"])
+        return encode_text(tokenizer, text, add_special_tokens=True)
     if not has_chat_template(tokenizer):
         raise ConfigurationError(
             "the tokenizer has no chat template: encode the prompt as plain text (chat=False)"
         )
-    message = [{"role": "user", "content": text}]
-    return list(
-        tokenizer.apply_chat_template(
-            message, add_generation_prompt=True, tokenize=True, return_dict=False
+    turns = [{"role": "user", "content": text}]
+
+    def render(turns: Turns) -> str:
+        return str(
+            tokenizer.apply_chat_template(list(turns), add_generation_prompt=True, tokenize=False)
         )
-    )
+
+    chat_text = render(turns)
+    places = places_of_template(tokenizer, turns, chat_text, render)
+    return encode_text(tokenizer, chat_text, add_special_tokens=False, places=places)
 
 
 def decode_prompt(tokenizer: Any, ids: Sequence[int]) -> str:
@@ -62,7 +68,7 @@ def encode_response(tokenizer: Any, text: str) -> list[int]:
         ConfigurationError: there is no tokenizer.
     """
     _known(tokenizer)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return encode_text(tokenizer, text, add_special_tokens=False)
 
 
 def _known(tokenizer: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from eosbench.errors import CheckpointError
 from model_adapters.checkpoints.lora import Adapter
 from model_adapters.checkpoints.token_ids import MaskToken, TokenIds, find_token_ids
-from model_adapters.checkpoints.tokenizer import open_tokenizer
+from model_adapters.checkpoints.tokenizer import name_mask, open_tokenizer
 from model_adapters.checkpoints.weights import Weights, find_weights
 
 
@@ -51,7 +51,7 @@ class Checkpoint:
             vocab_size: V.
             masked: whether the family has a mask token.
         """
-        return find_token_ids(
+        found = find_token_ids(
             self.name,
             {**self.config.get("text_config", {}), **self.config},
             self.tokenizer,
@@ -60,6 +60,8 @@ class Checkpoint:
             asked_mask=self.asked_mask,
             masked=masked,
         )
+        name_mask(self.tokenizer, found.mask_id)
+        return found
 
 
 def open_checkpoint(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from eosbench.documents import BEGIN_TOKENS
 from eosbench.errors import CheckpointError, ConfigurationError
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
-# Names of the token that begins a text, for tokenizers that declare none.
-_BEGIN_TOKENS = ("<bos>", "<s>", "<|startoftext|>", "<|begin_of_text|>", "<|beginoftext|>", "[CLS]")
 
 
 def open_tokenizer(
@@ -39,13 +38,22 @@ def open_tokenizer(
     if found.bos_token is not None or not add_bos_token:
         return found
     special = {str(token) for token in found.added_tokens_decoder.values() if token.special}
-    begin = next((token for token in _BEGIN_TOKENS if token in special), None)
+    begin = next((token for token in BEGIN_TOKENS if token in special), None)
     if begin is None:
         raise ConfigurationError(
             f"add_bos_token=True: the tokenizer of {name} has no BOS token (none of "
-            f"{', '.join(_BEGIN_TOKENS)}): leave it out"
+            f"{', '.join(BEGIN_TOKENS)}): leave it out"
         )
     return _load(folder, trust_remote_code, add_bos_token=True, bos_token=begin)
+
+
+def name_mask(tokenizer: Any, mask_id: int) -> None:
+    """Tells a tokenizer that names no mask token which one it is, so that no text is read as it."""
+    if tokenizer is None or mask_id < 0 or tokenizer.mask_token_id == mask_id:
+        return
+    name = tokenizer.convert_ids_to_tokens(mask_id)
+    if name is not None:
+        tokenizer.mask_token = name
 
 
 def holds_tokenizer(folder: Path) -> bool:

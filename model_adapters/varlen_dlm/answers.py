@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from eosbench.backbone import Backbone
 from eosbench.decoding import generate
+from eosbench.errors import PredictorError
 from eosbench.forward import Cost, Ledger
 from eosbench.metrics import false_ends
 from eosbench.records import LengthRecord
@@ -64,13 +65,24 @@ class BoundAnswers:
         self.arguments = bounds.arguments
 
     def prepare(self, requests: Sequence[GenerationRequest], *, progress: bool = False) -> None:
-        """Makes the references available with which bounds are compared."""
+        """Makes the references available with which bounds are compared.
+
+        Raises:
+            PredictorError: a method that is told of a reference, and a request without one.
+        """
         compared = [
             request for request in requests if request.benchmark is not None or self.bounds.is_told
         ]
         self.bounds.references.prepare(
             compared, batch_size=self.arguments.batch_size, progress=progress
         )
+        for request in requests:
+            if self.bounds.is_told and self.bounds.references.of(request) is None:
+                raise PredictorError(
+                    f"task {request.task}, document {request.document}: method "
+                    f"{self.arguments.method!r} reads the reference length, and this request "
+                    "carries none"
+                )
 
     def answer(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationRequest]:
         """The requests as they are answered: those of the benchmark first, then the texts."""

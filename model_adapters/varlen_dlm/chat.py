@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from eosbench.documents import begins_as_template, places_of_names, places_of_template
 from eosbench.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Chat:
         self.tokenizer, self.checkpoint = tokenizer, checkpoint
         self.template_arguments = template_arguments or {}
         self.template: str | None = None
+        self._places: dict[int, frozenset[int]] = {}
         self._warned = False
 
     def render(self, turns: Turns, add_generation_prompt: bool = True) -> str:
@@ -55,16 +57,38 @@ class Chat:
                 "leave out --apply_chat_template"
             )
         try:
-            return self._render(turns, add_generation_prompt)
+            return self._remembered(turns, add_generation_prompt)
         except TemplateError as error:
             others = [turn for turn in turns if turn["role"] != "system"]
             if not others or len(others) == len(turns):
                 raise self._refusal(turns, error) from error
             self._warn_without_system(error)
         try:
-            return self._render(others, add_generation_prompt)
+            return self._remembered(others, add_generation_prompt)
         except TemplateError as error:
             raise self._refusal(turns, error) from error
+
+    def places_of_tokens(self, text: str) -> frozenset[int]:
+        """The places in a prompt at which the name of a special token is the token.
+
+        They are known of what `render` made: the template wrote these names, and no turn said them.
+        A prompt that was made elsewhere (lm-eval keeps requests on disk) is taken for one of a
+        template where it begins with the BOS token, or with a token that the template names.
+        """
+        known = self._places.get(hash(text))
+        if known is not None:
+            return known
+        if begins_as_template(self.tokenizer, text):
+            return places_of_names(self.tokenizer, text)
+        return frozenset()
+
+    def _remembered(self, turns: Turns, add_generation_prompt: bool) -> str:
+        def render(some: Turns) -> str:
+            return self._render(some, add_generation_prompt)
+
+        text = render(turns)
+        self._places[hash(text)] = places_of_template(self.tokenizer, turns, text, render)
+        return text
 
     def _render(self, turns: Turns, add_generation_prompt: bool) -> str:
         named = {} if self.template is None else {"chat_template": self.template}

@@ -27,6 +27,8 @@ from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop, text_
 
 logger = logging.getLogger(__name__)
 
+NAMED = 5  # documents that a warning names; it counts all
+
 
 @dataclass(eq=False)
 class GenerationRequest:
@@ -117,6 +119,7 @@ def read_requests(
     encode: Callable[[str], list[int]],
     arguments: Arguments,
     max_length: int,
+    prefix_id: int | None = None,
 ) -> list[GenerationRequest]:
     """The requests in order, or an error before any work is done.
 
@@ -125,18 +128,20 @@ def read_requests(
         encode: from a context to token ids.
         arguments: of the model, for whatever a request does not say.
         max_length: the model's positions.
+        prefix_id: the token that stands for a prompt without tokens; None refuses such a prompt.
 
     Raises:
-        ConfigurationError: an empty prompt, a canvas of 0 or beyond the model's positions, or a bad
-            value among the generation arguments.
+        ConfigurationError: a canvas of 0 or beyond the model's positions, or a bad value among the
+            generation arguments.
     """
+    begin = [] if prefix_id is None else [prefix_id]
     repeats: Counter[str] = Counter()
     requests = []
     for instance in instances:
         words = _words(instance)
         name = _name(instance, words, arguments)
         numbered = f"{repeats[name]}/{name}"
-        requests.append(_read(instance, words, encode, arguments, max_length, numbered))
+        requests.append(_read(instance, words, encode, begin, arguments, max_length, numbered))
         repeats[name] += 1
     _warn(requests, max_length)
     return requests
@@ -164,7 +169,8 @@ def _name(instance: Instance, words: RequestWords, arguments: Arguments) -> str:
 
 
 def _warn(requests: Sequence[GenerationRequest], max_length: int) -> None:
-    """Warns of generation arguments that are ignored, and of prompts that were cut."""
+    """Warns of arguments that are ignored, and of prompts that are empty or were cut."""
+    _warn_of_empty(requests)
     ignored: set[str] = set()
     several: dict[str, int] = {}
     for request in requests:
@@ -194,17 +200,35 @@ def _warn(requests: Sequence[GenerationRequest], max_length: int) -> None:
         )
 
 
+def _warn_of_empty(requests: Sequence[GenerationRequest]) -> None:
+    """Counts and names the documents with an empty prompt, which are answered all the same."""
+    empty = list(
+        dict.fromkeys(
+            _where(request.instance) for request in requests if not request.instance.args[0].strip()
+        )
+    )
+    if empty:
+        more = ", ..." if len(empty) > NAMED else ""
+        logger.warning(
+            "the prompts of %d documents are empty, and the model answers no question there: %s%s",
+            len(empty),
+            "; ".join(empty[:NAMED]),
+            more,
+        )
+
+
 def _read(
     instance: Instance,
     words: RequestWords,
     encode: Callable[[str], list[int]],
+    begin: list[int],
     arguments: Arguments,
     max_length: int,
     name: str,
 ) -> GenerationRequest:
     context, given = instance.args
     where = _where(instance)
-    ids = encode(context) if context.strip() else []
+    ids = encode(context) or begin
     if not ids:
         raise ConfigurationError(f"{where}: the prompt is empty; a DLM needs a prompt to answer")
     try:

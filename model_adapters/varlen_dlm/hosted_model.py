@@ -12,6 +12,7 @@ from lm_eval.api.model import TemplateLM
 
 from eosbench.backbone import Backbone
 from eosbench.digest import digest_of_json
+from eosbench.documents import encode_text
 from model_adapters.varlen_dlm.chat import Chat
 from model_adapters.varlen_dlm.model_arguments import ModelArguments
 from model_adapters.varlen_dlm.processes import Processes
@@ -93,15 +94,29 @@ class HostedModel(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
         return self.chat.render(chat_history, add_generation_prompt)
 
     def tok_encode(
-        self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
+        self,
+        string: str,
+        add_special_tokens: bool | None = None,
+        *,
+        context: str | None = None,
+        **kwargs: Any,
     ) -> list[int]:
-        """The token ids of a text.
+        """The token ids of a text, in which the names of special tokens are text.
 
-        By default special tokens are added as the tokenizer or `add_bos_token` says, unless the
-        text begins with one already, because a chat template put it there.
+        They are tokens where the chat template wrote them. By default special tokens are added as
+        the tokenizer or `add_bos_token` says, unless the text begins with the BOS token already.
+
+        Args:
+            string: the text.
+            add_special_tokens: whether to add them.
+            context: the prompt that the text begins with, where more stands behind it; by default
+                all of the text is the prompt.
         """
+        places = self.chat.places_of_tokens(string if context is None else context)
         if add_special_tokens is None:
-            bos = self.tokenizer.bos_token
             asked = self.arguments.add_bos_token
-            add_special_tokens = asked is not False and not (bos and string.startswith(bos))
-        return list(self.tokenizer(string, add_special_tokens=add_special_tokens)["input_ids"])
+            begins = 0 in places and string.startswith(self.tokenizer.bos_token or "\0")
+            add_special_tokens = asked is not False and not begins
+        return encode_text(
+            self.tokenizer, string, add_special_tokens=add_special_tokens, places=places
+        )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from lm_eval.api.instance import Instance
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
+from eosbench.backbone import BackboneSpec
 from eosbench.errors import ConfigurationError
 from eosbench.forward import Cost
 from eosbench.likelihood import Likelihood
@@ -83,10 +84,11 @@ class LikelihoodRequest:
         """
         context, continuation = instance.args
         text = context.rstrip()
-        plain = encode(text, add_special_tokens=False)
-        target = encode(context + continuation, add_special_tokens=False)[len(plain) :]
+        plain = encode(text, add_special_tokens=False, context=context)
+        both = encode(context + continuation, add_special_tokens=False, context=context)
+        target = both[len(plain) :]
         if text:
-            return cls(instance, [Window(encode(text), target)])
+            return cls(instance, [Window(encode(text, context=context), target)])
         if target[:1] == [prefix_id]:
             target = target[1:]
         return cls(instance, [Window([prefix_id], target)])
@@ -111,6 +113,22 @@ class LikelihoodRequest:
             context_len=1,
         )
         return cls(instance, [Window(*make_disjoint_window(window)) for window in overlapping])
+
+    def fitted(self, spec: BackboneSpec) -> list[Window]:
+        """Its windows, cut to the model's positions, or an error that names the document.
+
+        Raises:
+            ConfigurationError: one of them cannot be scored.
+        """
+        try:
+            if any(spec.mask_id in window.target for window in self.windows):
+                raise ConfigurationError(
+                    f"a continuation holds the mask token {spec.mask_id}, which has no likelihood"
+                )
+            return [window.fitted(spec.max_length) for window in self.windows]
+        except ConfigurationError as error:
+            where = f"task {self.instance.task_name}, document {self.instance.doc_id}"
+            raise ConfigurationError(f"{where}: {error}") from error
 
     def add(self, likelihood: Likelihood, cost: Cost) -> None:
         """Counts one scored window."""

@@ -205,7 +205,9 @@ class VarLenDLM(HostedModel):
         """The text that answers each request, or the record of one that asks for a bound."""
         share = Share.of(requests)
         max_length = self.backbone.spec.max_length
-        asked = read_requests(share.own, self.tok_encode, self.arguments, max_length)
+        asked = read_requests(
+            share.own, self.tok_encode, self.arguments, max_length, self.prefix_token_id
+        )
         for request in asked:
             request.length_beside_key = self.answers.length_beside_key(request)
             request.answer = self.cache.find(request.instance, request.length_beside_key)

@@ -73,8 +73,8 @@ class Scores:
         """(context, target) of every window, contexts cut from the left to what fits."""
         pairs, cut = [], 0
         for request in requests:
-            for window in request.windows:
-                fitted = window.fitted(self.backbone.spec.max_length)
+            spec = self.backbone.spec
+            for window, fitted in zip(request.windows, request.fitted(spec), strict=True):
                 cut += len(fitted.context) < len(window.context)
                 pairs.append((fitted.context, fitted.target))
         if cut:

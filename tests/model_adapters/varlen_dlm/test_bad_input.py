@@ -156,8 +156,6 @@ def test_a_predictor_of_another_backbone_method_or_canvas(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (asked("", 3), r"task task, document 3: the prompt is empty"),
-        (asked(" \n", 3), r"task task, document 3: the prompt is empty"),
         (
             asked("q?", 3, max_gen_toks=0),
             r"document 3: max_gen_toks=0: expected a whole number of tokens from 1 to 39",
@@ -214,6 +212,17 @@ def test_the_oracle_needs_a_reference() -> None:
         )
 
 
+def test_a_request_without_a_reference_is_named_before_any_work() -> None:
+    backbone = backbone_of({"q?": "yes", "r?": "no"})
+    without = asked("r?", 7)
+    benchmarked = benchmark("q?", "yes", fraction=0.0)
+    with pytest.raises(PredictorError, match=r"task task, document 7: method 'oracle' reads"):
+        model_of(backbone, method="oracle").generate_until(
+            [benchmarked, without], disable_tqdm=True
+        )
+    assert backbone.passes == []
+
+
 def test_a_model_without_chat_template(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(backbone_of({"q?": "yes"}))
     monkeypatch.setattr(model.tokenizer, "chat_template", None, raising=False)
@@ -223,11 +232,15 @@ def test_a_model_without_chat_template(monkeypatch: pytest.MonkeyPatch) -> None:
         model.apply_chat_template([{"role": "user", "content": "hi"}])
 
 
-def test_a_continuation_that_holds_the_mask_token() -> None:
+def test_a_continuation_that_cannot_be_scored_is_named_before_any_work() -> None:
+    backbone = backbone_of({"q?": "yes"}, max_length=40)
+    model = model_of(backbone)
+    requests = [pair("q?", "yes", 0), pair("q?", "very long" * 5, 7)]
+    with pytest.raises(ConfigurationError, match=r"task task, document 7: a continuation of 45 "):
+        model.loglikelihood(requests, disable_tqdm=True)
     with pytest.raises(ConfigurationError, match=r"mask token 0, which has no likelihood"):
-        model_of(backbone_of({"q?": "yes"})).loglikelihood(
-            [pair("q?", "a<mask>")], disable_tqdm=True
-        )
+        model._loglikelihood_tokens([(("", ""), [70], [71, 0])])
+    assert backbone.passes == []
 
 
 def test_weights_that_are_no_weights(tmp_path: Path) -> None:
