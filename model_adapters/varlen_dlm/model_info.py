@@ -13,6 +13,7 @@ import eosbench
 from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.digest import digest_of_json
+from eosbench.errors import CheckpointError
 from eosbench.predictors import FittedPredictor
 from eosbench.results import BLOCK_SCHEMA
 from eosbench.strategies import Strategy
@@ -56,7 +57,7 @@ def model_info(
             "mask_id": spec.mask_id,
             "eos_ids": sorted(spec.eos_ids),
             "pad_id": spec.pad_id,
-            **_training(arguments.pretrained, arguments.revision),
+            **_training(arguments.pretrained, arguments.revision, arguments.subfolder),
         },
         "method": arguments.method,
         "method_options": dict(options),
@@ -72,13 +73,14 @@ def model_info(
     }
 
 
-def _training(pretrained: str, revision: str | None) -> dict[str, Any]:
+def _training(pretrained: str, revision: str | None, subfolder: str) -> dict[str, Any]:
     """The training of a model by `eosbench train`, as its training.json has it; else nothing."""
-    if pretrained == embedded.NAME:
-        path = embedded.MODEL / "training.json"
-    else:
-        path = resolve_folder(pretrained, revision) / "training.json"
     try:
+        if pretrained == embedded.NAME:
+            folder = embedded.MODEL
+        else:
+            folder = resolve_folder(pretrained, revision, subfolder)
+        path = folder / "training.json"
         record = json.loads(path.read_text(encoding="utf-8"))
         told = {**record["settings"], **record["arguments"]}
         for name in ("output", "resume", "seed", "data_seed"):
@@ -91,8 +93,8 @@ def _training(pretrained: str, revision: str | None) -> dict[str, Any]:
             "training_data": record["data"].get("digest"),
             "training_settings": digest_of_json(told),
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # another's model, or another's file of that name
+    except (CheckpointError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # another's model, or another's file of that name; no run is lost for it
 
 
 def _fit(fitted: FittedPredictor) -> dict[str, Any] | None:
