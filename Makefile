@@ -25,7 +25,7 @@ INSTALLED := .venv/installed
 # tensors are spread over all cores.
 PYTEST := env OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help venv demo test slow check bench embedded-model measured clean
+.PHONY: help venv demo test slow check ablation bench embedded-model measured clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ check: venv  ## all that must pass before a commit: format, lint, types, tests
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(PYTEST)
+
+ablation: venv  ## trains every recipe with three seeds (two to three hours; resumed when started again)
+	$(BIN)/python -m benchmarks.ablation
 
 bench: venv  ## speed, as ratios against a plain reference loop
 	$(BIN)/python -m benchmarks
