@@ -22,7 +22,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from eosbench.recipe.make import TEACHER, make_start
+from eosbench.recipe import TEACHER, make_start
 from eosbench.results import read_results
 
 RECIPES = (
