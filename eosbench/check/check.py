@@ -20,7 +20,8 @@ from eosbench.check.outcomes import (
 )
 from eosbench.check.update import update_baseline
 from eosbench.command_lines import command_line
-from eosbench.errors import ResultsError
+from eosbench.errors import ConfigurationError, ResultsError
+from eosbench.places import check_file, writing
 from eosbench.results import scan
 
 
@@ -49,6 +50,10 @@ def check_results(
     path = Path(baseline)
     again = command_line("eosbench", "check", results, "--baseline", baseline, "--update")
     try:
+        if junit is not None:
+            check_file(Path(junit), f"--junit {junit}")
+        if update:
+            check_file(path, f"--baseline {baseline}")
         runs = [run for run in scan(results).runs if run.settings is not None]
         if not runs:
             raise ResultsError(
@@ -61,11 +66,12 @@ def check_results(
             outcome = compare_runs(
                 runs, read_baseline(path, f"write a new one with {again}"), again
             )
-    except ResultsError as error:
+    except (ResultsError, ConfigurationError) as error:
         failed = Comparison("results", "", "", UNCOMPARABLE, str(error))
         what = "wrote no baseline" if update else "cannot compare"
         outcome = CheckOutcome([failed], f"{what}: {error}", 2)
     if junit is not None:
-        write_junit(outcome, Path(junit))
+        with writing(f"--junit {junit}", "a file"):
+            write_junit(outcome, Path(junit))
     write_step_summary(outcome)
     return outcome

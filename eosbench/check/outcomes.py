@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from eosbench.places import writing
 from eosbench.xml_text import xml_text
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def write_step_summary(outcome: CheckOutcome) -> None:
                 f"{line.status}: {line.message}",
             )
             text.append(f"| {' | '.join(_escaped(cell) for cell in cells)} |")
-    with Path(target).open("a", encoding="utf-8") as summary:
+    said = f"GITHUB_STEP_SUMMARY={target}"
+    with writing(said, "a file"), Path(target).open("a", encoding="utf-8") as summary:
         summary.write("\n".join(text) + "\n")
 
 

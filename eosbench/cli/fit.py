@@ -22,11 +22,12 @@ from eosbench.cli.shared import (
 )
 from eosbench.command_lines import command_line, model_args_text
 from eosbench.errors import ConfigurationError
+from eosbench.places import CACHE_VARIABLE, USUAL_CACHE, is_there
 
 if TYPE_CHECKING:
     from eosbench.fitting import FitJob, FitReport
 
-CACHE = os.environ.get("EOSBENCH_CACHE", "~/.cache/eosbench")
+CACHE = os.environ.get(CACHE_VARIABLE) or USUAL_CACHE
 
 
 def fit(
@@ -146,6 +147,8 @@ def fit(
         Passes,
         TrainingSettings,
         apart,
+        check_jobs,
+        check_places,
         fit_all,
         load_examples,
         split_calibration,
@@ -164,6 +167,9 @@ def fit(
         raise ConfigurationError(
             "--calibration_limit needs --calibration: without it a fifth of --data calibrates"
         )
+    store = None if feature_store.lower() == "none" else Path(feature_store)
+    check_jobs(jobs)
+    check_places(jobs, store)
     training = TrainingSettings(epochs=epochs, mixed_precision=mixed_precision)
     processes = Processes(device)
     backbone = load_backbone(
@@ -192,13 +198,13 @@ def fit(
     else:
         held_out = load(calibration, limit=calibration_limit, split=calibration_split or split)
         train = apart(train, held_out)
-    source = Path(data).name if Path(data).exists() else data
+    source = Path(data).name if is_there(Path(data)) else data
     reports = fit_all(
         jobs,
         passes=Passes(backbone, canvas, batch_size or 16, processes),
         data=FitData(train, held_out, source),
         training=training,
-        store=None if feature_store.lower() == "none" else Path(feature_store),
+        store=store,
     )
     if processes.rank != 0:
         return

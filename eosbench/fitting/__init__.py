@@ -5,7 +5,7 @@ from __future__ import annotations
 from eosbench.fitting.data import load_examples, read_pairs
 from eosbench.fitting.examples import FitData, apart, split_calibration
 from eosbench.fitting.fit import fit_all
-from eosbench.fitting.jobs import FitJob, FitReport
+from eosbench.fitting.jobs import FitJob, FitReport, check_jobs, check_places
 from eosbench.fitting.passes import Passes
 from eosbench.fitting.train import TrainingSettings
 
@@ -16,6 +16,8 @@ __all__ = [
     "Passes",
     "TrainingSettings",
     "apart",
+    "check_jobs",
+    "check_places",
     "fit_all",
     "load_examples",
     "read_pairs",

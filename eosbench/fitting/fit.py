@@ -31,7 +31,7 @@ from eosbench.documents import FRACTIONS
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import calibrate, predicted_lengths, scores_of
 from eosbench.fitting.examples import Example, FitData
-from eosbench.fitting.jobs import FitJob, FitReport, check_jobs
+from eosbench.fitting.jobs import FitJob, FitReport, check_jobs, check_places
 from eosbench.fitting.learn import learn
 from eosbench.fitting.passes import Passes
 from eosbench.fitting.train import USUAL, TrainingSettings
@@ -81,6 +81,7 @@ def fit_all(
     """
     started = time.monotonic()
     check_jobs(jobs)
+    check_places(jobs, store)
     data = data.on_canvas(passes.backbone, passes.canvas)
     _check_calibration(len(data.calibration), passes.canvas)
     predictors = {

@@ -9,9 +9,10 @@ from typing import Any
 
 from eosbench.errors import ConfigurationError
 from eosbench.fitting.train import Training
+from eosbench.places import CACHE_REMEDY, check_folder, is_there
 from eosbench.predictors import row_of
 
-__all__ = ["FitJob", "FitReport", "check_jobs"]
+__all__ = ["FitJob", "FitReport", "check_jobs", "check_places"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,24 @@ class FitReport:
     seconds: float
 
 
+def check_places(jobs: Sequence[FitJob], store: Path | None = None) -> None:
+    """Tries the places that a fit will write to, before anything is loaded or computed.
+
+    Args:
+        jobs: with the folder of each predictor.
+        store: the folder of feature stores, None where there is none.
+
+    Raises:
+        ConfigurationError: one of them cannot be written.
+    """
+    for job in jobs:
+        check_folder(job.output.parent, f"--output {job.output}")
+        check_folder(job.output, f"--output {job.output}")
+    if store is not None:
+        remedy = f"say --feature_store none, or {CACHE_REMEDY}"
+        check_folder(store.expanduser(), f"the feature store {store}", remedy)
+
+
 def check_jobs(jobs: Sequence[FitJob]) -> None:
     """Refuses jobs that cannot be done, before anything is computed.
 
@@ -72,7 +91,7 @@ def check_jobs(jobs: Sequence[FitJob]) -> None:
             f"expected at least one predictor to fit, each with a folder of its own, got {folders}"
         )
     for job in jobs:
-        if job.output.exists() and not job.output.is_dir():
+        if is_there(job.output) and not job.output.is_dir():
             raise ConfigurationError(
                 f"{job.output} is a file: expected the name of a folder for the predictor"
             )

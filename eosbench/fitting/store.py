@@ -29,6 +29,7 @@ from eosbench.backbone import Backbone
 from eosbench.digest import digest_of_json, digest_of_parts
 from eosbench.errors import ConfigurationError
 from eosbench.fitting.passes import Sample
+from eosbench.places import writing
 from eosbench.predictors import Features, Kept
 
 VERSION = 1
@@ -76,7 +77,8 @@ class FeatureStore:
         Raises:
             ConfigurationError: an array on disk has another shape than is asked for.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with writing(f"the feature store {self.folder}"):
+            self.folder.mkdir(parents=True, exist_ok=True)
         for name, one in kept.items():
             shape, dtype = (len(self.samples), *one.shape), _stored(one.dtype)
             data, done = self.folder / f"{name}.npy", self.folder / f"{name}.done.npy"

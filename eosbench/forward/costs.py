@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from eosbench.backbone import BackboneSpec
-from eosbench.errors import ConfigurationError
+from eosbench.places import writing
 
 
 @dataclass
@@ -103,13 +104,9 @@ class Ledger:
         self.clear()
         self._telemetry = telemetry
         if telemetry is not None:
-            try:
+            with self._writing():
                 telemetry.parent.mkdir(parents=True, exist_ok=True)
                 telemetry.open("a", encoding="utf-8").close()
-            except OSError as error:
-                raise ConfigurationError(
-                    f"telemetry={telemetry}: expected a file that can be written ({error})"
-                ) from error
 
     def add(self, task: str, document: int | None, kind: str, cost: Cost, **details: Any) -> None:
         """Counts one finished request; `details` go to the telemetry line alone."""
@@ -118,8 +115,11 @@ class Ledger:
         self._requests[task] += 1
         if self._telemetry is not None:
             line = {"task": task, "doc_id": document, "kind": kind, **details, **asdict(cost)}
-            with self._telemetry.open("a", encoding="utf-8") as file:
+            with self._writing(), self._telemetry.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(f"telemetry={self._telemetry}", "a file")
 
     def clear(self) -> None:
         """Forgets what was counted; telemetry lines that were written stay."""

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.places import writing
 from eosbench.predictors import build
 from eosbench.predictors.card import model_card
 from eosbench.predictors.config import (
@@ -57,15 +58,16 @@ def save_folder(
     files: Mapping[str, str] = getattr(fitted.predictor, "files", {})
     config = predictor_config(fitted, files, backbone=backbone, canvas=canvas)
     texts = {**files, CARD: model_card(config), CONFIG: json.dumps(config, indent=2) + "\n"}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # An error leaves no half of a predictor.
-    with TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
-        for name, text in texts.items():
-            Path(unfinished, name).write_text(text, encoding="utf-8")
-        save_file(all_tensors(fitted), Path(unfinished, WEIGHTS))
-        folder.mkdir(exist_ok=True)
-        for name in (*files, CARD, WEIGHTS, CONFIG):
-            Path(unfinished, name).replace(folder / name)
+    with writing(f"the folder {folder} of a predictor"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # An error leaves no half of a predictor.
+        with TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
+            for name, text in texts.items():
+                Path(unfinished, name).write_text(text, encoding="utf-8")
+            save_file(all_tensors(fitted), Path(unfinished, WEIGHTS))
+            folder.mkdir(exist_ok=True)
+            for name in (*files, CARD, WEIGHTS, CONFIG):
+                Path(unfinished, name).replace(folder / name)
     return replace(fitted, info=config)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eosbench.places import check_folder, writing
 from eosbench.report.answers import make_answers
 from eosbench.report.contents import make_tables
 from eosbench.report.evidence import Evidence
@@ -51,9 +52,12 @@ def write_report(
 
     Raises:
         ResultsError: there is no such folder, or nothing in it can be read.
+        ConfigurationError: `output` cannot be written.
     """
     results, output = Path(results), Path(output)
-    with _progress(console) as progress:
+    said = f"--output {output}"
+    check_folder(output, said)
+    with writing(said), _progress(console) as progress:
         step = progress.add_task("finding results", total=None)
         found = scan(results)
         logged = 0

@@ -29,11 +29,12 @@ from torch.utils import collect_env
 import eosbench.plugin
 from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
+from eosbench.places import check_folder
 from eosbench.predictors import FittedPredictor, LengthReader, load_predictor
 from eosbench.sweep.choice import tasks_for
 from eosbench.sweep.plan import Grid, Run, planned_runs
 from model_adapters import load_backbone
-from model_adapters.varlen_dlm import Processes, VarLenDLM, fits_blocks
+from model_adapters.varlen_dlm import Processes, VarLenDLM, check_places, fits_blocks
 
 __all__ = ["sweep"]
 
@@ -89,6 +90,9 @@ def sweep(
     flags = _given(batch_size=batch_size, device=device)
     runs = planned_runs(methods, given, flags=flags, predictors=predictors, grid=grid or Grid())
 
+    for run in runs:
+        check_folder(output_path / run.folder, f"--output_path {output_path}")
+        check_places(run.arguments)
     eosbench.plugin.register()
     manager = task_manager or TaskManager(metadata={**given, **(metadata or {})})
     _check_tasks(tasks, manager)

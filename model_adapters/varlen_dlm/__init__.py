@@ -12,6 +12,7 @@ from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
 from model_adapters.varlen_dlm.prompts import Chat, TextOrChat, answered, asked, predicted
+from model_adapters.varlen_dlm.references import check_places
 
 __all__ = [
     "OF_BOUNDS",
@@ -23,6 +24,7 @@ __all__ = [
     "VarLenDLM",
     "answered",
     "asked",
+    "check_places",
     "fits_blocks",
     "parse_arguments",
     "predicted",

@@ -37,7 +37,7 @@ from model_adapters.varlen_dlm.likelihood_requests import LikelihoodRequest, Win
 from model_adapters.varlen_dlm.model_info import model_info
 from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
-from model_adapters.varlen_dlm.references import references_of
+from model_adapters.varlen_dlm.references import check_places, references_of
 from model_adapters.varlen_dlm.response_cache import ResponseCache
 from model_adapters.varlen_dlm.run_costs import RunCosts, in_a_run
 from model_adapters.varlen_dlm.scores import Scores
@@ -112,6 +112,7 @@ class VarLenDLM(HostedModel):
 
     def _load(self, arguments: Arguments) -> None:
         """Loads the backbone and the predictor."""
+        check_places(arguments)
         processes = Processes(arguments.device)
         backbone = load_backbone(**arguments.loading(), device=processes.device)
         predictors = {}

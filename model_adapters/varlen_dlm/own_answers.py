@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from eosbench import places
 from eosbench.backbone import Backbone
 from eosbench.decoding import Answer, DecodeConfig, Job, generate
 from eosbench.digest import digest_of_json, short_digest
@@ -48,7 +48,23 @@ class Reference:
 
 def cache_folder() -> Path:
     """The folder of the files: `own_answers` below $EOSBENCH_CACHE, or below ~/.cache/eosbench."""
-    return Path(os.environ.get("EOSBENCH_CACHE", "~/.cache/eosbench")).expanduser() / "own_answers"
+    return places.cache_folder("own_answers")
+
+
+def check_cache() -> None:
+    """Refuses a cache that cannot be made; one that is there may hold all answers already.
+
+    Raises:
+        ConfigurationError: it cannot be made; the message names EOSBENCH_CACHE.
+    """
+    folder = cache_folder()
+    if not places.is_there(folder):
+        places.check_folder(folder, _said(folder), places.CACHE_REMEDY)
+
+
+def _said(folder: Path) -> str:
+    """The place of own answers, as a message names it."""
+    return f"reference=self keeps the model's own answers in {folder}"
 
 
 class OwnAnswers:
@@ -77,6 +93,8 @@ class OwnAnswers:
             for ids, settings in dict.fromkeys(asked)
             if _key(ids) not in self._file(settings).answers
         ]
+        if missing:
+            places.check_folder(self.folder, _said(self.folder), places.CACHE_REMEDY)
         jobs = [
             Job(ids, settings, settings.gen_length, self._seed(ids)) for ids, settings in missing
         ]
@@ -136,7 +154,8 @@ class _File:
     def answers(self) -> dict[str, _Said]:
         """The answer to every prompt, by its hash; a line that a kill cut off is passed over."""
         found = {}
-        text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
+        with places.writing(_said(self.path.parent), "a folder", places.CACHE_REMEDY):
+            text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
         self.lead_in = "" if text else json.dumps({"own_answers": 1, **self.facts}) + "\n"
         if text and not text.endswith("\n"):
             self.lead_in = "\n"
@@ -152,9 +171,10 @@ class _File:
         """Appends a line, in one write: other processes may append to the same file."""
         self.answers[key] = _Said(tuple(answer.tokens), answer.ended)
         line = json.dumps({"prompt": key, "tokens": answer.tokens, "ended": answer.ended})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{self.lead_in}{line}\n")
+        with places.writing(_said(self.path.parent), "a folder", places.CACHE_REMEDY):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(f"{self.lead_in}{line}\n")
         self.lead_in = ""
 
 

@@ -12,8 +12,15 @@ from typing import Any, Protocol
 
 from eosbench.backbone import Backbone
 from eosbench.documents import encode_response
+from eosbench.places import check_file
+from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.generation_requests import GenerationRequest
-from model_adapters.varlen_dlm.own_answers import OwnAnswers, Reference, cache_folder
+from model_adapters.varlen_dlm.own_answers import (
+    OwnAnswers,
+    Reference,
+    cache_folder,
+    check_cache,
+)
 
 __all__ = ["OwnReferences", "Reference", "References", "TaskReferences", "references_of"]
 
@@ -88,6 +95,18 @@ class OwnReferences:
     def length_beside_key(self, request: GenerationRequest) -> int | None:
         """None: the model's answer depends on the prompt and the settings alone."""
         return None
+
+
+def check_places(arguments: Arguments) -> None:
+    """Tries the places that a model of these arguments will write to, before anything is loaded.
+
+    Raises:
+        ConfigurationError: one of them cannot be written.
+    """
+    if arguments.telemetry is not None:
+        check_file(arguments.telemetry, f"telemetry={arguments.telemetry}")
+    if arguments.reference == "self":
+        check_cache()
 
 
 def references_of(source: str, backbone: Backbone, seed: int) -> References:
