@@ -17,6 +17,7 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
+from eosbench.backbone import BackboneSpec
 from eosbench.decoding import DecodeConfig, Job
 from eosbench.digest import torch_seed_from
 from eosbench.errors import ConfigurationError
@@ -92,11 +93,14 @@ class GenerationRequest:
         """Whether the reference is among its arguments, of which lm-eval makes a cache key."""
         return "reference" in self.given
 
-    @property
-    def is_one_of_several_draws(self) -> bool:
-        """Whether its repeats have other answers."""
+    def draw(self, spec: BackboneSpec) -> str | None:
+        """The name of the draw that its answer is; None where nothing of it is random.
+
+        It depends on the task, the document, the repeat, the prompt and the arguments.
+        """
+        starts_as_noise = spec.mask_id < 0
         is_random = self.settings.temperature > 0 or self.settings.remasking == "random"
-        return is_random and self.instance.repeats not in (None, 1)
+        return str(self.seed) if is_random or starts_as_noise else None
 
     def job(self, tokenizer: Any, window: int) -> Job:
         """The request as decoding takes it, in a window of so many tokens."""

@@ -205,21 +205,22 @@ class VarLenDLM(HostedModel):
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """The text that answers each request, or the record of one that asks for a bound."""
         share = Share.of(requests)
-        max_length = self.backbone.spec.max_length
+        spec = self.backbone.spec
         asked = read_requests(
-            share.own, self.tok_encode, self.arguments, max_length, self.prefix_token_id
+            share.own, self.tok_encode, self.arguments, spec.max_length, self.prefix_token_id
         )
         for request in asked:
             request.length_beside_key = self.answers.length_beside_key(request)
-            request.answer = self.cache.find(request.instance, request.length_beside_key)
+            request.answer = self.cache.find(
+                request.instance, request.length_beside_key, request.draw(spec)
+            )
         pending = [request for request in asked if request.answer is None]
         self.answers.prepare(pending, progress=not disable_tqdm and self.rank == 0)
         with self._bar(self.arguments.method, len(pending), disable_tqdm) as bar:
             for request in self.answers.answer(pending):
-                # The cache has one place for a request. Of several draws lm-eval puts one there
-                # itself, when all are done.
-                if not request.is_one_of_several_draws:
-                    self.cache.put(request.instance, request.answer, request.length_beside_key)
+                self.cache.put(
+                    request.instance, request.answer, request.length_beside_key, request.draw(spec)
+                )
                 bar.update()
         return share.spread([request.answer or "" for request in asked])
 

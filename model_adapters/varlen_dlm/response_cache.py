@@ -19,6 +19,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import CacheHook, hash_args
 
 from eosbench.errors import CacheError
+from model_adapters.varlen_dlm.draw_cache import DrawCache
 
 KEY = "eosbench_fingerprint"
 SET_ASIDE, BY_REFERENCE = "eosbench_set_aside ", "eosbench_reference "
@@ -39,15 +40,24 @@ class ResponseCache:
         self._hook, self._database = hook, hook.dbdict
         if self._database is not None:
             guard(self._database, fingerprint)
+        self._draws = DrawCache(self._database)
+        if self._database is not None:
             for mark in [key for key in self._database if key.startswith(SET_ASIDE)]:
                 self._database.pop(mark.removeprefix(SET_ASIDE), None)
 
-    def find(self, request: Instance, length: int | None) -> str | None:
-        """The answer to a `generate_until` request whose reference has this many tokens.
+    def find(self, request: Instance, length: int | None, draw: str | None = None) -> str | None:
+        """The answer to a `generate_until` request.
 
-        None where there is none, where the request samples, and where the answer depends on no
-        reference (length None): lm-eval has looked for it then.
+        None where there is none, where the request says `do_sample`, and where the answer depends
+        on its arguments alone: lm-eval has looked for it then.
+
+        Args:
+            request: whose answer it is.
+            length: of the reference, where the answer depends on it.
+            draw: the name of the draw, where the answer is random.
         """
+        if draw is not None:
+            return self._draws.find(request, f"{draw} {length}")
         if self._database is None or length is None:
             return None
         key = hash_args("generate_until", request.args)
@@ -57,7 +67,9 @@ class ResponseCache:
         # lm-eval does not look either, then.
         return None if given.get("do_sample") else answer
 
-    def put(self, request: Instance, answer: Any, length: int | None = None) -> None:
+    def put(
+        self, request: Instance, answer: Any, length: int | None = None, draw: str | None = None
+    ) -> None:
         """Keeps an answer.
 
         Args:
@@ -65,7 +77,11 @@ class ResponseCache:
             answer: in lm-eval's form.
             length: of the reference, where the answer depends on it. It has an entry of its own
                 then, beside those of lm-eval.
+            draw: the name of the draw, where the answer is random; it has an entry of its own, too.
         """
+        if draw is not None:
+            self._draws.put(request, answer, f"{draw} {length}")
+            return
         if self._database is None:
             return
         kind = request.request_type

@@ -124,6 +124,75 @@ def test_a_sampled_request_that_is_asked_twice_keeps_no_single_answer(path: Path
     close(model)
 
 
+def dice(ids_T: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(len(ids_T), 260)
+
+
+@pytest.mark.parametrize(
+    ("said", "given"),
+    [
+        ({"temperature": 0.8}, {}),
+        ({"temperature": "0.8", "do_sample": None}, {}),
+        ({"remasking": "random", "temperature": 0.8}, {}),
+        ({"temperature": 0.8}, {"method": "blocks", "block_length": 8}),
+    ],
+)
+def test_draws_are_those_of_the_first_run(
+    path: Path, said: dict[str, Any], given: dict[str, Any]
+) -> None:
+    runs = []
+    for expected in (5, 0, 0):
+        model = cached(path, script=dice, **given)
+        # Four repeats of one document, and another document with the same prompt.
+        requests = [*[asked("q", 0, repeats=4, **said)] * 4, asked("q", 1, **said)]
+        runs.append(model.generate_until(requests))
+        assert spent(model) == expected
+        close(model)
+    assert runs[0] == runs[1] == runs[2]
+    assert len(set(runs[0])) == 5
+
+
+def test_random_remasking_is_random_too(path: Path) -> None:
+    runs = []
+    for _ in range(2):
+        model = cached(path, script=by_number, remasking="random", tokens_per_step=4)
+        runs.append(model.generate_until([asked("q", 0, repeats=4)] * 4))
+        close(model)
+    assert runs[0] == runs[1] and len(set(runs[0])) > 1
+
+
+def test_draws_of_a_killed_run_are_there(path: Path) -> None:
+    passes = []
+
+    def dies(ids_T: torch.Tensor) -> torch.Tensor:
+        passes.append(len(ids_T))
+        if len(passes) > 40:
+            raise Killed
+        return dice(ids_T)
+
+    requests = [asked("q", 0, repeats=4, temperature=0.8)] * 4
+    first = cached(path, script=dies, batch_size=1)
+    with pytest.raises(Killed):
+        first.generate_until(requests)
+    close(first)
+    second = cached(path, script=dice, batch_size=1)
+    drawn = second.generate_until(requests)
+    assert 0 < spent(second) < 4
+    assert drawn == model_of(backbone_of(dice)).generate_until(requests, disable_tqdm=True)
+    close(second)
+
+
+def test_what_says_do_sample_is_drawn_again_and_draws_the_same(path: Path) -> None:
+    runs = []
+    for _ in range(2):
+        model = cached(path, script=dice)
+        requests = [asked("q", 0, repeats=3, do_sample=True, temperature=0.8)] * 3
+        runs.append(model.generate_until(requests))
+        assert spent(model) == 3
+        close(model)
+    assert runs[0] == runs[1] and len(set(runs[0])) == 3
+
+
 def referring(question: str, reference: str, document: int, **kwargs: Any) -> Instance:
     """A request as the tasks that want a text send it: with the reference beside its arguments."""
     request = asked(question, document, **kwargs)
