@@ -26,7 +26,9 @@ def five_methods(setup: Setup, methods: Sequence[str] = THE_FIVE) -> list[Row]:
     """
     limit = 4 if setup.quick else 60
     eosbench.plugin.register()
-    own_tasks = TaskManager(include_defaults=False)
+    own_tasks = TaskManager(
+        include_defaults=False, include_path=str(eosbench.plugin.tasks_folder())
+    )
 
     def run(chosen: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory() as folder, _quiet():

@@ -117,7 +117,7 @@ def requests_for(
                 {"until": [], "max_gen_toks": canvas, "reference": document.response},
             ),
             idx=0,
-            metadata=(task, index, 1),
+            metadata=(task, int(document.id.rpartition("-")[2]), 1),
         )
-        for index, document in enumerate(chosen)
+        for document in chosen
     ]

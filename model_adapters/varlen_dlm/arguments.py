@@ -216,6 +216,7 @@ class Arguments(ModelArguments):
         given = [name for name in OTHER_PROMISES if getattr(self, name) is not None]
         given += [name for name in WHERE_GIVEN if getattr(self, name) is not None]
         always = {name: getattr(self, name) for name in (*DECIDE_ANSWERS, *given)}
+        always["block_length"] = int(self.block_length)  # a plain number, whoever said it
         return always | self.given_settings()
 
     def for_request(self, canvas: int, given: Mapping[str, Any]) -> Arguments:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from huggingface_hub import try_to_load_from_cache
 
 import eosbench
 from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.digest import digest_of_json
-from eosbench.errors import CheckpointError
 from eosbench.predictors import FittedPredictor
 from eosbench.results import BLOCK_SCHEMA
 from eosbench.strategies import Strategy
-from model_adapters import resolve_folder
 from model_adapters.varlen_dlm.arguments import Arguments
 
 
@@ -76,12 +77,12 @@ def model_info(
 def _training(pretrained: str, revision: str | None, subfolder: str) -> dict[str, Any]:
     """The training of a model by `eosbench train`, as its training.json has it; else nothing."""
     try:
-        if pretrained == embedded.NAME:
-            folder = embedded.MODEL
-        else:
-            folder = resolve_folder(pretrained, revision, subfolder)
-        path = folder / "training.json"
-        record = json.loads(path.read_text(encoding="utf-8"))
+        folder = embedded.MODEL if pretrained == embedded.NAME else Path(pretrained)
+        path: Any = folder / subfolder / "training.json"
+        if not folder.is_dir():  # a hub id: what is not in the cache was not downloaded with it
+            name = f"{subfolder}/training.json".lstrip("/")
+            path = try_to_load_from_cache(pretrained, name, revision=revision)
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
         told = {**record["settings"], **record["arguments"]}
         for name in ("output", "resume", "seed", "data_seed"):
             told.pop(name, None)
@@ -93,7 +94,7 @@ def _training(pretrained: str, revision: str | None, subfolder: str) -> dict[str
             "training_data": record["data"].get("digest"),
             "training_settings": digest_of_json(told),
         }
-    except (CheckpointError, OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # another's model, or another's file of that name; no run is lost for it
 
 

@@ -142,8 +142,10 @@ def test_sweep_compares_several_methods_with_one(monkeypatch: pytest.MonkeyPatch
     from lm_eval.tasks import TaskManager
 
     from benchmarks import sweep
+    from eosbench.plugin import tasks_folder
 
-    monkeypatch.setattr(sweep, "TaskManager", lambda **_: TaskManager(include_defaults=False))
+    ours = {"include_defaults": False, "include_path": str(tasks_folder())}
+    monkeypatch.setattr(sweep, "TaskManager", lambda **_: TaskManager(**ours))
     alone, with_scan = sweep.five_methods(QUICK, methods=("logit", "fixed"))
     assert (alone.slow, alone.fast) == ("2 methods", "logit")
     assert alone.median > 0 and with_scan.median > 0

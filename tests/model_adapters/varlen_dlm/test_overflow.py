@@ -62,7 +62,7 @@ def test_retry(method: str, bound: int, windows: list[int]) -> None:
     paid for.
     """
     dlm = model(method, bound, "retry")
-    assert dlm.generate_until([asked(QUESTION)]) == [REPLY]
+    assert dlm.generate_until([asked(QUESTION, reference=REPLY)]) == [REPLY]
     prompt, passes, positions, before = len(dlm.tok_encode(QUESTION)), 0, 0, 0
     # A token a pass, from the left, up to the EOS; in a larger window the new tokens alone.
     for window in windows:
@@ -85,12 +85,12 @@ def test_retry(method: str, bound: int, windows: list[int]) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_retry_ends_at_the_canvas_and_accept_at_the_bound(method: str) -> None:
     short = model(method, 3, "retry")
-    assert short.generate_until([asked(QUESTION, max_gen_toks=7)]) == [REPLY[:7]]
+    assert short.generate_until([asked(QUESTION, reference=REPLY, max_gen_toks=7)]) == [REPLY[:7]]
     (costs,) = short.get_model_info()["eosbench"]["costs"].values()
     assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (7, 2, 1)  # 3, 6, 7
 
     cut = model(method, 3, "accept")
-    assert cut.generate_until([asked(QUESTION)]) == [REPLY[:3]]
+    assert cut.generate_until([asked(QUESTION, reference=REPLY)]) == [REPLY[:3]]
     (costs,) = cut.get_model_info()["eosbench"]["costs"].values()
     assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (3, 0, 1)
 
@@ -99,6 +99,6 @@ def test_retry_ends_at_the_canvas_and_accept_at_the_bound(method: str) -> None:
 def test_a_stop_string_ends_an_answer_as_an_eos_does(method: str) -> None:
     """It is in the second window; what would follow it in a third one is not read."""
     dlm = model(method, 3, "retry")
-    assert dlm.generate_until([asked(QUESTION, until=["zz", "e"])]) == [REPLY[:4]]
+    assert dlm.generate_until([asked(QUESTION, reference=REPLY, until=["zz", "e"])]) == [REPLY[:4]]
     (costs,) = dlm.get_model_info()["eosbench"]["costs"].values()
     assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (6, 1, 0)

@@ -109,8 +109,8 @@ def test_from_the_command_line_to_the_table(
             r"and method 'share' has no option part: expected parts\. Did you mean parts\?$",
         ),
         (
-            {"method": "stubborn", "token": 3, "parts": 2},
-            r"method 'stubborn' has no option parts, token: expected tokens\. "
+            {"method": "stubborn", "tokes": 3, "parts": 2},
+            r"method 'stubborn' has no option parts, tokes: expected tokens\. "
             r"Did you mean tokens\?$",
         ),
         (
