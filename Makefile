@@ -16,7 +16,7 @@ TRAIN_gsm8k := 1000
 CALIBRATION_gsm8k := 600
 TEST_gsm8k := 300
 TASK_gsm8k := eos_upper_bound_gsm8k
-METHODS ?= logit concat_regression average_regression classification distilbert
+METHODS ?= logit concat_regression average_regression classification distilbert oracle
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -38,7 +38,7 @@ $(INSTALLED): pyproject.toml constraints.txt eosbench/_bridge.pth
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: venv  ## the five methods on the embedded model through stock lm_eval, then the report
+demo: venv  ## the five methods and the oracle on the embedded model through stock lm_eval, then the report
 	for method in $(METHODS); do \
 		$(BIN)/lm_eval --model varlen_dlm --model_args method=$$method \
 			--tasks eos_upper_bound,varlen_instruct --limit $(LIMIT) --batch_size 16 \

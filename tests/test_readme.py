@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 README = REPOSITORY / "README.md"
 TREE = REPOSITORY / "docs" / "architecture.md"
 PACKAGES = ("eosbench", "model_adapters")
+PAGES = [README, *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 
 def tree_paths(text: str) -> set[str]:
@@ -95,11 +97,36 @@ def test_make_targets_exist() -> None:
     assert {"demo", "test"} <= set(named) <= targets
 
 
-def test_links_into_the_repository_lead_somewhere() -> None:
-    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", README.read_text(encoding="utf-8"))
-    assert all((REPOSITORY / link).exists() for link in links), [
-        link for link in links if not (REPOSITORY / link).exists()
-    ]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_links_into_the_repository_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_index_of_the_docs_names_every_page() -> None:
+    index = (REPOSITORY / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {page.relative_to(REPOSITORY / "docs").as_posix() for page in PAGES[1:]}
+    assert pages - {"README.md"} == set(re.findall(r"\]\(([\w/-]+\.md)", index))
+
+
+def test_the_finding_is_what_the_example_says() -> None:
+    """The sentence of the README against the report that `make demo` wrote."""
+    with (REPOSITORY / "reports/example/comparison.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if float(row["fraction"]) == 0]
+    (ours,) = (row for row in rows if row["run"] == "classification")
+    (oracle,) = (row for row in rows if row["run"] == "oracle")
+    compute = float(ours["compute_ratio"])
+    expected = (
+        f"`classification` covers {100 * float(ours['coverage']):.1f} % of the answers with "
+        f"{100 * compute:.1f} % of the compute of the whole canvas, {1 / compute:.0f} times less; "
+        "an oracle that knows every length would need "
+        f"{100 * float(oracle['compute_ratio']):.1f} %."
+    )
+    assert expected in " ".join(README.read_text(encoding="utf-8").split())
+
+
+def test_the_readme_is_read_in_a_minute() -> None:
+    assert len(README.read_text(encoding="utf-8").split()) <= 1_000
 
 
 def test_the_package_index_would_show_it() -> None:
