@@ -173,23 +173,7 @@ def encode_prompts(tokenizer: Any, texts: Sequence[str], chat: bool) -> list[lis
         )
     if not chat:
         return encode_all(tokenizer, texts, add_special_tokens=True)
-    special, encoded = _special_texts(tokenizer), []
-    for text in texts:
-        spelled = any(token in text for token in special)
-        encoded.append(
-            _in_template(tokenizer, text) if spelled else encode_prompt(tokenizer, text, True)
-        )
-    return encoded
-
-
-def _in_template(tokenizer: Any, text: str) -> list[int]:
-    """A text inside the chat template whose own special tokens are words, piece by piece."""
-    place = "\ue000"  # a character for private use, which no text has
-    turn = [{"role": "user", "content": place}]
-    rendered = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
-    before, _, after = rendered.partition(place)
-    around = [encode_response(tokenizer, piece) for piece in (before, after)]
-    return [*around[0], *encode_all(tokenizer, [text])[0], *around[1]]
+    return [encode_prompt(tokenizer, text, True) for text in texts]
 
 
 def encode_all(
@@ -206,8 +190,3 @@ def documents_digest(documents: Iterable[Document]) -> str:
     return digest_of_parts(
         json.dumps([list(document.prompt), list(document.response)]) for document in documents
     )
-
-
-def _special_texts(tokenizer: Any) -> list[str]:
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    return [str(token) for token in added.values() if token.special]

@@ -74,7 +74,7 @@ def model_info(
     }
 
 
-def _training(pretrained: str, revision: str | None, subfolder: str) -> dict[str, Any]:
+def _training(pretrained: str, revision: str | None = None, subfolder: str = "") -> dict[str, Any]:
     """The training of a model by `eosbench train`, as its training.json has it; else nothing."""
     try:
         folder = embedded.MODEL if pretrained == embedded.NAME else Path(pretrained)

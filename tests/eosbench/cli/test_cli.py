@@ -345,7 +345,8 @@ def test_a_fit_that_cannot_write_leaves_no_half_of_a_folder(
 
     monkeypatch.setattr("eosbench.predictors.folder.save_file", full)
     done = fit(data, output, "--limit", "40", method="logit")
-    assert isinstance(done.exception, OSError)
+    assert isinstance(done.exception, ConfigurationError)
+    assert str(output) in str(done.exception) and "No space left" in str(done.exception)
     assert {path.name: path.read_bytes() for path in output.glob("*")} == before
     assert [path.name for path in tmp_path.iterdir()] == (["old"] if where == "old" else [])
 
