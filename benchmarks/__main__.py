@@ -22,6 +22,7 @@ BENCHMARKS = {
     "choices": "benchmarks.choices:public_rows",
     "overhead": "benchmarks.overhead:beside_the_model",
     "memory": "benchmarks.memory:requests",
+    "threads": "benchmarks.threads:bounded",
     "sweep": "benchmarks.sweep:five_methods",
     "windows": "benchmarks.windows:windows",
     "rivals": "benchmarks.rivals:daedal",

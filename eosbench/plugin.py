@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from eosbench.errors import ConfigurationError
+from eosbench.openmp import let_threads_sleep
 
 MODEL_NAME = "varlen_dlm"
 MODEL_TARGET = "model_adapters.varlen_dlm:VarLenDLM"
@@ -63,6 +65,7 @@ def add_model() -> None:
 
     Adapter and torch are imported when the model is used.
     """
+    _sleep_for_our_model()
     # lm-eval registers its own models only into an empty registry, so they come first.
     import lm_eval.models  # noqa: F401
     from lm_eval.api.registry import model_registry
@@ -81,6 +84,7 @@ def add_tasks() -> None:
     Raises:
         ConfigurationError: the task folder is missing, or TaskManager takes no `include_path`.
     """
+    _sleep_for_our_model()
     from lm_eval.tasks import manager
     from lm_eval.tasks.manager import TaskManager
 
@@ -103,6 +107,12 @@ def add_tasks() -> None:
 
     with_our_tasks.eosbench_tasks = folder  # type: ignore[attr-defined]
     TaskManager.__init__ = with_our_tasks
+
+
+def _sleep_for_our_model() -> None:
+    """Prepares torch, which lm-eval loads before the model, where a command line asks for ours."""
+    if any(argument.endswith(MODEL_NAME) for argument in sys.argv):
+        let_threads_sleep()
 
 
 def _discovered(manager: ModuleType) -> list[Path]:

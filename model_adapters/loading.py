@@ -88,7 +88,7 @@ def load_backbone(
     """
     device_, dtype_ = _device(device), _dtype(dtype)
 
-    from eosbench.forward import keep_freed_memory
+    from eosbench.forward import bound_threads, keep_freed_memory
     from model_adapters import backbones
     from model_adapters.checkpoints import MaskToken, open_checkpoint
 
@@ -134,6 +134,8 @@ def load_backbone(
             backbone, _dtype(mixed_precision_dtype, "mixed_precision_dtype") or backbone.dtype
         )
     found: Backbone = backbone
+    if found.device.type == "cpu":
+        bound_threads(found.spec)
     return found
 
 

@@ -25,6 +25,7 @@ ROOMS = (
     (
         "eosbench",
         "eosbench.errors",
+        "eosbench.openmp",
         "eosbench.backbone",
         "eosbench.digest",
         "eosbench.xml_text",

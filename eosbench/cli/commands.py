@@ -29,6 +29,7 @@ from eosbench.cli.shared import (
 from eosbench.cli.train import train
 from eosbench.command_lines import command_line
 from eosbench.errors import EosbenchError
+from eosbench.openmp import let_threads_sleep
 
 app = typer.Typer(
     help="How long must the canvas of a diffusion language model be? "
@@ -41,6 +42,7 @@ app = typer.Typer(
 def main() -> None:
     """Entry point: an error raised on purpose is one line and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    let_threads_sleep()
     try:
         app(prog_name="eosbench")
     except EosbenchError as error:

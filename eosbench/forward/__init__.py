@@ -9,6 +9,7 @@ from eosbench.forward.costs import Cost, Ledger, estimated_flops
 from eosbench.forward.memory import BatchSize, keep_freed_memory
 from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
 from eosbench.forward.step_zero import Need, StepZero, run_step_zero, text_only
+from eosbench.forward.threads import bound_threads, processors
 from eosbench.forward.timing import TimedBackbone
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ __all__ = [
     "Need",
     "StepZero",
     "TimedBackbone",
+    "bound_threads",
     "estimated_flops",
     "keep_freed_memory",
     "left_pad",
     "logits_in_pieces",
     "positions",
+    "processors",
     "run_step_zero",
     "text_only",
     "without_prompt",

@@ -18,6 +18,7 @@ from benchmarks.__main__ import BENCHMARKS, app, markdown, run
 from benchmarks.measure import Row, Setup
 from benchmarks.windows import answer_in_turn
 from eosbench.documents.instruct import INSTRUCT_FAMILIES, NOT_EXACT, Instruction
+from eosbench.forward.threads import processors
 from model_adapters.varlen_dlm.model import VarLenDLM
 from tests.golden_files import GOLDEN
 
@@ -89,6 +90,14 @@ def test_the_rival_and_the_overhead() -> None:
     assert (rival.slow, rival.fast) == ("daedal", "logit") and "token-positions" in rival.found
     (overhead,) = run("overhead", QUICK)
     assert overhead.median > 1 and "outside the model" in overhead.found
+
+
+def test_threads_are_compared_in_fresh_processes() -> None:
+    (row,) = run("threads", QUICK)
+    here = processors()
+    assert row.slow == f"{4 * here} threads"
+    assert row.fast in [f"the {chosen} chosen" for chosen in range(1, here + 1)]
+    assert len(row.ratios) == 1
 
 
 def test_memory_does_not_grow_with_the_requests() -> None:
