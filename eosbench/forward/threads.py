@@ -1,7 +1,7 @@
 """Threads of a pass on a CPU: no more than the processors at hand, nor than the model can use.
 
-torch takes a thread for every core of the machine, also where a container may use two of sixty-four,
-and threads that wait for each other spin: they use up the quota, or the cores of another job. And
+torch takes a thread for every core of the machine, also where a container may use two of 64, and
+threads that wait for each other spin: they use up the quota, or the cores of another job. And
 a small model gains nothing by many threads, since each of its products is over before they have
 met.
 
@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 CHOSEN_BY = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Weights of a transformer block for each thread. Measured on two processors: with half a million
-# weights a block, a batch of 16 is 1.6 times faster on two threads than on one, a single row is not.
+# weights a block, a batch of 16 is 1.6 times faster on two threads than on one; a single row is
+# not.
 WEIGHTS_OF_A_THREAD = 2**18
 
 
