@@ -185,7 +185,7 @@ def _told_apart(field: Field, best: Row, pairs: Sequence[Pair], *, logged: bool)
             clauses.append(f"{listed(names)} {are(names)} {words}")
     if not set(others) - set(groups["untested"]):
         return f"{clauses[0]}."
-    return f"By paired tests on the same answers (Holm-corrected, 5 %) {', '.join(clauses)}."
+    return f"By paired tests on the same answers (Holm-corrected, 5 %) {'; '.join(clauses)}."
 
 
 def _by_outcome(

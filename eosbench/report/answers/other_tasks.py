@@ -150,7 +150,7 @@ def _told_apart(best: Row, judged: Sequence[Row], metric: str, pairs: Sequence[P
         )
     if not (same or apart):
         return f"{clauses[0]}."
-    return f"By paired tests on the same answers (Holm-corrected, 5 %) {', '.join(clauses)}."
+    return f"By paired tests on the same answers (Holm-corrected, 5 %) {'; '.join(clauses)}."
 
 
 def _no_bounds(rows: Sequence[Row], folder: str | Path) -> Sentence:

@@ -85,7 +85,7 @@ def test_the_five_sentences_against_numbers_worked_out_by_hand(tmp_path: Path) -
     )
     assert tests == (
         "By paired tests on the same answers (Holm-corrected, 5 %) classification is not told "
-        "apart from it, distilbert is looser."
+        "apart from it; distilbert is looser."
     )
     # 20 (10 + 20) / 40 (10 + 40) = 0.3, and 10 (10 + 10) / 2000 = 0.1
     assert oracle == (
