@@ -107,7 +107,9 @@ def in_own_names(given: Mapping[str, Any], kept: Collection[str] = ()) -> dict[s
                 raise ConfigurationError(f"varlen_dlm does not take {name}: {refusal.why}")
             continue
         own = name if name in kept else OTHER_NAMES.get(name, name)
-        if own in named and str(named[own]) != str(value):
+        if named.get(own) is not None and value is None:  # None says nothing
+            continue
+        if named.get(own) is not None and str(named[own]) != str(value):
             raise ConfigurationError(
                 f"{typed[own]}={named[own]} and {name}={value} say the same thing: give one of them"
             )

@@ -114,6 +114,8 @@ def test_what_asks_for_nothing_passes_and_the_rest_is_refused_with_its_reason(na
         ({"revision": 2}, {"revision": "2"}),
         ({"max_new_tokens": "64"}, {"max_gen_toks": 64}),
         ({"gen_length": 64, "max_gen_toks": 64}, {"max_gen_toks": 64}),
+        ({"gen_length": 64, "max_gen_toks": None}, {"max_gen_toks": 64}),
+        ({"max_gen_toks": None, "gen_length": 64}, {"max_gen_toks": 64}),
     ],
 )
 def test_words_become_values(given: dict[str, Any], expected: dict[str, Any]) -> None:
