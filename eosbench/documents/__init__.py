@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eosbench.documents.encoding import (
+    decode_answer,
     decode_prompt,
     encode_prompt,
     encode_response,
@@ -49,6 +50,7 @@ __all__ = [
     "DataSet",
     "Instruction",
     "begins_as_template",
+    "decode_answer",
     "decode_prompt",
     "encode_prompt",
     "encode_response",

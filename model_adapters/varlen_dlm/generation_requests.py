@@ -106,16 +106,19 @@ class GenerationRequest:
         """The request as decoding takes it, in a window of so many tokens."""
         stops = fixes_stop_here = None
         if self.until:
-            end = self.think_end
-            stops = partial(holds_stop, tokenizer, self.until, think_end=end)
-            fixes_stop_here = partial(fixes_stop, tokenizer, self.until, think_end=end)
+            stops = partial(holds_stop, tokenizer, self.until, **self._around)
+            fixes_stop_here = partial(fixes_stop, tokenizer, self.until, **self._around)
         return Job(
             self.ids, self.settings, window, self.seed, stops=stops, fixes_stop=fixes_stop_here
         )
 
     def text(self, tokenizer: Any, tokens: Sequence[int]) -> str:
         """The answer that tokens of a response say."""
-        return text_before_stop(tokenizer, tokens, self.until, think_end=self.think_end)
+        return text_before_stop(tokenizer, tokens, self.until, **self._around)
+
+    @property
+    def _around(self) -> dict[str, Any]:
+        return {"before": self.ids, "think_end": self.think_end}
 
 
 def read_requests(

@@ -4,8 +4,8 @@ Here is also the rule that says from when on nothing that is still to come can m
 stop strings put to a text.
 
 Arguments of all functions: `tokenizer`, of the backbone; `tokens`, ids of a response; `until`, the
-stop strings of the request; `think_end`, the text or the id of the token that ends the reasoning,
-None where a response has none.
+stop strings of the request; `before`, ids of the prompt; `think_end`, the text or the id of the
+token that ends the reasoning, None where a response has none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from eosbench.documents import decode_prompt
+from eosbench.documents import decode_answer
 
 
 def text_before_stop(
@@ -22,6 +22,7 @@ def text_before_stop(
     tokens: Sequence[int],
     until: Sequence[str],
     *,
+    before: Sequence[int] = (),
     think_end: int | str | None = None,
 ) -> str:
     """The text behind the reasoning and before the first stop string.
@@ -31,7 +32,7 @@ def text_before_stop(
     """
     answer, _ = _behind_reasoning(tokenizer, tokens, think_end)
     before_special = answer[: _special(tokenizer, answer, until)]
-    text = decode_prompt(tokenizer, before_special)
+    text = decode_answer(tokenizer, before_special, before)
     if isinstance(think_end, str):
         text = text.rpartition(think_end)[2]
     return cut_at_stop(text if think_end is None else text.lstrip(), until)
@@ -42,11 +43,12 @@ def holds_stop(
     until: Sequence[str],
     tokens: Sequence[int],
     *,
+    before: Sequence[int] = (),
     think_end: int | str | None = None,
 ) -> bool:
     """Whether a stop string stands in these tokens, behind the reasoning."""
     answer, ended = _behind_reasoning(tokenizer, tokens, think_end)
-    text = decode_prompt(tokenizer, answer)
+    text = decode_answer(tokenizer, answer, before)
     if isinstance(think_end, str) and not ended:
         _, end, text = text.rpartition(think_end)
         ended = bool(end)
@@ -60,6 +62,7 @@ def fixes_stop(
     until: Sequence[str],
     tokens: Sequence[int],
     *,
+    before: Sequence[int] = (),
     think_end: int | str | None = None,
 ) -> bool:
     """Whether no token behind these can change `text_before_stop`.
@@ -74,7 +77,7 @@ def fixes_stop(
         return False
     if _special(tokenizer, tokens, until) is not None:
         return True
-    text = decode_prompt(tokenizer, tokens)
+    text = decode_answer(tokenizer, tokens, before)
     end = len(cut_at_stop(text, until))
     longest = max(map(len, until), default=0)
     behind = text[end + longest :]

@@ -5,37 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from eosbench.documents import encode_prompt, encode_response, encode_text
 from tests.fakes import BOS, FIRST_BYTE, SEP, ByteTokenizer
-
-SPECIAL = ("<unk>", "<s>", "</s>", "<mask>")
-TEMPLATE = "{{ bos_token }}{% for turn in messages %}{{ turn['content'] }}</s>{% endfor %}"
-
-
-def sentencepiece_like(prepend_scheme: str, *, special: bool = True) -> Any:
-    """A tokenizer whose tokens carry the blank before a word, as SentencePiece's do."""
-    vocabulary = {name: index for index, name in enumerate((*SPECIAL, "▁"))}
-    for letter in "abcdefghijklmnopqrstuvwxyz<>/:().":
-        vocabulary[letter] = len(vocabulary)
-    merges = [("▁", "▁"), ("▁▁", "▁▁"), ("f", "o"), ("fo", "r"), ("▁", "for")]
-    for left, right in merges:
-        vocabulary.setdefault(left + right, len(vocabulary))
-    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend_scheme, split=False)
-    backend.decoder = decoders.Metaspace(prepend_scheme=prepend_scheme)
-    backend.add_special_tokens([AddedToken(name, normalized=False) for name in SPECIAL[:3]])
-    backend.add_tokens([AddedToken("<mask>", normalized=False, special=special)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        mask_token="<mask>",
-        chat_template=TEMPLATE,
-    )
+from tests.word_tokenizers import sentencepiece_like
 
 
 def pieces(tokenizer: Any, ids: list[int]) -> str:

@@ -20,6 +20,7 @@ from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop, text_
 from tests.fakes import ByteTokenizer
 from tests.golden_files import load_golden
 from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, ids, model_of
+from tests.word_tokenizers import sentencepiece_like
 
 first = itemgetter(0)
 
@@ -163,3 +164,13 @@ def test_the_text_is_that_of_the_full_run() -> None:
                 tokenizer, full, until
             )
     assert passes[fixes_stop] < passes[None]
+
+
+def test_a_stop_string_that_begins_with_the_blank_of_a_word() -> None:
+    tokenizer = sentencepiece_like("first")
+    before = tokenizer("def f(x):", add_special_tokens=False)["input_ids"]
+    tokens = tokenizer("    for i in y:  x", add_special_tokens=False)["input_ids"]
+    assert text_before_stop(tokenizer, tokens, [":"], before=before) == "    for i in y"
+    assert text_before_stop(tokenizer, tokens, ["    for"], before=before) == ""
+    assert holds_stop(tokenizer, ["    for"], tokens, before=before)
+    assert not holds_stop(tokenizer, ["     for"], tokens, before=before)
