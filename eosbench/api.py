@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eosbench.backbone import Backbone
 from eosbench.bounds import Promise
@@ -34,6 +34,9 @@ from model_adapters.varlen_dlm import (
     parse_arguments,
     predicted,
 )
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 __all__ = ["Chat", "Generated", "Model", "PredictedLength", "TextOrChat", "load"]
 
@@ -194,24 +197,26 @@ class Model:
 
 
 def load(
-    pretrained: str | Path = "embedded",
+    pretrained: str | Path | PreTrainedModel = "embedded",
     *,
     method: str | None = None,
     predictor: str | Path | None = None,
     device: Any = None,
-    dtype: Any = "float32",
+    dtype: Any = None,
     **arguments: Any,
 ) -> Model:
     """Loads a diffusion language model, and a method that finds the length of its answers.
 
     Args:
-        pretrained: a folder or hub id; by default the small model that comes with the package.
+        pretrained: a folder, a hub id, or a model of transformers that is in memory already and of
+            a family that is known; by default the small model that comes with the package.
         method: a name that `eosbench methods` prints; by default the embedded model's own, and
             "fixed", the whole canvas, for any other model.
         predictor: folder or hub id of the fitted predictor, which `eosbench fit` makes; the
             embedded model brings its own.
         device: as torch names it; by default "cuda" where there is a GPU, else "cpu".
-        dtype: of the weights, as a name or a torch.dtype; "auto" keeps the stored one.
+        dtype: of the weights, as a name or a torch.dtype; by default float32, and that of a model
+            in memory; "auto" keeps the stored one.
         arguments: every other model argument of `varlen_dlm` (max_gen_toks, alpha, rounding,
             overflow, batch_size, the options of the method, ...).
 
@@ -226,11 +231,11 @@ def load(
         <eosbench.Model embedded, method daedal>
     """
     given = {
-        "pretrained": str(pretrained),
+        "pretrained": pretrained,
         "method": method,
-        "predictor": None if predictor is None else str(predictor),
-        "device": None if device is None else str(device),
-        "dtype": str(dtype).removeprefix("torch."),
+        "predictor": predictor,
+        "device": device,
+        "dtype": dtype,
         **arguments,
     }
     told = {name: value for name, value in given.items() if value is not None or name in arguments}

@@ -12,15 +12,40 @@ EosbenchError
 from __future__ import annotations
 
 import os
+import re
 import sys
 from types import TracebackType
+
+_PLAIN = (str, bytes, int, float, complex, list, tuple, set, dict, type(None))
+# No name of a file, no name of a model and no number has as many characters.
+_TOO_LONG = re.compile(r"[^\s/,=]{256,}")
+
+
+def _shortened(word: re.Match[str]) -> str:
+    return f"{word[0][:60]} ... ({len(word[0])} characters)"
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: on one line, and not the whole of something large.
+
+    >>> shown("0.5"), shown(object())
+    ("'0.5'", '<object>')
+    """
+    if not isinstance(value, _PLAIN):
+        return f"<{type(value).__name__}>"
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 200 else f"{text[:60]} ... ({len(text)} characters)"
 
 
 class EosbenchError(Exception):
     """Base of all errors raised on purpose.
 
-    The message says what was got, what was expected and what to type.
+    The message says what was got, what was expected and what to type. A word in it that is longer
+    than any name of a file can be is cut short.
     """
+
+    def __str__(self) -> str:
+        return _TOO_LONG.sub(_shortened, super().__str__())
 
 
 class ConfigurationError(EosbenchError, ValueError):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eosbench.errors import CheckpointError
+from eosbench.places import is_there
 
 DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py")
 OF_TOKENIZERS = tuple(pattern for pattern in DOWNLOADED if pattern != "*.safetensors")
@@ -31,9 +32,11 @@ def resolve_folder(
         CheckpointError: it is neither a folder nor a hub id that the hub or its cache can deliver,
             or has no such subfolder.
     """
+    if not path_or_hub_id.strip():
+        raise CheckpointError("the name of a checkpoint is empty: expected a folder or a hub id")
     folder = Path(path_or_hub_id).expanduser()
-    if not folder.is_dir():
-        if folder.exists():
+    if not (is_there(folder) and folder.is_dir()):
+        if is_there(folder):
             raise CheckpointError(
                 f"{path_or_hub_id} is a file: expected a folder with config.json and "
                 "model.safetensors, or a hub id"
@@ -50,7 +53,7 @@ def _download(hub_id: str, revision: str | None, patterns: Sequence[str]) -> Pat
 
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
-    except HFValidationError as error:
+    except (HFValidationError, ValueError) as error:  # a ValueError: a zero byte in the name
         raise CheckpointError(
             f"no such folder: {hub_id} (and it cannot be a hub id: expected 'owner/name')"
         ) from error

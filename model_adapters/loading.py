@@ -7,17 +7,19 @@ checkpoint lives.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eosbench.errors import CheckpointError, ConfigurationError
+from eosbench.errors import CheckpointError, ConfigurationError, shown
 from model_adapters.families import family_file, family_of, recognised, why_unsupported
 from model_adapters.hub import OF_TOKENIZERS, resolve_folder
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
     from eosbench.backbone import Backbone
     from model_adapters.checkpoints import Adapter, Blueprint, Checkpoint
@@ -26,9 +28,11 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 # Other names that torch has for them.
 OTHER_DTYPES = {"float": "float32", "half": "float16", "double": "float64"}
 
+logger = logging.getLogger(__name__)
+
 
 def load_backbone(
-    path_or_hub_id: str | Path,
+    path_or_hub_id: str | Path | PreTrainedModel,
     device: str = "cpu",
     dtype: str = "float32",
     revision: str | None = None,
@@ -55,7 +59,8 @@ def load_backbone(
     Args:
         path_or_hub_id: a folder that holds config.json and safetensors, or a Hugging Face hub id
             ("GSAI-ML/LLaDA-8B-Instruct"). One that holds a LoRA adapter alone stands for the model
-            that it was trained on, with the adapter.
+            that it was trained on, with the adapter. A model of transformers that is in memory
+            already is taken too, with its weights as they are.
         device: where the weights go, as torch names it.
         dtype: float32, bfloat16, float16, float64, another name that torch has for one of them, or
             "auto" for the dtype of the stored weights.
@@ -90,22 +95,31 @@ def load_backbone(
 
     from eosbench.forward import bound_threads, keep_freed_memory
     from model_adapters import backbones
-    from model_adapters.checkpoints import MaskToken, open_checkpoint
+    from model_adapters.checkpoints import MaskToken, hold, open_adapter, open_checkpoint
 
     bits = backbones.bits_asked(load_in_4bit, load_in_8bit)
-    folder, name, adapter = _base_and_adapter(str(path_or_hub_id), revision, subfolder, peft)
     if device_.type == "cpu":
         keep_freed_memory()
-    checkpoint = open_checkpoint(
-        folder,
-        name=name,
-        trust_remote_code=trust_remote_code,
-        asked_mask=MaskToken(mask_token, mask_token_id),
-        tokenizer=_other_tokenizer(
-            tokenizer, revision, subfolder, trust_remote_code, add_bos_token
-        ),
-        add_bos_token=add_bos_token,
-    )
+    asked_mask = MaskToken(mask_token, mask_token_id)
+    other = _other_tokenizer(tokenizer, revision, subfolder, trust_remote_code, add_bos_token)
+    if isinstance(path_or_hub_id, str | Path):
+        folder, name, adapter = _base_and_adapter(str(path_or_hub_id), revision, subfolder, peft)
+        checkpoint = open_checkpoint(
+            folder,
+            name=name,
+            trust_remote_code=trust_remote_code,
+            asked_mask=asked_mask,
+            tokenizer=other,
+            add_bos_token=add_bos_token,
+        )
+    else:
+        held = path_or_hub_id
+        name = held.name_or_path or type(held).__name__
+        adapter = None if peft is None else open_adapter(resolve_folder(str(peft)), str(peft))
+        if other is None:
+            other = _tokenizer_of(held.name_or_path or "", trust_remote_code, add_bos_token)
+        checkpoint = hold(held, name=name, tokenizer=other, asked_mask=asked_mask)
+        trust_remote_code = False  # its code ran already; here it runs on transformers' own model
     memory = backbones.memory_limits(max_memory_per_gpu, max_cpu_memory)
     how: dict[str, Any] = {
         "placement": backbones.Placement(device_, device_map, memory),
@@ -184,7 +198,14 @@ def _other_tokenizer(
     Raises:
         CheckpointError: it is not there, or broken.
     """
-    if asked is None or not isinstance(asked, str | Path):
+    if asked is None:
+        return None
+    if not isinstance(asked, str | Path):
+        if not hasattr(asked, "get_vocab"):
+            raise ConfigurationError(
+                f"tokenizer={shown(asked)}: expected a folder, a hub id, or a tokenizer of "
+                "transformers"
+            )
         return asked
     from model_adapters.checkpoints import holds_tokenizer, open_tokenizer
 
@@ -203,6 +224,20 @@ def _other_tokenizer(
             "tokenizer_config.json, vocab.json or tokenizer.model"
         )
     return found
+
+
+def _tokenizer_of(name: str, trust_remote_code: bool, add_bos_token: bool | None) -> Any:
+    """The tokenizer of the checkpoint that a model in memory came from; None where it has none."""
+    from model_adapters.checkpoints import open_tokenizer
+
+    try:
+        folder = resolve_folder(name, patterns=OF_TOKENIZERS)
+    except CheckpointError as error:
+        logger.info("no tokenizer for the model in memory: %s", error)
+        return None
+    return open_tokenizer(
+        folder, name=name, trust_remote_code=trust_remote_code, add_bos_token=add_bos_token
+    )
 
 
 def _refuse_for_own_code(**asked: Any) -> None:

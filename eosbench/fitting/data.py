@@ -34,6 +34,7 @@ from eosbench.documents import (
 )
 from eosbench.errors import ConfigurationError
 from eosbench.fitting.examples import Example, encode
+from eosbench.places import is_there
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -122,9 +123,9 @@ def _documents(
     elif name in DATA_SETS and use:
         for row in public_documents(DATA_SETS[name], use):
             yield row.id, row.prompt, row.response
-    elif path.is_dir() or (HUB_ID.fullmatch(source) and not path.suffix):
+    elif (is_there(path) and path.is_dir()) or (HUB_ID.fullmatch(source) and not path.suffix):
         data = DataSet(
-            source, str(path) if path.is_dir() else source, prompt, response, configs=(config,)
+            source, str(path) if is_there(path) else source, prompt, response, configs=(config,)
         )
         for row in published_rows(data, split):
             yield row.id, row.prompt, row.response
@@ -134,7 +135,7 @@ def _documents(
 
 def _file_documents(path: Path, prompt: str, response: str) -> Iterator[tuple[str, str, str]]:
     """(where, prompt, response) of each row of a file."""
-    if not path.is_file():
+    if not (is_there(path) and path.is_file()):
         raise ConfigurationError(
             f"no data file {path}: expected a .jsonl or .csv file, a hub data set (owner/name), "
             f"instruct:<split>, or one of {', '.join(DATA_SETS)} with a use, as in gsm8k:train"

@@ -18,6 +18,7 @@ from eosbench import embedded
 from eosbench.digest import digest_of_json
 from eosbench.documents import encode_response
 from eosbench.errors import PredictorError
+from eosbench.places import is_there
 from eosbench.predictors.protocol import FittedPredictor
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         PredictorError: there is no such folder or file, or it is not that of a predictor.
     """
-    if not folder.is_dir():
+    if not (is_there(folder) and folder.is_dir()):
         raise PredictorError(
             f"no predictor folder '{folder}': expected a folder with {CONFIG} and {WEIGHTS}, as "
             "eosbench fit writes it"
@@ -156,7 +157,7 @@ def _facts_of(calibration: Calibration | None) -> dict[str, Any] | None:
 def _public_name(name: str) -> str:
     """A hub id as it is; the last part of a local folder, whose place is nobody's business."""
     folder = Path(name)
-    if not folder.is_dir():
+    if not (is_there(folder) and folder.is_dir()):
         return name
     if folder.resolve() == embedded.MODEL.resolve():
         return embedded.NAME

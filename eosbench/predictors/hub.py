@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from eosbench.errors import PredictorError
+from eosbench.places import is_there
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 FILES = ["*.json", "*.safetensors", "README.md"]
@@ -20,7 +21,7 @@ def local_folder(predictor: str) -> Path:
         PredictorError: it looks like a hub id, and is neither here nor there.
     """
     path = Path(predictor).expanduser()
-    if path.is_dir() or not HUB_ID.fullmatch(predictor):
+    if is_there(path) or not HUB_ID.fullmatch(predictor):
         return path
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (

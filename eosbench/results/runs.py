@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eosbench.errors import ResultsError
+from eosbench.places import is_there
 from eosbench.results.files import UnusableError, load_run
 from eosbench.results.naming import named
 from eosbench.results.run import Run, TaskResult
@@ -64,7 +65,7 @@ def scan(folder: str | Path) -> Scan:
         "lm_eval --model varlen_dlm --tasks eos_upper_bound "
         f"--output_path {shlex.quote(str(folder))} --log_samples"
     )
-    if not folder.is_dir():
+    if not (is_there(folder) and folder.is_dir()):
         raise ResultsError(
             f"no results folder {str(folder)!r}: expected lm-eval's output, made with {command}"
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 from eosbench import embedded
 from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.places import is_there
 from eosbench.predictors import row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES
 from model_adapters.varlen_dlm import OF_BOUNDS, OTHER_PROMISES, Arguments, parse_arguments
@@ -147,7 +148,7 @@ def planned_runs(
     twice = "{} stands among the model arguments and is swept over: give it once"
     _refuse(given, grid.arguments(), twice)
     _refuse(given, flags, "{} stands among the model arguments and beside them: give it once")
-    if predictors is not None and not predictors.is_dir():
+    if predictors is not None and not (is_there(predictors) and predictors.is_dir()):
         raise ConfigurationError(
             f"no folder {predictors}: expected one with a fitted predictor per method, as "
             "eosbench fit makes it"

@@ -11,6 +11,7 @@ from model_adapters.checkpoints.blueprint import (
     stock_config,
 )
 from model_adapters.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from model_adapters.checkpoints.held import hold
 from model_adapters.checkpoints.lora import Adapter, holds_an_adapter_alone, open_adapter
 from model_adapters.checkpoints.pieces import (
     Piece,
@@ -34,6 +35,7 @@ __all__ = [
     "TokenIds",
     "Weights",
     "checked_config",
+    "hold",
     "holds_an_adapter_alone",
     "holds_tokenizer",
     "open_adapter",

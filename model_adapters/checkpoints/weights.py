@@ -91,18 +91,18 @@ class Weights:
         for stored, tensor in self._tensors(expected):
             kept = dtype or tensor.dtype
             changed = self.changes.get(stored, _unchanged)(tensor)
-            digests[stored] = _digest(stored, changed)
+            digests[stored] = digest(stored, changed)
             for place in expected[stored].places:
                 put(model, place, changed, device=device(place.own), dtype=kept)
-        return _fingerprint(digests)
+        return fingerprint_of(digests)
 
     def fingerprint(self) -> str:
         """The fingerprint of `read_into` over every stored tensor, without a model."""
         digests = {}
         for stored, path in self.files.items():
             with _open(path) as file:
-                digests[stored] = _digest(stored, file.get_tensor(stored))
-        return _fingerprint(digests)
+                digests[stored] = digest(stored, file.get_tensor(stored))
+        return fingerprint_of(digests)
 
     def _check_names(self, expected: Collection[str], stored: Collection[str]) -> None:
         missing, extra = sorted({*expected} - {*stored}), sorted({*stored} - {*expected})
@@ -204,14 +204,16 @@ def _open(path: Path) -> Any:
         ) from error
 
 
-def _digest(name: str, tensor: torch.Tensor) -> bytes:
+def digest(name: str, tensor: torch.Tensor) -> bytes:
+    """The part of a fingerprint that a tensor is: its name, its shape and some of its values."""
     flat = tensor.flatten()
-    sample = flat[:: max(1, flat.numel() // _SAMPLE)][:_SAMPLE].to(torch.float32)
+    sample = flat[:: max(1, flat.numel() // _SAMPLE)][:_SAMPLE].to("cpu", torch.float32)
     content = f"{name}{list(tensor.shape)}".encode() + sample.numpy().tobytes()
     return hashlib.sha256(content).digest()
 
 
-def _fingerprint(digests: Mapping[str, bytes]) -> str:
+def fingerprint_of(digests: Mapping[str, bytes]) -> str:
+    """The fingerprint of weights, from the digests of their tensors."""
     return hashlib.sha256(b"".join(digests[name] for name in sorted(digests))).hexdigest()
 
 

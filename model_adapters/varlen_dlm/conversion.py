@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from os import PathLike
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from eosbench.errors import ConfigurationError
+from eosbench.errors import ConfigurationError, shown
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,9 @@ def convert(name: str, value: Any, python: Any, expected: str | None = None) -> 
     try:
         return as_type(value)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise ConfigurationError(f"{name}={value!r}: expected {expected or in_words}") from error
+        raise ConfigurationError(
+            f"{name}={shown(value)}: expected {expected or in_words}"
+        ) from error
 
 
 def _whole(value: Any) -> int:
@@ -101,6 +104,21 @@ def _truth(value: Any) -> bool:
     return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
 
 
+def is_short(value: Any) -> bool:
+    """Whether a value is a text or has a short one: a number, a path, a dtype or device of torch.
+
+    >>> is_short("float32"), is_short(None)
+    (True, False)
+    """
+    return isinstance(value, str | int | float | PathLike) or type(value).__module__ == "torch"
+
+
+def _text(value: Any) -> str:
+    if not is_short(value):
+        raise TypeError
+    return str(value)
+
+
 def _json_object(value: Any) -> dict[str, Any]:
     found = json.loads(value) if isinstance(value, str) else value
     if not isinstance(found, Mapping):
@@ -112,7 +130,7 @@ CONVERTERS: dict[Any, tuple[Callable[[Any], Any], str]] = {
     int: (_whole, "a whole number"),
     float: (_number, "a number"),
     bool: (_truth, "True or False"),
-    str: (str, "text"),
+    str: (_text, "text"),
     Path: (lambda value: Path(value).expanduser(), "a path"),
     Mapping[str, Any]: (_json_object, "a JSON object"),
 }

@@ -321,7 +321,7 @@ def _check_backbone(arguments: Arguments, backbone: Backbone) -> None:
     if backbone.tokenizer is None:
         raise ConfigurationError(
             f"checkpoint {arguments.pretrained} has no tokenizer: put its files "
-            "(tokenizer.json, ...) beside config.json"
+            "(tokenizer.json, ...) beside config.json, or give another one with tokenizer="
         )
     if arguments.max_gen_toks >= backbone.spec.max_length:
         raise ConfigurationError(

@@ -57,6 +57,8 @@ class ModelArguments:
             its last occurrence is no part of an answer.
         enable_thinking: given to the chat template.
         chat_template_args: more that is given to the chat template.
+        held_model: the model itself, where `pretrained` is one that is in memory already, and not
+            the name of a checkpoint. `pretrained` is the name that it goes by, then.
 
     Raises:
         ConfigurationError: values that cannot stand together.
@@ -86,6 +88,7 @@ class ModelArguments:
     think_end_token: int | str | None = None
     enable_thinking: bool | None = None
     chat_template_args: Mapping[str, Any] = field(default_factory=dict)
+    held_model: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 2:
@@ -111,7 +114,7 @@ class ModelArguments:
     @property
     def is_embedded(self) -> bool:
         """Whether the model is the one that comes with the package."""
-        return self.pretrained == embedded.NAME
+        return self.pretrained == embedded.NAME and self.held_model is None
 
     @property
     def spread(self) -> str | None:
@@ -127,8 +130,9 @@ class ModelArguments:
 
     def loading(self) -> dict[str, Any]:
         """The arguments of `load_backbone`, without the device."""
+        model = str(embedded.MODEL) if self.is_embedded else self.pretrained
         return {
-            "path_or_hub_id": str(embedded.MODEL) if self.is_embedded else self.pretrained,
+            "path_or_hub_id": model if self.held_model is None else self.held_model,
             "dtype": self.dtype,
             "mixed_precision_dtype": self.mixed_precision_dtype,
             "revision": self.revision,

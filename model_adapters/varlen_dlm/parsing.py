@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from os import PathLike
 from typing import Any
 
 from eosbench import embedded
-from eosbench.errors import ConfigurationError
+from eosbench.errors import ConfigurationError, shown
 from eosbench.predictors import row_of
 from eosbench.strategies import ALL_METHODS
 from model_adapters import dtype_name
 from model_adapters.varlen_dlm.arguments import Arguments, default_method
-from model_adapters.varlen_dlm.conversion import ArgumentType, convert_all, types_of
+from model_adapters.varlen_dlm.conversion import ArgumentType, convert_all, is_short, types_of
 from model_adapters.varlen_dlm.names import in_own_names
 
 AUTO_BATCH_SIZE = 32  # answers do not depend on it
@@ -30,13 +31,39 @@ def parse_arguments(given: Mapping[str, Any]) -> Arguments:
             what both know, and the nearest name), one that is refused (names.py), or a value of a
             wrong type or outside its range.
     """
-    types = {name: one for name, one in types_of(Arguments).items() if name != "options"}
-    given = in_own_names(given)
+    own_fields = types_of(Arguments).items()
+    types = {name: one for name, one in own_fields if name not in ("options", "held_model")}
+    given, model = _by_name(in_own_names(given))
     own = {name: _spelled_out(name, value) for name, value in given.items() if name in types}
     values = convert_all(own, types)
     method = values.get("method") or default_method(values.get("pretrained", embedded.NAME))
     others = {name: value for name, value in given.items() if name not in types}
-    return Arguments(**values, options=_options(method, others, types))
+    return Arguments(**values, options=_options(method, others, types), held_model=model)
+
+
+def _by_name(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Any]:
+    """The arguments with a name for `pretrained`, and the model itself where it is one in memory.
+
+    As for `hf`, such a model stays on its device and in its dtype, unless others are asked for.
+
+    Raises:
+        ConfigurationError: `pretrained` is something else.
+    """
+    pretrained = given.get("pretrained")
+    if pretrained is None or isinstance(pretrained, str | int | PathLike):
+        return given, None
+    from transformers import PreTrainedModel
+
+    if not isinstance(pretrained, PreTrainedModel):
+        raise ConfigurationError(
+            f"pretrained={shown(pretrained)}: expected a folder, a hub id, or a model of "
+            "transformers (a PreTrainedModel)"
+        )
+    named = dict(given, pretrained=pretrained.name_or_path or type(pretrained).__name__)
+    for name, own in (("device", str(pretrained.device)), ("dtype", "auto")):
+        if named.get(name) is None:
+            named[name] = own
+    return named, pretrained
 
 
 def _spelled_out(name: str, value: Any) -> Any:
@@ -45,7 +72,7 @@ def _spelled_out(name: str, value: Any) -> Any:
         return "none"
     if name == "batch_size" and str(value).startswith("auto"):
         return AUTO_BATCH_SIZE
-    if name in ("dtype", "mixed_precision_dtype") and value is not None:
+    if name in ("dtype", "mixed_precision_dtype") and is_short(value):
         return dtype_name(value)
     if name == "think_end_token" and str(value).isdigit():  # an id, as for hf
         return int(value)
