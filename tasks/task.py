@@ -22,6 +22,7 @@ from lm_eval.api.task import ConfigurableTask
 from eosbench.digest import short_digest
 from eosbench.documents import ONLY_HERE, BoundArguments
 from eosbench.errors import ConfigurationError, report_errors_plainly
+from eosbench.lm_eval_results import mend_results
 from eosbench.metrics import DocumentValues, document_values
 from eosbench.records import LengthRecord
 
@@ -34,6 +35,7 @@ class ReferenceTask(ConfigurableTask):
 
     def __init__(self, config: dict[str, Any] | None = None, **kwargs: Any) -> None:
         report_errors_plainly()
+        mend_results(ReferenceTask.__name__)
         settings = {key: value for key, value in (config or {}).items() if key != "class"}
         super().__init__(config=settings, **kwargs)
 

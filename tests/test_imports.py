@@ -28,6 +28,7 @@ ROOMS = (
         "eosbench.openmp",
         "eosbench.backbone",
         "eosbench.digest",
+        "eosbench.strict_json",
         "eosbench.xml_text",
         "eosbench.command_lines",
         "eosbench.embedded",
@@ -41,7 +42,7 @@ ROOMS = (
     ("eosbench.report", "model_adapters.checkpoints"),
     ("model_adapters.families", "model_adapters.backbones"),
     ("model_adapters",),
-    ("model_adapters.varlen_dlm", "eosbench.plugin"),
+    ("model_adapters.varlen_dlm", "eosbench.plugin", "eosbench.lm_eval_results"),
     ("eosbench.sweep", "eosbench.api", "eosbench.recipe"),
     ("eosbench.cli",),
     ("eosbench._bridge", "eosbench.__main__", "tasks", "benchmarks"),
@@ -53,7 +54,7 @@ FACES = sorted(
 ROOM_PACKAGES = set(FACES) - {"eosbench", "model_adapters"}
 # The package's own face offers, to type checkers, what it imports when it is asked for.
 FACE_OF_ALL = ("eosbench", "eosbench.api")
-MAY_IMPORT_LM_EVAL = {"eosbench.plugin", "eosbench.sweep"}
+MAY_IMPORT_LM_EVAL = {"eosbench.lm_eval_results", "eosbench.plugin", "eosbench.sweep"}
 
 
 def modules() -> dict[str, Path]:

@@ -15,7 +15,6 @@ lm-eval's response cache costs nothing and is not counted.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
@@ -24,6 +23,7 @@ from typing import Any
 
 from eosbench.backbone import BackboneSpec
 from eosbench.places import writing
+from eosbench.strict_json import strict_dumps
 
 
 @dataclass
@@ -116,7 +116,7 @@ class Ledger:
         if self._telemetry is not None:
             line = {"task": task, "doc_id": document, "kind": kind, **details, **asdict(cost)}
             with self._writing(), self._telemetry.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(strict_dumps(line) + "\n")
 
     def _writing(self) -> AbstractContextManager[None]:
         return writing(f"telemetry={self._telemetry}", "a file")

@@ -5,6 +5,7 @@ It is written from config.json alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,13 +75,18 @@ def _data(data: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _cell(value: float | None) -> str:
+    """A number, or a dash where it is not known or not defined."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3g}"
+
+
 def _scores(fit: Mapping[str, Any]) -> list[str]:
     """The section on scores; nothing where config.json has none."""
     if not fit.get("scores"):
         return []
     rows = []
     for fraction, score in fit["scores"].items():
-        cells = [f"{score[name]:.3g}" if name in score else "–" for name in COLUMNS]
+        cells = [_cell(score.get(name)) for name in COLUMNS]
         rows.append(f"| {fraction} | {' | '.join(cells)} |")
     return [
         "## Scores",

@@ -6,7 +6,6 @@ config.json says, and whether it fits, is in config.py; tensors are in tensors.p
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,6 +30,7 @@ from eosbench.predictors.config import (
 from eosbench.predictors.methods import row_of
 from eosbench.predictors.protocol import FittedPredictor
 from eosbench.predictors.tensors import all_tensors, calibration_of, restore_weights
+from eosbench.strict_json import strict_dumps
 
 if TYPE_CHECKING:
     from eosbench.backbone import Backbone
@@ -57,7 +57,7 @@ def save_folder(
     """
     files: Mapping[str, str] = getattr(fitted.predictor, "files", {})
     config = predictor_config(fitted, files, backbone=backbone, canvas=canvas)
-    texts = {**files, CARD: model_card(config), CONFIG: json.dumps(config, indent=2) + "\n"}
+    texts = {**files, CARD: model_card(config), CONFIG: strict_dumps(config, indent=2) + "\n"}
     with writing(f"the folder {folder} of a predictor"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         # An error leaves no half of a predictor.

@@ -147,7 +147,11 @@ def _scores(entry: dict[str, Any], size: int) -> dict[str, Score]:
     scores: dict[str, Score] = {}
     for key, value in entry.items():
         metric, comma, filter_name = key.partition(",")
-        if not comma or metric.endswith("_stderr") or not _is_number(value):
+        if not comma or metric.endswith("_stderr"):
+            continue
+        if value is None:  # not defined here: JSON has no NaN
+            value = nan
+        if not _is_number(value):
             continue
         stderr = entry.get(f"{metric}_stderr,{filter_name}")  # "N/A" where lm-eval has no estimate
         stderr = float(stderr) if isinstance(stderr, (int, float)) else nan

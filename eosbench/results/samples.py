@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,8 +150,9 @@ def _add(logged: _Logged, task: TaskResult, sample: Any, *, several_filters: boo
         suffix = f",{sample['filter']}" if several_filters else ""
         scores = logged.scores.setdefault(key, {})
         for name in sample["metrics"]:
-            if isinstance(sample[name], (int, float)):
-                scores[f"{name}{suffix}"] = sample[name]
+            value = nan if sample[name] is None else sample[name]  # JSON has no NaN
+            if isinstance(value, (int, float)):
+                scores[f"{name}{suffix}"] = value
 
 
 def _texts(task: TaskResult, sample: dict[str, Any]) -> dict[str, str | None]:
