@@ -101,7 +101,8 @@ def check_noise(spec: BackboneSpec, config: DecodeConfig) -> None:
         ConfigurationError: one of them, and what to write instead.
     """
     plain = DecodeConfig()
-    for name in ("remasking", "schedule", "temperature", "cfg_scale", "threshold", "cache"):
+    without_place = ("remasking", "schedule", "temperature", "cfg_scale", "threshold", "cache")
+    for name in (*without_place, "suppress_tokens"):
         value = getattr(config, name)
         require(
             value == getattr(plain, name),

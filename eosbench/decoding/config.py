@@ -44,6 +44,8 @@ class DecodeConfig:
             than this.
         max_post_steps: LLaDA2.1: the most passes over a block that has no masks any more.
         sub_block_length: Fast-dLLM v2: how many tokens of a block are decoded together.
+        suppress_tokens: ids that are never placed; like the mask token's, their share of the
+            probability stays, so that a position that says one of them is unsure.
         stop_after_block: a block model enters no block behind one that holds an EOS, as it ends by
             itself.
         stop_at_eos: ends a sequence as soon as no masked position stands before its first EOS, or
@@ -69,6 +71,7 @@ class DecodeConfig:
     max_post_steps: int = 16
     sub_block_length: int | None = None
     stop_after_block: bool = False
+    suppress_tokens: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.gen_length >= 1, f"gen_length={self.gen_length}: expected at least 1")

@@ -170,6 +170,7 @@ class Engine:
                 temperature=0.0 if generator is None else config.temperature,
                 generator=generator,
                 confidence=config.remasking,
+                suppress=config.suppress_tokens,
             )
             for logits_NV in logits_in_pieces(self.backbone, hidden, config.cfg_scale)
         ]

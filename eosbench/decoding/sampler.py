@@ -8,6 +8,8 @@ Legend: N positions, R sequences, V vocabulary.
 
 from __future__ import annotations
 
+from collections import abc
+
 import torch
 
 from eosbench.decoding.dream_rules import margin, negative_entropy, time_schedule
@@ -23,11 +25,12 @@ def choose_tokens(
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
     confidence: str | None = None,
+    suppress: abc.Sequence[int] = (),
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Chooses the token for each of N positions, and says how sure the model is of it.
 
-    The mask token is never chosen, but keeps its share of the probability, as in the published
-    code.
+    The mask token is never chosen, nor what `suppress` names, but each keeps its share of the
+    probability, as in the published code.
 
     Args:
         logits_NV: [N, V] logits; their content may be lost.
@@ -35,6 +38,7 @@ def choose_tokens(
         temperature: 0 takes the most likely tokens; above it they are drawn by the Gumbel-max rule.
         generator: draws them.
         confidence: a key of CONFIDENCES; any other is the probability of the chosen token.
+        suppress: further tokens that are never chosen.
 
     Returns:
         [N] token ids and [N] confidences, those of the distribution without the noise.
@@ -46,7 +50,8 @@ def choose_tokens(
         if confidence in CONFIDENCES
         else None
     )
-    exact_NV[:, mask_id] = -torch.inf
+    for never in (mask_id, *suppress):
+        exact_NV[:, never] = -torch.inf
     noisy_NV = exact_NV
     if temperature > 0:
         uniform_NV = torch.rand(

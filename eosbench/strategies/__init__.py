@@ -37,6 +37,11 @@ STRATEGIES: dict[str, Method] = {
         summary="rho-EOS: a canvas that grows and shrinks with the density of EOS among its masks.",
         order=90,
     ),
+    "void_expansion": Method(
+        target="eosbench.strategies.void_expansion:VoidExpansion",
+        summary="VoidExpansion: a canvas that grows until its tail is all padding.",
+        order=94,
+    ),
 }
 # Every value of the argument `method`: a view of both tables, the predictors first.
 ALL_METHODS: Mapping[str, Method] = ChainMap(STRATEGIES, METHODS)

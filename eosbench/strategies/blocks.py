@@ -45,6 +45,9 @@ class Blocks:
     def check(self, settings: DecodeConfig) -> None:
         """Every decode setting has its place here."""
 
+    def check_model(self, backbone: Backbone) -> None:
+        """Every model has what it needs."""
+
     def generate(
         self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
     ) -> abc.Iterator[tuple[int, Answer]]:

@@ -6,13 +6,13 @@ from collections import abc
 from typing import Any, Protocol
 
 from eosbench.backbone import Backbone
-from eosbench.decoding import Answer, DecodeConfig, Job, Sequence, Steps
+from eosbench.decoding import Answer, DecodeConfig, Job
 
 __all__ = ["Strategy"]
 
 
 class Strategy(Protocol):
-    """One strategy, built from flat keywords: the policy of sequences that find their own length.
+    """One strategy, built from flat keywords, whose sequences find their own length.
 
     Attributes:
         options: the keywords that build it again, all of them.
@@ -28,8 +28,12 @@ class Strategy(Protocol):
         """
         ...
 
-    def decode(self, sequence: Sequence) -> Steps:
-        """Decodes one sequence, pass by pass (eosbench/decoding/policy.py says how)."""
+    def check_model(self, backbone: Backbone) -> None:
+        """Refuses a model that the strategy cannot work on, before the first prompt.
+
+        Raises:
+            ConfigurationError: what the model lacks, and where there is one that has it.
+        """
         ...
 
     def generate(
@@ -37,7 +41,8 @@ class Strategy(Protocol):
     ) -> abc.Iterator[tuple[int, Answer]]:
         """Yields the index of each job and its answer, as they finish.
 
-        An answer depends on its job alone, and not on its batch.
+        The rules of one sequence are a policy (eosbench/decoding/policy.py says how), which goes to
+        `eosbench.decoding.generate`. An answer depends on its job alone, and not on its batch.
 
         Args:
             backbone: the model.

@@ -112,6 +112,9 @@ class RhoEos:
         """Refuses a schedule, a cache and other settings that it has no place for."""
         refuse("rho_eos", settings)
 
+    def check_model(self, backbone: Backbone) -> None:
+        """Every model has what it needs."""
+
     def generate(
         self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
     ) -> abc.Iterator[tuple[int, Answer]]:

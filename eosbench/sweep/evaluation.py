@@ -31,6 +31,7 @@ from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
 from eosbench.places import check_folder
 from eosbench.predictors import FittedPredictor, LengthReader, load_predictor
+from eosbench.strategies import load_strategy
 from eosbench.sweep.choice import tasks_for
 from eosbench.sweep.plan import Grid, Run, planned_runs
 from model_adapters import load_backbone
@@ -167,8 +168,16 @@ def _loaded_predictors(runs: Sequence[Run], backbone: Backbone) -> dict[str, Fit
 
 
 def _fits(run: Run, backbone: Backbone, fitted: Mapping[str, FittedPredictor]) -> bool:
-    """Whether the model shows what the method of a run looks at, with a warning where not."""
-    method = None if run.arguments.decides_while_decoding else fitted[run.predictor]
+    """Whether the model has what the method of a run looks at, with a warning where not."""
+    method: FittedPredictor | None = None
+    if run.arguments.decides_while_decoding:
+        try:
+            load_strategy(run.method, run.arguments.options).check_model(backbone)
+        except ConfigurationError as error:
+            logger.warning("method %s is left out: %s", run.method, error)
+            return False
+    else:
+        method = fitted[run.predictor]
     if backbone.spec.attention == "full" or fits_blocks(run.method, method):
         return True
     logger.warning(

@@ -13,6 +13,7 @@ from tests.fakes import EOS, ScriptedBackbone, table
 
 V = 60
 PROMPT = (9, 9, 9)
+VOID = 2  # what a model of VoidPadding says behind the EOS
 SURE = 0.95
 
 
@@ -35,15 +36,16 @@ def saying(
     return ScriptedBackbone(script, vocab_size=V)
 
 
-def counting() -> ScriptedBackbone:
-    """Reads its prompt (first token: where to begin, second: how many) and counts; confidences
-    wander with the canvas.
+def counting(padding: int = EOS) -> ScriptedBackbone:
+    """Reads its prompt (first token: where to begin, second: how many) and counts, with an EOS and
+    then `padding` behind it; confidences wander with the canvas.
     """
 
     def script(ids_T: torch.Tensor) -> torch.Tensor:
         start = (ids_T == 9).nonzero()[-1].item() + 1
         length = len(ids_T) - start
-        said = [int(ids_T[0]) + at if at < int(ids_T[1]) else EOS for at in range(length)]
+        count = [int(ids_T[0]) + at for at in range(int(ids_T[1]))]
+        said = [*count, EOS, *[padding] * length][:length]
         sure = [
             0.97 - 0.93 * ((7 * at + 3 * length + int(ids_T[1])) % 11) / 11 for at in range(length)
         ]

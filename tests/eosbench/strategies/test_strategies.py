@@ -16,7 +16,7 @@ from eosbench.decoding.window import Answer
 from eosbench.errors import ConfigurationError
 from eosbench.predictors import METHODS
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
-from tests.eosbench.strategies.scripts import PROMPT, V, answers, counting, job, saying
+from tests.eosbench.strategies.scripts import PROMPT, VOID, V, answers, counting, job, saying
 from tests.fakes import EOS, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import load_golden
 
@@ -24,7 +24,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "blocks": {},
     "daedal": {"initial_gen_length": 4, "expansion_factor": 3, "eos_check_tokens": 3},
     "rho_eos": {"initial_gen_length": 4, "expansion_factor": 2},
+    "void_expansion": {"initial_gen_length": 4, "window": 2, "void_token": VOID},
 }
+OF_A_MODEL: dict[str, dict[str, Any]] = {
+    "blocks": {},
+    "daedal": {"initial_gen_length": 16},
+    "rho_eos": {"initial_gen_length": 16},
+    "void_expansion": {"initial_gen_length": 16},
+}
+PADDING = {"void_expansion": VOID}  # what a model says behind the EOS; others say EOS again
 
 
 def outcome(answer: Answer) -> tuple[Any, ...]:
@@ -59,7 +67,8 @@ def test_a_strategy_is_a_file_of_its_name_and_a_row() -> None:
         strategy = load_strategy(method)
         assert load_strategy(method, strategy.options).options == strategy.options
     with pytest.raises(
-        ConfigurationError, match="unknown strategy 'best': expected one of blocks, daedal, rho_eos"
+        ConfigurationError,
+        match="unknown strategy 'best': expected one of blocks, daedal, rho_eos, void_expansion",
     ):
         load_strategy("best")
 
@@ -76,9 +85,10 @@ def test_batches_change_no_answer_and_no_cost(method: str) -> None:
         for n in range(8)
     ]
     strategy = load_strategy(method, OPTIONS[method])
-    alone = answers(strategy, counting(), *jobs, batch_size=1)
+    padding = PADDING.get(method, EOS)
+    alone = answers(strategy, counting(padding), *jobs, batch_size=1)
     for batch_size in (3, 8):
-        together = answers(strategy, counting(), *jobs, batch_size=batch_size)
+        together = answers(strategy, counting(padding), *jobs, batch_size=batch_size)
         assert [outcome(answer) for answer in together] == [outcome(answer) for answer in alone]
     # A script that says tokens by their place cannot take insertions in the midst.
     if method != "daedal":
@@ -137,15 +147,15 @@ def test_seconds_inside_the_model_are_a_part_of_all(method: str) -> None:
 
 @pytest.mark.parametrize("method", STRATEGIES)
 def test_stopping_at_the_eos_changes_no_text(method: str) -> None:
-    golden = load_golden("llada-trained")
-    prompts = [golden.tensors[f"daedal.{case}.prompt"][0].tolist() for case in (0, 3, 5, 7)]
-    strategy, passes = (
-        load_strategy(method, {} if method == "blocks" else {"initial_gen_length": 16}),
-        {},
-    )
+    backbone = load_golden("llada-void").backbone  # a model that DAEDAL and others can use, too
+    prompts = [
+        load_golden("llada-trained").tensors[f"daedal.{case}.prompt"][0].tolist()
+        for case in (0, 3, 5, 7)
+    ]
+    strategy, passes = load_strategy(method, OF_A_MODEL[method]), {}
     for stop in (False, True):
         jobs = [job(prompt, gen_length=64, block_length=16, stop_at_eos=stop) for prompt in prompts]
-        found = dict(strategy.generate(golden.backbone, jobs))
+        found = dict(strategy.generate(backbone, jobs))
         passes[stop] = sum(answer.cost.forward_passes for answer in found.values())
         if not stop:
             texts = {index: answer.tokens for index, answer in found.items()}
@@ -194,8 +204,10 @@ def test_families_whose_logits_are_shifted(method: str) -> None:
 def test_every_id_that_ends_a_text_ends_an_answer(method: str) -> None:
     script = table([*PROMPT, 10, 11, *[7] * 40], [0.95] * 45, V)
     backbone = ScriptedBackbone(script, vocab_size=V, eos_ids=(EOS, 7))
+    # Checkpoints of `eosbench train eospad` count their padding among the ends.
+    void = {"void_token": 7} if method == "void_expansion" else {}
     (answer,) = answers(
-        load_strategy(method, OPTIONS[method]), backbone, job(gen_length=32, block_length=4)
+        load_strategy(method, OPTIONS[method] | void), backbone, job(gen_length=32, block_length=4)
     )
     assert (answer.tokens, answer.ended) == ([10, 11], True)
     assert answer.cost.window < 16

@@ -250,10 +250,10 @@ def test_strategies_run_where_no_bound_is_asked_for(
     """Those of `all` that decide the length while decoding: on the generation task, with their
     costs, and in the report.
     """
-    methods = ["fixed", *STRATEGIES]
+    asked = ["fixed", *STRATEGIES]
     arguments = MODEL | {"overflow": "retry"}  # of bounds: the strategies are not told
     results = sweep(
-        methods,
+        asked,
         [BENCHMARK, GENERATION],
         tmp_path,
         model_args=arguments,
@@ -261,16 +261,21 @@ def test_strategies_run_where_no_bound_is_asked_for(
         limit=1,
         batch_size=2,
     )
+    assert (
+        "void_expansion is left out: method 'void_expansion' needs a model that was taught"
+        in caplog.text
+    )
+    methods = [method for method in asked if method != "void_expansion"]
     assert list(results) == methods
     assert set(results["fixed"]["results"]) == {BENCHMARK, GENERATION}
-    for method in STRATEGIES:
+    for method in methods[1:]:
         assert set(results[method]["results"]) == {GENERATION}
         assert (
             f"method {method} is left out of {BENCHMARK}: they ask for a bound before decoding"
             in caplog.text
         )
     runs = {run.method: run for run in read_runs(tmp_path)}
-    for method in STRATEGIES:
+    for method in methods[1:]:
         settings, costs = runs[method].settings, runs[method].tasks[GENERATION].costs
         assert (
             settings is not None

@@ -11,19 +11,26 @@ from typing import Any
 import pytest
 
 from eosbench.errors import ConfigurationError
-from eosbench.strategies import STRATEGIES
+from eosbench.strategies import STRATEGIES, load_strategy
+from eosbench.strategies.void_expansion import VoidExpansion
+from eosbench.training.layout import filler_names
+from model_adapters import load_backbone, load_trainable
+from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.parsing import parse_arguments
+from tests.eosbench.strategies.scripts import job
 from tests.fakes import MASK
+from tests.golden_files import checkpoint, load_golden
 from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, model_of
 
+# Where a scripted model has to be told something: the token that VoidPadding needs.
+OPTIONS: dict[str, dict[str, Any]] = {"void_expansion": {"void_token": 250}}
 REPLIES = {"One?": "a", "Two?": "bc", "Long?": "abcdefghijklmnop"}
 
 
 @pytest.mark.parametrize("method", STRATEGIES)
 def test_texts_come_back_in_order_and_end_before_the_eos(method: str) -> None:
-    model = model_of(
-        backbone_of(REPLIES), method=method, max_gen_toks=64, block_length=8, batch_size=2
-    )
+    options = {"max_gen_toks": 64, "block_length": 8, "batch_size": 2}
+    model = model_of(backbone_of(REPLIES), method=method, **options | OPTIONS.get(method, {}))
     requests = [asked(prompt, document) for document, prompt in enumerate(REPLIES)]
     assert model.generate_until(requests) == list(REPLIES.values())
 
@@ -31,7 +38,8 @@ def test_texts_come_back_in_order_and_end_before_the_eos(method: str) -> None:
 @pytest.mark.parametrize("method", STRATEGIES)
 def test_stop_strings_and_canvas_are_the_request_s(method: str) -> None:
     backbone = backbone_of(REPLIES)
-    model = model_of(backbone, method=method, max_gen_toks=64, block_length=4)
+    options = {"max_gen_toks": 64, "block_length": 4}
+    model = model_of(backbone, method=method, **options | OPTIONS.get(method, {}))
     assert model.generate_until(
         [asked("Long?", until=["d"]), asked("Long?", 1, max_gen_toks=5)]
     ) == ["abc", "abcde"]
@@ -55,7 +63,7 @@ def test_a_request_for_a_bound_is_one_clear_error_before_anything_is_computed() 
             r"\(varlen_instruct"
         )
         with pytest.raises(ConfigurationError, match=expected):
-            model_of(backbone, method=method).generate_until(
+            model_of(backbone, method=method, **OPTIONS.get(method, {})).generate_until(
                 [asked("One?"), benchmark("One?", "a")]
             )
         assert not backbone.passes
@@ -153,6 +161,10 @@ def test_every_option_changes_the_fingerprint() -> None:
             "eos_check_tokens='many': expected a whole number",
         ),
         (
+            {"method": "void_expansion", "initial_gen_length": 64, "max_gen_length": 32},
+            "no multiple of 32 lies between initial_gen_length=64 and max_gen_length=32",
+        ),
+        (
             {"method": "best"},
             "unknown method 'best': expected one of logit, .*, blocks, daedal, rho_eos",
         ),
@@ -163,6 +175,50 @@ def test_what_cannot_work_is_refused_before_anything_is_loaded(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         parse_arguments({"pretrained": "nowhere"} | given)
+
+
+def test_a_model_without_a_void_token_is_refused_when_it_is_loaded() -> None:
+    given = {"pretrained": str(checkpoint("llada-trained")), "method": "void_expansion"}
+    with pytest.raises(ConfigurationError, match="train one with eosbench train eospad"):
+        VarLenDLM(**given, device="cpu")
+
+
+def test_a_model_of_void_padding_through_the_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A golden case of the published sampler: its text, its canvas and its cost."""
+    golden = load_golden("llada-void")
+    case = golden.settings["void"][1]
+    prompt, output = (golden.tensors[f"void.1.{name}"][0].tolist() for name in ("prompt", "output"))
+    model = VarLenDLM(
+        pretrained=str(checkpoint("llada-void")),
+        method="void_expansion",
+        device="cpu",
+        initial_gen_length=16,
+        max_gen_toks=128,
+        block_length=16,
+        telemetry=str(tmp_path / "costs.jsonl"),
+    )
+    monkeypatch.setattr(model, "tok_encode", lambda text: prompt)
+    [text] = model.generate_until([asked(case["text"])])
+    assert text == golden.backbone.tokenizer.decode(output[len(prompt) : -1])
+    (line,) = map(json.loads, (tmp_path / "costs.jsonl").read_text(encoding="utf-8").splitlines())
+    found = line["window"], line["forward_passes"], line["token_positions"]
+    assert found == (case["selected_canvas"], case["forward_passes"], case["token_positions"])
+
+
+def test_a_checkpoint_that_eosbench_train_gave_its_padding(tmp_path: Path) -> None:
+    """The token that the recipe `eospad` adds is found, and is never placed."""
+    trainable = load_trainable(checkpoint("llada-trained"))
+    [void_id] = trainable.add_tokens(filler_names("eospad"))
+    trainable.ends_with([void_id])
+    trainable.export(tmp_path)
+    backbone = load_backbone(tmp_path)
+    strategy = load_strategy("void_expansion", {"initial_gen_length": 8, "max_gen_length": 16})
+    assert isinstance(strategy, VoidExpansion) and strategy.void_id(backbone) == void_id == 622
+    one = job([2, 50, 60, 3], gen_length=16, block_length=8)
+    [(_, answer)] = strategy.generate(backbone, [one])
+    assert void_id not in answer.canvas and answer.cost.forward_passes == 2 + 16
 
 
 def test_a_request_may_not_ask_for_it_either() -> None:

@@ -49,6 +49,9 @@ class Stubborn:
     def check(self, settings: DecodeConfig) -> None:
         """Every decode setting has its place here."""
 
+    def check_model(self, backbone: Backbone) -> None:
+        """Every model has what it needs."""
+
     def generate(
         self, backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16
     ) -> Iterator[tuple[int, Answer]]:
