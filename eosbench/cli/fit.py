@@ -105,8 +105,13 @@ def fit(
         typer.Option(help="Of weights and training; several with commas fit a predictor for each."),
     ] = "0",
     epochs: Annotated[
-        int, typer.Option(min=1, help="At most so many; early stopping usually ends it before.")
-    ] = 60,
+        int | None,
+        typer.Option(
+            min=1,
+            help="At most so many; early stopping usually ends it before. By default 60, and 4 "
+            "for a pretrained encoder that is fine-tuned.",
+        ),
+    ] = None,
     mixed_precision: Annotated[
         str,
         typer.Option(

@@ -96,8 +96,9 @@ def fit_all(
         settings=training,
         store=store,
     )
+    cut = {key: _cut(fitted, data) for key, fitted in predictors.items()}
     predicted = predicted_lengths(predictors, data.calibration, fractions, passes=passes)
-    facts, how = data.facts(), {**_written(training), "fractions": list(fractions)}
+    facts = data.facts()
     reports = []
     for job in jobs:
         lengths = predicted[job.key]
@@ -119,7 +120,13 @@ def fit_all(
                 job.method,
                 predictors[job.key].predictor,
                 calibrate(lengths, data.calibration, scale, data.train),
-                {"data": facts, "fit": _facts_of(report, how)},
+                {
+                    "data": facts,
+                    "fit": {
+                        **_facts_of(report, _written(training, predictors[job.key], fractions)),
+                        **cut[job.key],
+                    },
+                },
             )
             save_folder(job.output, fitted, backbone=passes.backbone, canvas=passes.canvas)
             _log(report, fractions[0])
@@ -165,13 +172,31 @@ def _start(job: FitJob, train: Sequence[Example], passes: Passes) -> Predictor:
         )
 
 
-def _written(training: TrainingSettings) -> dict[str, Any]:
+def _written(
+    training: TrainingSettings, fitted: FittedPredictor, fractions: Sequence[float]
+) -> dict[str, Any]:
     """The settings that config.json names."""
+    course = training.course(getattr(fitted.predictor, "fine_tuning", None))
     return {
-        "epochs": training.epochs,
-        "batch_size": training.batch_size,
+        "epochs": course.epochs,
+        "batch_size": course.batch_size,
         "mixed_precision": training.mixed_precision,
+        "fractions": list(fractions),
     }
+
+
+def _cut(fitted: FittedPredictor, data: FitData) -> dict[str, Any]:
+    """The numbers of prompts that a method cannot read whole, for config.json; told in a warning.
+
+    Nothing for a method that reads every prompt whole.
+    """
+    if not hasattr(fitted.predictor, "cut"):
+        return {}
+    cut = {}
+    for name, examples in (("train", data.train), ("calibration", data.calibration)):
+        texts = [example.prompt_text for example in examples]
+        cut[name] = fitted.warn_of_cut(texts, f"{name} ")
+    return {"cut_prompts": cut}
 
 
 def _facts_of(report: FitReport, how: dict[str, Any]) -> dict[str, Any]:

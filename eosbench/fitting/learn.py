@@ -51,12 +51,13 @@ def learn(
         return {}
     trainings: dict[str, Training] = {}
     samples = one_fraction_each(train, fractions)
+    for one in learners.values():
+        cast(LearnedPredictor, one.predictor).module.to(passes.backbone.device)
     with filled_store(store, samples, list(learners.values()), passes) as features:
         for job in jobs:
             if job.key not in learners or passes.workers.rank != 0:
                 continue
             learner = cast(LearnedPredictor, learners[job.key].predictor)
-            learner.module.to(passes.backbone.device)
             trainings[job.key] = train_weights(
                 learner,
                 partial(features.read, tuple(learner.kept)),

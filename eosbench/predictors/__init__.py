@@ -19,6 +19,7 @@ from eosbench.errors import PredictorError
 from eosbench.predictors.methods import FACTS, METHODS, THE_FIVE, Method, row_of
 from eosbench.predictors.protocol import (
     Features,
+    FineTuning,
     FittedPredictor,
     Kept,
     LearnedPredictor,
@@ -49,6 +50,7 @@ __all__ = [
     "METHODS",
     "THE_FIVE",
     "Features",
+    "FineTuning",
     "FittedPredictor",
     "Kept",
     "LearnedPredictor",

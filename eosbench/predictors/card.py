@@ -49,6 +49,7 @@ def model_card(config: Mapping[str, Any]) -> str:
         f"method={method},predictor=THIS_FOLDER_OR_HUB_ID",
         "```",
         "",
+        *_encoder(config["options"]),
         *_data(config.get("data", {})),
         *_scores(config.get("fit", {})),
         "Bounds are calibrated by split conformal prediction; the promise holds for documents that "
@@ -57,6 +58,25 @@ def model_card(config: Mapping[str, Any]) -> str:
         "backbone.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _encoder(options: Mapping[str, Any]) -> list[str]:
+    """The section on a pretrained text encoder; nothing where there is none."""
+    settings = options.get("encoder_config") or {}
+    if "config" not in settings:
+        return []
+    revisions = {"revision": options["encoder_revision"], "commit": settings["commit"]}
+    named = [f"{name} `{value}`" for name, value in revisions.items() if value]
+    where = ", ".join([f"`{options['encoder']}`", *named])
+    trained = "fine-tuned" if options["train_encoder"] else "not trained further"
+    return [
+        "## Encoder",
+        "",
+        f"The prompt's text is read by {where}, a `{settings['config']['model_type']}` "
+        f"({trained}; digest of its published weights `{settings['weights']}`). Its weights are in "
+        "this folder, under the licence of the encoder.",
+        "",
+    ]
 
 
 def _data(data: Mapping[str, Any]) -> list[str]:

@@ -33,7 +33,7 @@ PROBE = "Count from 3 to 12: 3, 4 … Größe, naïve, 東京\n\tdef f(x): retur
 REQUIRED = ("method", "options", "canvas", "backbone", "calibration", "files")
 PACKAGES = ("eosbench", "numpy", "safetensors", "torch", "transformers")
 
-__all__ = ["CONFIG", "WEIGHTS", "check_config", "predictor_config", "read_config"]
+__all__ = ["CONFIG", "WEIGHTS", "check_config", "predictor_config", "public_name", "read_config"]
 
 
 def predictor_config(
@@ -55,7 +55,7 @@ def predictor_config(
         "options": fitted.predictor.options,
         "canvas": canvas,
         "backbone": {
-            "name": _public_name(spec.name),
+            "name": public_name(spec.name),
             "family": spec.family,
             "fingerprint": spec.fingerprint,
             "width": spec.width,
@@ -154,7 +154,7 @@ def _facts_of(calibration: Calibration | None) -> dict[str, Any] | None:
     }
 
 
-def _public_name(name: str) -> str:
+def public_name(name: str) -> str:
     """A hub id as it is; the last part of a local folder, whose place is nobody's business."""
     folder = Path(name)
     if not (is_there(folder) and folder.is_dir()):

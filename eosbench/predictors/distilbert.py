@@ -1,18 +1,22 @@
-"""`distilbert`: a DistilBERT encoder on the text of the prompt alone, without the diffusion model.
+"""`distilbert`: a text encoder on the prompt alone, without the diffusion model.
 
 It shows what the length owes to the prompt. The head names a power-of-two bucket (`head="classes"`;
-the length is the upper edge of the bucket) or a length (`head="regression"`). The encoder is a
-pretrained one by hub id or folder (`encoder="distilbert-base-uncased"`), or, with
-`encoder="scratch"`, the default, a small one that is trained from nothing on the tokenizer of the
-backbone and needs no network. Tokenizer and shape of the encoder are kept in the predictor folder,
-so that loading asks no hub.
+the length is the upper edge of the bucket) or a length (`head="regression"`). With
+`encoder="scratch"`, the default, a small DistilBERT is trained from nothing on the tokenizer of the
+backbone and needs no network. Any other encoder is a hub id (`encoder="owner/name@revision"`) or a
+folder (eosbench/predictors/encoder.py): a head reads the mean of its states and the number of the
+prompt's tokens. The encoder is fine-tuned together with the head, or stays as it is
+(`train_encoder=False`), and runs once per document then. Tokenizer, shape and weights of the
+encoder are kept in the predictor folder, so that loading asks no hub.
 
 Legend: B batch, T tokens, D width, K buckets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,8 +28,12 @@ from transformers import DistilBertConfig, DistilBertModel
 from eosbench.digest import short_digest
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.metrics import bucket
-from eosbench.predictors.heads import LogLengthLoss, device_of, lengths, masked_mean
-from eosbench.predictors.protocol import Features, Kept
+from eosbench.predictors.config import public_name
+from eosbench.predictors.encoder import Encoder, fast, longest_text, pretrained, rebuilt
+from eosbench.predictors.encoder_input import EncoderInput
+from eosbench.predictors.heads import LogLengthLoss, device_of, lengths
+from eosbench.predictors.protocol import Features, FineTuning, Kept
+from eosbench.predictors.text_networks import PretrainedText, ScratchText
 from eosbench.records import LengthPrediction
 
 if TYPE_CHECKING:
@@ -33,7 +41,8 @@ if TYPE_CHECKING:
     from eosbench.forward import StepZero
 
 HEADS = ("classes", "regression")
-SCRATCH = {"n_layers": 2, "dim": 64, "n_heads": 4, "hidden_dim": 256}
+SCRATCH = "scratch"
+SMALL = {"n_layers": 2, "dim": 64, "n_heads": 4, "hidden_dim": 256}
 SHAPE = (
     "vocab_size",
     "max_position_embeddings",
@@ -45,24 +54,9 @@ SHAPE = (
     "pad_token_id",
 )
 TOKENIZER = "tokenizer.json"
-
-
-class TextHead(nn.Module):
-    """A network [B, T] ids -> [B, K] bucket logits or [B, 1] log(1 + length).
-
-    It is an encoder, its mean over the text, and a linear layer.
-    """
-
-    def __init__(self, encoder: DistilBertModel, out: int) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = nn.Linear(encoder.config.dim, out)
-
-    def forward(self, ids_BT: torch.Tensor, text_BT: torch.Tensor) -> torch.Tensor:
-        """[B, K] or [B, 1]; `text_BT` is True at tokens, False at padding."""
-        hidden_BTD = self.encoder(input_ids=ids_BT, attention_mask=text_BT.long()).last_hidden_state
-        output_BK: torch.Tensor = self.head(masked_mean(hidden_BTD, text_BT))
-        return output_BK
+HEAD_RATE = 1e-3
+FINE_TUNING_RATE, FINE_TUNING_RATE_OF_LARGE = 5e-5, 2e-5
+LARGE = 200_000_000  # weights beside the embeddings
 
 
 class DistilBert:
@@ -72,14 +66,19 @@ class DistilBert:
         backbone: lends its tokenizer to a new `encoder="scratch"`.
         canvas: C, the longest answer it predicts.
         head: "classes" or "regression".
-        encoder: hub id or folder of a pretrained DistilBERT, or "scratch".
-        encoder_config: shape of the encoder, filled in by the first construction; a folder brings
-            it.
+        encoder: hub id (or `id@revision`) or folder of a pretrained encoder, or "scratch".
+        encoder_revision: branch, tag or commit of a hub id.
+        train_encoder: fine-tune a pretrained encoder; else it stays as it is, and only the head is
+            trained.
+        encoder_config: what builds the encoder again, filled in by the first construction; a
+            folder brings it.
         files: the text of the tokenizer, from a folder.
 
     Raises:
-        ConfigurationError: an unknown head, or no fast tokenizer to start from.
-        PredictorError: the pretrained encoder cannot be had, or the folder lacks the tokenizer.
+        ConfigurationError: an unknown head, options that do not fit, or no fast tokenizer to start
+            from.
+        PredictorError: the pretrained encoder cannot be had, is no encoder or lacks weights, or the
+            folder lacks the tokenizer.
     """
 
     def __init__(
@@ -88,7 +87,9 @@ class DistilBert:
         backbone: Backbone,
         canvas: int,
         head: str = "regression",
-        encoder: str = "scratch",
+        encoder: str = SCRATCH,
+        encoder_revision: str | None = None,
+        train_encoder: bool = True,
         encoder_config: Mapping[str, Any] | None = None,
         files: Mapping[str, str] | None = None,
     ) -> None:
@@ -96,51 +97,64 @@ class DistilBert:
             raise ConfigurationError(
                 f"distilbert head {head!r}: expected one of {', '.join(HEADS)}"
             )
+        name, revision = encoder, encoder_revision
+        if encoder_config is None:
+            name, revision = _name_and_revision(encoder, encoder_revision, train_encoder)
         self.canvas, self.head = canvas, head
         self.edges = [min(2**k, canvas) for k in range(int(bucket(canvas)) + 1)]
-        if encoder_config is not None:
-            if not files or TOKENIZER not in files:
-                raise PredictorError(
-                    f"the distilbert predictor's folder has no {TOKENIZER}: fit it again"
-                )
-            self.tokenizer = Tokenizer.from_str(files[TOKENIZER])
-            model = _new_encoder(encoder_config)
-        elif encoder == "scratch":
-            self.tokenizer = _fast(backbone.tokenizer)
-            model = _new_encoder(
-                {**SCRATCH, "vocab_size": self.tokenizer.get_vocab_size(), "pad_token_id": 0}
-            )
+        out = len(self.edges) if head == "classes" else 1
+        middle = 0.0 if head == "classes" else math.log1p(canvas) / 2
+        body = _body(name, revision, encoder_config, files, backbone)
+        self.options: dict[str, Any] = {"head": head, "encoder": public_name(name)}
+        self.module: ScratchText | PretrainedText
+        if isinstance(body.model, DistilBertModel) and "config" not in body.settings:
+            self.module = ScratchText(body.model, out).eval()
         else:
-            self.tokenizer, model = _pretrained(encoder)
-        self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(model.config.max_position_embeddings)
-        self.module = TextHead(model, len(self.edges) if head == "classes" else 1).eval()
-        self.learning_rate = 1e-3 if encoder == "scratch" else 5e-5
+            self.module = PretrainedText(body.model, out, middle).eval()
+            self.options |= {"encoder_revision": revision, "train_encoder": train_encoder}
+        self.options["encoder_config"] = dict(body.settings)
+        self.pad_id = body.model.config.pad_token_id or 0
+        self.text = EncoderInput(body.tokenizer)
+        self.frozen = name != SCRATCH and not train_encoder
+        self.fine_tuning: FineTuning | None = None
+        self.learning_rate = HEAD_RATE
+        if self.frozen:
+            body.model.requires_grad_(False)
+        elif isinstance(self.module, PretrainedText):
+            self.learning_rate = _rate_of(body.model)
+            self.fine_tuning = FineTuning(self.module.head, HEAD_RATE)
         self.log_length_loss = LogLengthLoss("smooth_l1", quantile=0.5)
         self.level = self.log_length_loss.level
-        self.files = {TOKENIZER: self.tokenizer.to_str()}
-        self.array = f"text_{short_digest(self.files[TOKENIZER], digits=8)}"
-        self.kept = {self.array: Kept((model.config.max_position_embeddings,), torch.int32)}
-        shape = {name: getattr(model.config, name) for name in SHAPE}
-        self.options: dict[str, Any] = {"head": head, "encoder": encoder, "encoder_config": shape}
+        self.files = {TOKENIZER: body.tokenizer.to_str()}
+        self.array, self.kept = self._arrays(body.settings.get("weights", ""))
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         """The predicted length of every prompt, from 0 to C."""
         with torch.no_grad():
-            output_BK = self._forward(self._encode(batch))
+            output_BK = self._output(self.features(batch))
         if self.head == "regression":
             return lengths(output_BK.squeeze(1), self.canvas)
         return [
             LengthPrediction(float(self.edges[index])) for index in output_BK.argmax(dim=1).tolist()
         ]
 
+    @torch.no_grad()
     def features(self, batch: StepZero) -> Features:
-        """Token ids [B, T] of the prompts, -1 behind a text."""
-        return {self.array: self._encode(batch)}
+        """Token ids [B, T] of the prompts, -1 behind a text, and their numbers [B, 1].
+
+        Of an encoder that is not trained, its mean states [B, D] instead of the ids.
+        """
+        ids_BT, tokens_B1 = self.text.ids([prompt.text for prompt in batch.prompts])
+        if isinstance(self.module, ScratchText):
+            return {self.array: ids_BT}
+        if not self.frozen:
+            return {self.array: ids_BT, f"{self.array}_tokens": tokens_B1}
+        mean_BD = self.module.mean(*self._on_device(ids_BT))
+        return {self.array: mean_BD, f"{self.array}_tokens": tokens_B1}
 
     def log_length(self, features: Features) -> torch.Tensor:
         """[B]: predicted log(1 + length)."""
-        output_BK = self._forward(features[self.array])
+        output_BK = self._output(features)
         if self.head == "regression":
             return output_BK.squeeze(1)
         edge_K = torch.tensor(self.edges, device=output_BK.device)
@@ -148,52 +162,123 @@ class DistilBert:
 
     def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
         """The mean loss of the batch, a scalar; of buckets, the cross-entropy."""
-        output_BK = self._forward(features[self.array])
+        output_BK = self._output(features)
         if self.head == "regression":
             return self.log_length_loss(output_BK.squeeze(1), length_B)
         target_B = torch.from_numpy(bucket(length_B.cpu().numpy())).to(output_BK.device)
         return functional.cross_entropy(output_BK.float(), target_B)
 
-    def _encode(self, batch: StepZero) -> torch.Tensor:
-        """[B, T] ids for a T that any text fits after truncation; -1 behind a text."""
-        encodings = self.tokenizer.encode_batch([prompt.text for prompt in batch.prompts])
-        ids_BT = torch.full((len(encodings), self.kept[self.array].shape[0]), -1, dtype=torch.int32)
-        for row, encoding in enumerate(encodings):
-            ids_BT[row, : len(encoding.ids)] = torch.tensor(encoding.ids, dtype=torch.int32)
-        return ids_BT
+    def cut(self, texts: Sequence[str]) -> tuple[int, int]:
+        """The number of texts that are cut because they are longer than T tokens, and T."""
+        return self.text.cut(texts), self.text.longest
 
-    def _forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
-        text_BT = ids_BT >= 0
-        # Of nothing but empty texts: one position that no text stands on.
-        longest = max(1, int(text_BT.sum(dim=1).max()))
-        ids_BT = ids_BT[:, :longest].clamp(min=0).long().to(device_of(self.module))
-        output_BK: torch.Tensor = self.module(ids_BT, text_BT[:, :longest].to(ids_BT.device))
+    def _arrays(self, weights: str) -> tuple[str, dict[str, Kept]]:
+        """The name of the first array of features, and all of them.
+
+        A name stands for its content: how texts are cut, and what an encoder that is not trained
+        says of them.
+        """
+        digest = short_digest(f"{weights if self.frozen else ''}{self.files[TOKENIZER]}", digits=8)
+        tokens = Kept((1,), torch.int32)
+        if self.frozen:
+            width = self.module.encoder.config.hidden_size
+            name = f"mean_{digest}"
+            return name, {name: Kept((width,), torch.float32), f"{name}_tokens": tokens}
+        name = f"text_{digest}"
+        kept = {name: Kept((self.text.longest,), torch.int32)}
+        if isinstance(self.module, PretrainedText):
+            kept[f"{name}_tokens"] = tokens
+        return name, kept
+
+    def _output(self, features: Features) -> torch.Tensor:
+        """[B, K] from what `features` gives."""
+        device, first = device_of(self.module), features[self.array]
+        tokens_B1 = features.get(f"{self.array}_tokens", first[:, :1]).to(device)
+        if self.frozen:
+            assert isinstance(self.module, PretrainedText)
+            return self.module.from_mean(first.to(device).float(), tokens_B1)
+        output_BK: torch.Tensor = self.module(*self._on_device(first), tokens_B1)
         return output_BK
 
-
-def _new_encoder(shape: Mapping[str, Any]) -> DistilBertModel:
-    return DistilBertModel(DistilBertConfig(**shape))
-
-
-def _pretrained(encoder: str) -> tuple[Tokenizer, DistilBertModel]:
-    from transformers import AutoTokenizer
-
-    try:
-        model = DistilBertModel.from_pretrained(encoder, use_safetensors=True, dtype=torch.float32)
-        return _fast(AutoTokenizer.from_pretrained(encoder)), model
-    except OSError as error:
-        raise PredictorError(
-            f"the encoder {encoder!r} cannot be loaded ({error}): check the name and the network, "
-            "or train a small one with the option encoder=scratch"
-        ) from error
+    def _on_device(self, ids_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids [B, T] up to the longest text, and where a text stands."""
+        text_BT, device = ids_BT >= 0, device_of(self.module)
+        # Of nothing but empty texts: one position that no text stands on.
+        longest = max(1, int(text_BT.sum(dim=1).max()))
+        text_BT = text_BT[:, :longest].to(device)
+        ids_BT = ids_BT[:, :longest].long().to(device)
+        return ids_BT.where(text_BT, self.pad_id), text_BT
 
 
-def _fast(tokenizer: Any) -> Tokenizer:
-    """A copy of the fast tokenizer inside a transformers tokenizer."""
-    inner = getattr(tokenizer, "backend_tokenizer", None)
-    if inner is None:
+def _name_and_revision(
+    encoder: str, revision: str | None, train_encoder: bool
+) -> tuple[str, str | None]:
+    """The name of an encoder without its revision, and that.
+
+    Raises:
+        ConfigurationError: two revisions, one where there is none, or a new encoder that is not to
+            be trained.
+    """
+    if not isinstance(train_encoder, bool):
+        raise ConfigurationError(f"train_encoder={train_encoder!r}: expected true or false")
+    folder = Path(encoder).expanduser()
+    is_folder = folder.is_dir()
+    name, _, asked = (str(folder), "", "") if is_folder else encoder.partition("@")
+    if asked and revision not in (None, asked):
         raise ConfigurationError(
-            "distilbert needs a fast tokenizer (tokenizer.json), and this checkpoint has none: "
-            "name a pretrained encoder with the option encoder=distilbert-base-uncased"
+            f"encoder={encoder} and encoder_revision={revision}: expected one revision"
         )
-    return Tokenizer.from_str(inner.to_str())
+    if revision and (name == SCRATCH or is_folder):
+        raise ConfigurationError(
+            f"encoder_revision={revision}: expected a hub id beside it, and {encoder!r} is none"
+        )
+    if name == SCRATCH and not train_encoder:
+        raise ConfigurationError(
+            "train_encoder=false: a new encoder knows nothing yet: name a pretrained one "
+            "(encoder=distilbert-base-uncased), or leave the option out"
+        )
+    return name, asked or revision
+
+
+def _body(
+    name: str,
+    revision: str | None,
+    settings: Mapping[str, Any] | None,
+    files: Mapping[str, str] | None,
+    backbone: Backbone,
+) -> Encoder:
+    """The encoder: of a folder, new, or that of a checkpoint."""
+    if settings is not None:
+        if not files or TOKENIZER not in files:
+            raise PredictorError(
+                f"the distilbert predictor's folder has no {TOKENIZER}: fit it again"
+            )
+        if "config" in settings:
+            return rebuilt(settings, files[TOKENIZER])
+        return _new(settings, Tokenizer.from_str(files[TOKENIZER]))
+    if name == SCRATCH:
+        tokenizer = fast(backbone.tokenizer)
+        shape = {**SMALL, "vocab_size": tokenizer.get_vocab_size(), "pad_token_id": 0}
+        return _new(shape, tokenizer)
+    return pretrained(name, revision)
+
+
+def _new(shape: Mapping[str, Any], tokenizer: Tokenizer) -> Encoder:
+    """A DistilBERT of this shape with random weights, which reads the beginning of a text."""
+    model = DistilBertModel(DistilBertConfig(**shape))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(longest_text(model))
+    return Encoder(model, tokenizer, {name: getattr(model.config, name) for name in SHAPE})
+
+
+def _rate_of(encoder: nn.Module) -> float:
+    """The learning rate of a pretrained encoder: lower for a large one.
+
+    Embeddings do not count, which are most of a multilingual model.
+    """
+    weights = sum(
+        parameter.numel()
+        for name, parameter in encoder.named_parameters()
+        if "embeddings" not in name
+    )
+    return FINE_TUNING_RATE if weights <= LARGE else FINE_TUNING_RATE_OF_LARGE

@@ -115,7 +115,7 @@ METHODS: dict[str, Method] = {
     ),
     "distilbert": Method(
         target="eosbench.predictors.distilbert:DistilBert",
-        summary="A DistilBERT encoder on the text of the prompt alone.",
+        summary="A text encoder (DistilBERT, BERT, RoBERTa, ...) on the prompt alone.",
         order=50,
         reads=("text",),
         fitting="weights",

@@ -10,7 +10,8 @@ that learn one number from the lengths of the training answers add a class metho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
 
     from eosbench.forward import StepZero
 
+logger = logging.getLogger(__name__)
 Features = Mapping[str, "torch.Tensor"]  # name -> [B, ...]: what training keeps of B documents
 
 __all__ = [
     "Features",
+    "FineTuning",
     "FittedPredictor",
     "Kept",
     "LearnedPredictor",
@@ -79,10 +82,33 @@ class Kept:
     dtype: torch.dtype
 
 
+@dataclass(frozen=True)
+class FineTuning:
+    """The course of a training that starts from pretrained weights.
+
+    Learning rates rise over the first steps and fall linearly to 0 after them.
+
+    Attributes:
+        head: the part of the module that is new.
+        head_learning_rate: its learning rate; all else is trained at the predictor's own.
+        warm_up: the share of all steps over which the rates rise.
+        epochs, batch_size, patience: where the user does not say.
+    """
+
+    head: torch.nn.Module
+    head_learning_rate: float
+    warm_up: float = 0.1
+    epochs: int = 4
+    batch_size: int = 32
+    patience: int = 2
+
+
 class LearnedPredictor(Predictor, Protocol):
     """A predictor with weights.
 
-    A method that keeps text files beside them (a tokenizer) holds them in `files`, by name.
+    Members that only some have: `files`, the text files that it keeps beside its weights (a
+    tokenizer), by name; `fine_tuning`, a FineTuning, where it starts from pretrained weights;
+    `cut(texts)`, the number of prompts that it cannot read whole, and the tokens that it can.
 
     Attributes:
         module, learning_rate: what is trained, and how fast.
@@ -154,6 +180,29 @@ class FittedPredictor:
             replace(prediction, length=max(prediction.length, float(at_least)), at_least=at_least)
             for prediction, at_least in zip(predictions, batch.at_least_B, strict=True)
         ]
+
+    def warn_of_cut(self, texts: Sequence[str], kind: str = "") -> int:
+        """The number of prompts that the method cannot read whole, which a warning tells.
+
+        Args:
+            texts: of the prompts.
+            kind: of prompts, for the message, with a blank behind it.
+        """
+        count = getattr(self.predictor, "cut", None)
+        if count is None or not texts:
+            return 0
+        cut, longest = count(texts)
+        if cut:
+            logger.warning(
+                "%s: %d of %d %sprompts are longer than the %d tokens that its encoder holds and "
+                "were cut",
+                self.method,
+                cut,
+                len(texts),
+                kind,
+                longest,
+            )
+        return int(cut)
 
     def check_promise(self, promise: Promise | None, *, canvas: int) -> None:
         """Checks that bounds can keep a promise, as far as it can be known before the first prompt.

@@ -75,6 +75,7 @@ class LengthReader:
             with_eos: also the EOS probability and rank at every canvas position (for methods that
                 read the DLM).
         """
+        self.predictors[method].warn_of_cut([prompt.text for prompt in prompts])
         size, start = BatchSize(batch_size), 0
         while start < len(prompts):
             batch = prompts[start : start + size.limit]

@@ -58,7 +58,8 @@ def lengths(fitted: FittedPredictor, batch: list[Prompt]) -> list[float]:
 def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
     folder = Path(__file__).parents[3] / "eosbench" / "predictors"
     on_disk = {"folder", "config", "tensors", "card", "hub"}
-    shared = {"__init__", "methods", "protocol", "heads", "reader", *on_disk}
+    of_text = {"encoder", "encoder_input", "text_networks"}
+    shared = {"__init__", "methods", "protocol", "heads", "reader", *of_text, *on_disk}
     assert {file.stem for file in folder.glob("*.py")} - shared == set(METHODS)
     assert set(THE_FIVE) <= set(METHODS)
     for method, row in METHODS.items():
