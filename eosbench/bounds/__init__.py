@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from eosbench.bounds.bound import ROUNDINGS, to_bound
+from eosbench.bounds.bound import to_bound
 from eosbench.bounds.calibration import Calibration
+from eosbench.bounds.cheapest import Cheapest
 from eosbench.bounds.coverage import Coverage
 from eosbench.bounds.groups import GROUPINGS
-from eosbench.bounds.promise import USUAL_ALPHA, Promise
+from eosbench.bounds.promise import PROMISES, USUAL_ALPHA, Promise
+from eosbench.bounds.rounding import ROUNDINGS
 from eosbench.bounds.scores import Scale, calibration_scores
 from eosbench.bounds.shortfall import Shortfall
+from eosbench.bounds.window_costs import Windows
 
 __all__ = [
     "GROUPINGS",
+    "PROMISES",
     "ROUNDINGS",
     "USUAL_ALPHA",
     "Calibration",
+    "Cheapest",
     "Coverage",
     "Promise",
     "Scale",
     "Shortfall",
+    "Windows",
     "calibration_scores",
     "to_bound",
 ]

@@ -1,14 +1,11 @@
 """From a prediction to a bound, the same way for all methods: calibrate, round up, clamp. No torch.
 
-Rounding comes after calibration (calibration.py), so that what it buys beyond the promise can be
-told apart (`LengthBound.calibrated` against `.bound`). Two choices that the numbers depend on:
+Rounding (rounding.py) comes after calibration (calibration.py), so that what it buys beyond the
+promise can be told apart (`LengthBound.calibrated` against `.bound`).
 
-- The length of an answer is a whole number, so rounding up forgives `TOLERANCE` tokens: 64.0000001
-  is 64, not 65 (nor 128). This never costs coverage: a value at or above a whole number L still
-  rounds to at least L.
-- Clamping to the canvas is the only step that can lose coverage. It is flagged when the calibrated
-  value itself needed more than the canvas, not when only its rounding did (70 tokens on a canvas of
-  100: pow2 says 128, the bound is 100, and nothing is lost).
+Clamping to the canvas is the only step that can lose coverage. It is flagged when the calibrated
+value itself needed more than the canvas, not when only its rounding did (70 tokens on a canvas of
+100: pow2 says 128, the bound is 100, and nothing is lost).
 """
 
 from __future__ import annotations
@@ -17,46 +14,14 @@ import math
 
 from eosbench.bounds.calibration import Calibration
 from eosbench.bounds.promise import Promise
+from eosbench.bounds.rounding import TOLERANCE, round_up
 from eosbench.bounds.scores import add_margin
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.metrics import ROUNDING_TOLERANCE
 from eosbench.records import LengthBound, LengthPrediction
 
-ROUNDINGS = ("pow2", "block", "none")
-TOLERANCE = ROUNDING_TOLERANCE
 _USUAL = Promise()
 
-__all__ = ["ROUNDINGS", "TOLERANCE", "round_up", "to_bound"]
-
-
-def round_up(length: float, rounding: str = "pow2", block_length: int = 32) -> int:
-    """A length in tokens, rounded up; at least 1.
-
-    Args:
-        length: in tokens.
-        rounding: "pow2" for the next power of two, "block" for the next multiple of `block_length`,
-            "none" for the next whole number.
-        block_length: in tokens, for rounding="block".
-
-    Raises:
-        ConfigurationError: an unknown rounding, or a block length below 1.
-
-    Example:
-        >>> [round_up(length) for length in (0.2, 64.0000001, 65)]
-        [1, 64, 128]
-        >>> round_up(33, "block", block_length=32)
-        64
-    """
-    if rounding not in ROUNDINGS:
-        raise ConfigurationError(f"rounding {rounding!r}: expected one of {', '.join(ROUNDINGS)}")
-    if block_length < 1:
-        raise ConfigurationError(f"block_length={block_length!r}: expected at least 1")
-    whole = max(1, math.ceil(length - TOLERANCE))
-    if rounding == "pow2":
-        return 1 << (whole - 1).bit_length()
-    if rounding == "block":
-        return -(-whole // block_length) * block_length
-    return whole
+__all__ = ["to_bound"]
 
 
 def to_bound(

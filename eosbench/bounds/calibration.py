@@ -4,7 +4,7 @@ Scores of documents that no fit has seen are stored as they are, so that the pro
 a predictor is used. There is one table of scores per unmasked fraction; a fraction without a table
 takes the next smaller one (less was known there), and where there is none it is an error.
 
-The kinds of promises are in coverage.py and shortfall.py, groups in groups.py.
+The kinds of promises are in coverage.py, shortfall.py and cheapest.py, groups in groups.py.
 
 Legend: N calibration documents; L the length of an answer, C the canvas, both in tokens.
 """
@@ -14,10 +14,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eosbench.bounds.cheapest import Cheapest
+from eosbench.bounds.cost_curve import ExpectedCost
 from eosbench.bounds.groups import Groups
 from eosbench.bounds.promise import Kind, Promise
 from eosbench.bounds.scores import Scale, Scored, check_scale, predicted, stored
@@ -35,9 +38,10 @@ class Calibration:
     Attributes:
         scores: fraction -> [N] scores, see `eosbench.bounds.calibration_scores`.
         scale: the scale of the scores.
-        length_N: L of each document, which a mean shortfall and groups need; None in folders of an
-            older version.
-        prompt_length_N: tokens of each document's prompt, which groups of prompts need.
+        length_N: L of each document, which a mean shortfall, a least cost and groups need; None in
+            folders of an older version.
+        prompt_length_N: tokens of each document's prompt, which a least cost and groups of prompts
+            need.
         edges: grouping ("prompt", "prediction") -> rising inner edges between its groups, set on
             training documents.
 
@@ -56,6 +60,9 @@ class Calibration:
     length_N: NDArray[np.float64] | None = None
     prompt_length_N: NDArray[np.float64] | None = None
     edges: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    _margins: dict[tuple[Any, ...], float] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
@@ -101,13 +108,46 @@ class Calibration:
             CalibrationError: too few documents for the promise (the number needed is named), no
                 table at or below this fraction, or a folder without what the promise needs.
         """
-        scored, where = self._scored(fraction), ""
+        group = None
+        if promise.groups is not None:
+            value = float(prompt_length) if promise.groups == "prompt" else prediction
+            group = self._groups(promise.groups, fraction).of(value)
+        key = (promise, canvas, fraction, group)
+        if key not in self._margins:
+            scored, where = self._scored(fraction), ""
+            if promise.groups is not None and group is not None:
+                members_N = self._groups(promise.groups, fraction).members(group)
+                scored, where = scored.chosen(members_N), " in this document's group"
+            _enough(len(scored), promise.kind, canvas, where)
+            self._margins[key] = promise.kind.margin(scored, canvas)
+        return self._margins[key]
+
+    def expected_cost(
+        self, promise: Promise, *, canvas: int, fraction: float = 0.0
+    ) -> ExpectedCost | None:
+        """The cost of an answer at the cheapest margin, as the calibration documents estimate it.
+
+        Args:
+            promise: what bounds are to keep.
+            canvas: C.
+            fraction: unmasked fraction u that the predictor saw.
+
+        Returns:
+            None for a promise of another kind.
+
+        Raises:
+            CalibrationError: a folder without what the promise needs.
+        """
+        if not isinstance(promise.kind, Cheapest):
+            return None
+        scored, parts = self._scored(fraction), []
         if promise.groups is not None:
             groups = self._groups(promise.groups, fraction)
-            value = float(prompt_length) if promise.groups == "prompt" else prediction
-            scored, where = scored.chosen(groups.members(value)), " in this document's group"
-        _enough(len(scored), promise.kind, canvas, where)
-        return promise.kind.margin(scored, canvas)
+            members = [groups.members(group) for group in range(len(groups.sizes()))]
+            parts = [scored.chosen(members_N) for members_N in members]
+        enough = [part for part in parts or [scored] if len(part) >= promise.kind.fewest(canvas)]
+        curves = [promise.kind.curve(part, canvas) for part in enough]
+        return ExpectedCost.of(curves)
 
     def check(self, promise: Promise, *, canvas: int) -> None:
         """Checks that a promise can be kept, as far as it can be known before the first prompt.
@@ -121,10 +161,12 @@ class Calibration:
 
         Raises:
             CalibrationError: too few documents, in all or in every group (the number needed is
-                named), or a folder without what groups need.
+                named), or a folder without what the promise or groups need.
         """
         _enough(self.documents, promise.kind, canvas)
         if promise.groups is None:
+            for fraction in self.scores:
+                self.margin(promise, canvas=canvas, fraction=fraction)
             return
         needed = promise.kind.fewest(canvas)
         for fraction in self.scores:
@@ -153,7 +195,7 @@ class Calibration:
         value_N = (
             stored(self.prompt_length_N, "groups")
             if grouping == "prompt"
-            else predicted(self._scored(fraction))
+            else predicted(self._scored(fraction), "groups")
         )
         return Groups(value_N, np.asarray(edges, dtype=np.float64))
 
@@ -166,7 +208,7 @@ class Calibration:
                 f"no calibration scores at or below the unmasked fraction {fraction:g}: there are "
                 f"only {known}"
             )
-        return Scored(self.scores[tables[-1]], self.scale, self.length_N)
+        return Scored(self.scores[tables[-1]], self.scale, self.length_N, self.prompt_length_N)
 
 
 def _enough(count: int, kind: Kind, canvas: int, where: str = "") -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Coverage:
         order = math.ceil(exact - 1e-9)  # 20 * 0.95 may come out as 19.000000000000004
         return float(np.partition(scored.score_N, order - 1)[order - 1])
 
-    def settings(self) -> dict[str, float]:
+    def settings(self) -> dict[str, Any]:
         """The model arguments that ask for this promise."""
         return {"alpha": self.alpha}
 

@@ -32,13 +32,18 @@ class Groups:
     value_N: NDArray[np.float64]
     edges: NDArray[np.float64]
 
-    def members(self, value: float) -> NDArray[np.bool_]:
-        """[N]: whether each document is in the group of a new document of this length.
+    def of(self, value: float) -> int:
+        """The group of a new document of this length, counted from 0."""
+        return int(np.searchsorted(self.edges, value))
 
-        >>> Groups(np.array([5.0, 50.0, 7.0]), np.array([10.0])).members(8.0).tolist()
+    def members(self, group: int) -> NDArray[np.bool_]:
+        """[N]: whether each document is in a group.
+
+        >>> groups = Groups(np.array([5.0, 50.0, 7.0]), np.array([10.0]))
+        >>> groups.members(groups.of(8.0)).tolist()
         [True, False, True]
         """
-        return np.asarray(self._group_N() == np.searchsorted(self.edges, value))
+        return np.asarray(self._group_N() == group)
 
     def sizes(self) -> NDArray[np.int64]:
         """[G]: how many documents each group has.

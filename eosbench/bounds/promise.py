@@ -1,8 +1,8 @@
 """The promise of a bound: of some kind, kept over all documents or within each group of them.
 
-A kind is a file with a small frozen class (coverage.py, shortfall.py). To add one, write its class
-and let `Promise.of` know the model argument that asks for it; calibration, bounds, results files
-and error messages take it from there.
+A kind is a file with a small frozen class (coverage.py, shortfall.py, cheapest.py). To add one,
+write its class and let `Promise.of` know the model argument that asks for it; calibration, bounds,
+results files and error messages take it from there.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from eosbench.bounds.cheapest import Cheapest
 from eosbench.bounds.coverage import Coverage
 from eosbench.bounds.groups import check_grouping
 from eosbench.bounds.scores import Scored
 from eosbench.bounds.shortfall import Shortfall
 
 USUAL_ALPHA = 0.05
+PROMISES = ("cheapest",)  # the words that a model argument `promise` may say
 _USUAL_KIND = Coverage(USUAL_ALPHA)
 
-__all__ = ["USUAL_ALPHA", "Kind", "Promise"]
+__all__ = ["PROMISES", "USUAL_ALPHA", "Kind", "Promise"]
 
 
 class Kind(Protocol):
@@ -48,7 +50,7 @@ class Kind(Protocol):
         """
         ...
 
-    def settings(self) -> dict[str, float]:
+    def settings(self) -> dict[str, Any]:
         """The model arguments that ask for this promise."""
         ...
 
@@ -87,6 +89,7 @@ class Promise:
         *,
         alpha: float | None = USUAL_ALPHA,
         shortfall: float | None = None,
+        cheapest: Cheapest | None = None,
         groups: str | None = None,
     ) -> Promise | None:
         """The promise that these model arguments ask for together, None where they ask for none.
@@ -94,11 +97,14 @@ class Promise:
         Args:
             alpha: share of answers that may be longer than their bound.
             shortfall: mean shortfall in tokens, promised instead of a coverage.
+            cheapest: the cost that is to be least, instead of any promise of this kind.
             groups: see `Promise`; it promises nothing by itself.
 
         Raises:
             ConfigurationError: a value outside its range.
         """
+        if cheapest is not None:
+            return cls(cheapest, groups)
         if shortfall is not None:
             return cls(Shortfall(shortfall), groups)
         if alpha is not None:

@@ -39,11 +39,13 @@ class Scored:
         score_N: the score of each document at one unmasked fraction.
         scale: the scale of the scores.
         length_N: L of each document, None in a predictor folder of an older version.
+        prompt_length_N: tokens of its prompt, likewise.
     """
 
     score_N: NDArray[np.float64]
     scale: Scale
     length_N: NDArray[np.float64] | None = None
+    prompt_length_N: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.score_N)
@@ -58,8 +60,11 @@ class Scored:
 
     def chosen(self, members_N: NDArray[np.bool_]) -> Scored:
         """The documents among them for which `members_N` is true."""
-        length_N = None if self.length_N is None else self.length_N[members_N]
-        return Scored(self.score_N[members_N], self.scale, length_N)
+        length_N, prompt_N = (
+            None if value_N is None else value_N[members_N]
+            for value_N in (self.length_N, self.prompt_length_N)
+        )
+        return Scored(self.score_N[members_N], self.scale, length_N, prompt_N)
 
 
 def calibration_scores(
@@ -87,13 +92,13 @@ def calibration_scores(
     return np.asarray(np.log1p(length_N) - np.log1p(prediction_N))
 
 
-def predicted(scored: Scored) -> NDArray[np.float64]:
+def predicted(scored: Scored, purpose: str) -> NDArray[np.float64]:
     """The predictions [N] in tokens that the scores were taken of: `calibration_scores` undone.
 
     Raises:
-        CalibrationError: the predictor folder has no lengths.
+        CalibrationError: the predictor folder has no lengths; `purpose` says what needs them.
     """
-    length_N = scored.lengths("groups")
+    length_N = scored.lengths(purpose)
     if scored.scale == "linear":
         return np.asarray(length_N - scored.score_N)
     return np.asarray(np.expm1(np.log1p(length_N) - scored.score_N))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class Shortfall:
         factor = float(np.max((np.cumsum(slack_N) - target) / np.cumsum(slope_N)))
         return math.log(max(factor, 1e-12))
 
-    def settings(self) -> dict[str, float]:
+    def settings(self) -> dict[str, Any]:
         """The model arguments that ask for this promise."""
         return {"shortfall": self.level}
 

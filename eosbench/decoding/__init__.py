@@ -15,7 +15,15 @@ from eosbench.decoding.fixed_canvas import fill
 from eosbench.decoding.policy import Policy, Scores, Step, Steps
 from eosbench.decoding.sampler import above_threshold, choose_tokens, precise
 from eosbench.decoding.sequence import Sequence
-from eosbench.decoding.window import OVERFLOWS, Answer, Job, fill_window, generate, widen
+from eosbench.decoding.window import (
+    OVERFLOWS,
+    Answer,
+    Job,
+    WindowBlocks,
+    fill_window,
+    generate,
+    widen,
+)
 
 __all__ = [
     "OVERFLOWS",
@@ -28,6 +36,7 @@ __all__ = [
     "Sequence",
     "Step",
     "Steps",
+    "WindowBlocks",
     "above_threshold",
     "check_settings",
     "choose_tokens",

@@ -101,6 +101,32 @@ def window_config(settings: DecodeConfig, window: int) -> DecodeConfig:
     )
 
 
+@dataclass(frozen=True)
+class WindowBlocks:
+    """The blocks of windows, with the passes over each: what a window costs follows from them.
+
+    A threshold only shortens passes by a share, and is left out.
+
+    Args:
+        settings: of a whole canvas.
+    """
+
+    settings: DecodeConfig
+
+    @property
+    def stop_at_eos(self) -> bool:
+        """Whether decoding ends at the EOS, or fills every window to its end."""
+        return self.settings.stop_at_eos
+
+    def blocks(self, window: int) -> abc.Iterator[tuple[int, int, int]]:
+        """(start, end, passes) of each block of a window that is all masked, from the left.
+
+        >>> list(WindowBlocks(DecodeConfig(gen_length=64, block_length=32)).blocks(40))
+        [(0, 32, 32), (32, 40, 8)]
+        """
+        return window_config(self.settings, window).blocks()
+
+
 def fill_window(sequence: Sequence) -> Steps:
     """Decodes a sequence's canvas as it stands, at the pace of the longest one it may get."""
     if sequence.spec.attention == "block":

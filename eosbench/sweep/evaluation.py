@@ -163,7 +163,7 @@ def _loaded_predictors(runs: Sequence[Run], backbone: Backbone) -> dict[str, Fit
                 canvas=arguments.max_gen_toks,
                 options=arguments.options,
             )
-        fitted[run.predictor].check_promise(arguments.promise, canvas=arguments.max_gen_toks)
+        fitted[run.predictor].check_promise(arguments.usual_promise, canvas=arguments.max_gen_toks)
     return fitted
 
 

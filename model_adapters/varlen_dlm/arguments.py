@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from eosbench import embedded
-from eosbench.bounds import GROUPINGS, ROUNDINGS, Promise
-from eosbench.decoding import OVERFLOWS, DecodeConfig
+from eosbench.bounds import GROUPINGS, PROMISES, ROUNDINGS, Cheapest, Promise
+from eosbench.decoding import OVERFLOWS, DecodeConfig, WindowBlocks
 from eosbench.errors import ConfigurationError
 from eosbench.predictors import Method, local_folder, refuse_promise, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
@@ -40,7 +40,7 @@ WHERE_GIVEN = ("steps_per_block", *OF_BLOCKS)  # an answer depends on them, wher
 BEFORE_DECODING = ("dtype", "method", "alpha", "rounding", "max_gen_toks")
 AFTER_DECODING = ("overflow", "reference", "mc_num", "seed")
 DECIDE_ANSWERS = (*BEFORE_DECODING, *DECODING, *AFTER_DECODING)
-OTHER_PROMISES = ("shortfall", "groups")  # and on these, where they are given
+OTHER_PROMISES = ("shortfall", "promise", "groups")  # and on these, where they are given
 
 # Only methods that predict a bound look at these.
 OF_BOUNDS = ("predictor", "alpha", *OTHER_PROMISES, "rounding", "overflow", "reference")
@@ -65,6 +65,8 @@ class Arguments(ModelArguments):
             uncalibrated.
         shortfall: promises a mean shortfall of at most so many tokens (conformal risk control)
             instead of a coverage.
+        promise: "cheapest" promises nothing of the kind and takes the margin of the least expected
+            token-positions, retries included; needs overflow=retry.
         groups: keeps the promise within groups of documents of like "prompt" or "prediction" length
             (Mondrian), not only over all documents.
         rounding: pow2, block or none.
@@ -99,6 +101,7 @@ class Arguments(ModelArguments):
     predictor: str | None = None
     alpha: float | None = 0.05
     shortfall: float | None = None
+    promise: str | None = None
     groups: str | None = None
     rounding: str = "pow2"
     max_gen_toks: int = embedded.CANVAS
@@ -138,7 +141,7 @@ class Arguments(ModelArguments):
                 )
         self._check_numbers()
         settings = self.decode_config(self.max_gen_toks)
-        promise = self.promise
+        promise = self.promise_for(settings, self.rounding)
         if self.decides_while_decoding:
             load_strategy(self.method, self.options).check(settings)
             self._refuse_bounds()
@@ -166,9 +169,30 @@ class Arguments(ModelArguments):
             raise ConfigurationError(
                 f"unknown groups {self.groups!r}: expected one of {', '.join(GROUPINGS)}, or none"
             )
+        self._check_cheapest()
         if self.steps is not None and self.tokens_per_step is not None:
             raise ConfigurationError(
                 "steps and tokens_per_step say the same thing: give one of them"
+            )
+
+    def _check_cheapest(self) -> None:
+        if self.promise is None:
+            return
+        if self.promise not in PROMISES:
+            raise ConfigurationError(
+                f"unknown promise {self.promise!r}: expected {', '.join(PROMISES)}, or none; a "
+                "coverage is promised by alpha=, a mean shortfall by shortfall="
+            )
+        for name, default in (("alpha", type(self).alpha), ("shortfall", None)):
+            if getattr(self, name) != default:
+                raise ConfigurationError(
+                    f"promise={self.promise} takes the margin that costs least and keeps no "
+                    f"{name}={getattr(self, name)}: give one of them"
+                )
+        if self.overflow != "retry":
+            raise ConfigurationError(
+                f"promise={self.promise} needs overflow=retry: with overflow={self.overflow} a "
+                "window that is too short costs an answer, and the cheapest window is the shortest"
             )
 
     def _refuse_bounds(self) -> None:
@@ -191,10 +215,25 @@ class Arguments(ModelArguments):
         """Whether the method predicts no bound."""
         return self.method in STRATEGIES
 
+    def promise_for(self, settings: DecodeConfig, rounding: str) -> Promise | None:
+        """The promise that bounds are to keep; None where they are not calibrated.
+
+        Args:
+            settings: how a whole canvas is denoised, which the cost of a window depends on.
+            rounding: of the bounds.
+        """
+        cheapest = None
+        if self.promise is not None:
+            block_length = settings.block_length or settings.gen_length
+            cheapest = Cheapest(WindowBlocks(settings), rounding, block_length)
+        return Promise.of(
+            alpha=self.alpha, shortfall=self.shortfall, cheapest=cheapest, groups=self.groups
+        )
+
     @property
-    def promise(self) -> Promise | None:
-        """The promise that bounds are to keep; None where they are not calibrated."""
-        return Promise.of(alpha=self.alpha, shortfall=self.shortfall, groups=self.groups)
+    def usual_promise(self) -> Promise | None:
+        """The promise of requests that say nothing of their own."""
+        return self.promise_for(self.decode_config(self.max_gen_toks), self.rounding)
 
     def predictor_folder(self) -> Path | None:
         """The folder of the fitted predictor, None for a method that works without one."""

@@ -71,6 +71,11 @@ def on_model(arguments: Arguments, spec: BackboneSpec) -> Arguments:
             values["block_length"] = Unsaid(spec.block_length or 0)
         arguments = BlockArguments(**values)
     check_settings(spec, arguments.decode_config(arguments.max_gen_toks))
+    if arguments.promise is not None and (spec.attention == "block" or spec.mask_id < 0):
+        raise ConfigurationError(
+            f"promise={arguments.promise} counts passes over whole windows of masks, and "
+            f"{spec.family!r} is decoded in another way: leave it out"
+        )
     return arguments
 
 

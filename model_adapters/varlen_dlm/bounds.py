@@ -95,11 +95,6 @@ class Bounds:
         self.is_told = "reference" in self.fitted.row.reads
         self._is_fitted = arguments.predictor_folder() is not None
 
-    @property
-    def promise(self) -> Promise | None:
-        """The promise that the bounds keep; None where they are not calibrated."""
-        return None if self.fitted.calibration is None else self.arguments.promise
-
     def of(self, shown: Sequence[Shown], *, with_eos: bool = False) -> Iterator[Bounded]:
         """The bound of each request, in order.
 
@@ -116,12 +111,13 @@ class Bounds:
         reads_dlm = self.reader.reads_dlm(self.rule)
         for one, reading in zip(shown, readings, strict=True):
             prediction = reading.predictions[self.rule]
-            bound = self._bound(one, prediction)
+            promise = self._promise(one.request)
+            bound = self._bound(one, prediction, promise)
             yield Bounded(
                 one,
                 prediction,
                 bound,
-                self.promise,
+                promise,
                 self._cost(one.prompt, reading, bound.bound),
                 reading.eos_rank_C if reads_dlm else None,
                 reading.eos_probability_C if reads_dlm else None,
@@ -180,14 +176,22 @@ class Bounds:
             reference_length=None if told is None else told.length,
         )
 
-    def _bound(self, shown: Shown, prediction: LengthPrediction) -> LengthBound:
+    def _promise(self, request: GenerationRequest) -> Promise | None:
+        """The promise that a bound keeps; None where it is not calibrated."""
+        if self.fitted.calibration is None:
+            return None
+        return self.arguments.promise_for(request.settings, self.arguments.rounding)
+
+    def _bound(
+        self, shown: Shown, prediction: LengthPrediction, promise: Promise | None
+    ) -> LengthBound:
         request = shown.request
         return to_bound(
             prediction,
             canvas=request.canvas,
             fraction=shown.prompt.fraction,
             calibration=self.fitted.calibration,
-            promise=self.arguments.promise,
+            promise=promise,
             prompt_length=len(request.ids),
             rounding=self.arguments.rounding,
             block_length=self._block_length(request),

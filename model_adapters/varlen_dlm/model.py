@@ -308,7 +308,7 @@ class VarLenDLM(HostedModel):
 
 def _check_promise(arguments: Arguments, fitted: FittedPredictor) -> None:
     """Refuses a promise that the predictor cannot keep, and warns of one without a meaning."""
-    fitted.check_promise(arguments.promise, canvas=arguments.max_gen_toks)
+    fitted.check_promise(arguments.usual_promise, canvas=arguments.max_gen_toks)
     if fitted.calibration is None and arguments.alpha not in (None, Arguments.alpha):
         logger.warning(
             "method %s has no calibration scores here: alpha=%g has no meaning",

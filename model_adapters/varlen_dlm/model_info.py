@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def model_info(
         "predictor": predictor,
         "predictor_fit": None if fitted is None else _fit(fitted),
         "calibration": None if fitted is None else _promise(arguments, fitted),
+        **_expected_cost(arguments, fitted),
         "rounding": arguments.rounding if fitted else None,
         "overflow": arguments.overflow if fitted else None,
         "canvas": arguments.max_gen_toks,
@@ -123,9 +125,18 @@ def _part(fitted: FittedPredictor, name: str) -> Mapping[str, Any]:
     return part if isinstance(part, Mapping) else {}
 
 
+def _expected_cost(arguments: Arguments, fitted: FittedPredictor | None) -> dict[str, Any]:
+    """The expected cost of an answer, for bounds that are to cost least; else nothing."""
+    promise = arguments.usual_promise
+    if fitted is None or fitted.calibration is None or promise is None:
+        return {}
+    cost = fitted.calibration.expected_cost(promise, canvas=arguments.max_gen_toks)
+    return {} if cost is None else {"expected_cost": asdict(cost)}
+
+
 def _promise(arguments: Arguments, fitted: FittedPredictor) -> dict[str, Any] | None:
     """The promise that the bounds are calibrated for; None where they are not calibrated."""
-    promise, calibration = arguments.promise, fitted.calibration
+    promise, calibration = arguments.usual_promise, fitted.calibration
     if calibration is None or promise is None:
         return None
     return {

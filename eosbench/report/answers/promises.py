@@ -1,7 +1,8 @@
 """The promises that are broken, or what it would take to see one broken.
 
 A run breaks its promise where the whole 95 % interval of what it promised lies on the wrong side:
-of its coverage, or of the mean shortfall over all documents.
+of its coverage, or of the mean shortfall over all documents. A run whose margin is the one that
+costs least promises neither, and is named with what it expects an answer to cost.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ BROKEN_SHOWN = 3
 
 
 def promise_sentence(evidence: Evidence, rows: Sequence[Row]) -> Sentence:
-    """Who breaks a promise; else how low a coverage would have to be to show it."""
+    """Who breaks a promise; else how low a coverage would have to be to show it.
+
+    What follows is told of runs that promise nothing but to cost least.
+    """
+    cheapest = _cheapest([row for row in rows if costs_least(row)])
     broken: list[str] = []
     promising: list[Row] = []
     for row in rows:
@@ -48,14 +53,16 @@ def promise_sentence(evidence: Evidence, rows: Sequence[Row]) -> Sentence:
                 broken.append(f"{row.run.name} misses {words} and promises at most {level:g}")
     if broken:
         start = "One promise is" if len(broken) == 1 else f"{len(broken)} promises are"
-        return Sentence(f"{start} broken: {listed(broken, BROKEN_SHOWN)}.")
+        return Sentence(f"{start} broken: {listed(broken, BROKEN_SHOWN)}.{cheapest}")
+    if not promising and cheapest:
+        return Sentence(cheapest.strip())
     if not promising:
         return Sentence(
             "No promise was made that could be broken; eosbench fit makes predictors whose bounds "
             "are calibrated for one, and this lists its options:",
             "eosbench fit --help",
         )
-    return Sentence(f"No run is shown to break its promise{_what_would_show(promising)}.")
+    return Sentence(f"No run is shown to break its promise{_what_would_show(promising)}.{cheapest}")
 
 
 def promised_shortfall(row: Row) -> float | None:
@@ -63,6 +70,36 @@ def promised_shortfall(row: Row) -> float | None:
     calibration = (row.run.settings or {}).get("calibration")
     level = calibration.get("shortfall") if isinstance(calibration, dict) else None
     return float(level) if isinstance(level, (int, float)) else None
+
+
+def costs_least(row: Row) -> bool:
+    """Whether a run's margin is the one that costs least, which promises no coverage."""
+    calibration = (row.run.settings or {}).get("calibration")
+    return isinstance(calibration, dict) and calibration.get("promise") == "cheapest"
+
+
+def _cheapest(rows: Sequence[Row]) -> str:
+    """A sentence on the runs that cost least, after a blank; empty where there are none."""
+    if not rows:
+        return ""
+    names = [row.run.name for row in rows]
+    takes, promises = ("takes", "promises") if len(names) == 1 else ("take", "promise")
+    told = (
+        f" {listed(names)} {takes} the margin that costs least with retries, and {promises} no "
+        "coverage"
+    )
+    cost = (rows[0].run.settings or {}).get("expected_cost")
+    if len(rows) > 1 or not isinstance(cost, dict):
+        return f"{told}."
+    expected, error, whole = (
+        cost.get(name) for name in ("token_positions", "standard_error", "whole_canvas")
+    )
+    if not all(isinstance(value, (int, float)) for value in (expected, error, whole)):
+        return f"{told}."
+    return (
+        f"{told}; by the calibration documents an answer's windows take {expected:.0f} "
+        f"token-positions (standard error {error:.0f}), {whole:.0f} with the whole canvas."
+    )
 
 
 def _missed(evidence: Evidence, row: Row) -> Score | None:

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eosbench.bounds import bound as bounds
-from eosbench.bounds.bound import round_up, to_bound
+from eosbench.bounds.bound import to_bound
 from eosbench.bounds.calibration import Calibration
 from eosbench.bounds.coverage import Coverage
 from eosbench.bounds.promise import Promise
+from eosbench.bounds.rounding import ROUNDINGS, TOLERANCE, round_up
 from eosbench.bounds.scores import Scale, calibration_scores
 from eosbench.errors import CalibrationError, ConfigurationError, PredictorError
-from eosbench.records import LengthPrediction
+from eosbench.records import LengthBound, LengthPrediction
 
 
 def linear(*scores: float, fraction: float = 0.0) -> Calibration:
@@ -52,10 +52,10 @@ def test_rounding_by_hand(length: float, pow2: int, block: int, none: int) -> No
 
 
 @settings(deadline=None)
-@given(st.floats(0, 1e6), st.sampled_from(bounds.ROUNDINGS), st.integers(1, 300))
+@given(st.floats(0, 1e6), st.sampled_from(ROUNDINGS), st.integers(1, 300))
 def test_rounding_never_lowers(length: float, rounding: str, block_length: int) -> None:
     rounded = round_up(length, rounding, block_length)
-    assert rounded >= max(1, length - bounds.TOLERANCE)
+    assert rounded >= max(1, length - TOLERANCE)
     if rounding == "pow2":
         assert rounded.bit_count() == 1
     if rounding == "block":
@@ -63,7 +63,7 @@ def test_rounding_never_lowers(length: float, rounding: str, block_length: int) 
 
 
 @settings(deadline=None)
-@given(st.integers(1, 10**6), st.floats(0, 100), st.sampled_from(bounds.ROUNDINGS))
+@given(st.integers(1, 10**6), st.floats(0, 100), st.sampled_from(ROUNDINGS))
 def test_the_tolerance_costs_no_coverage(length: int, more: float, rounding: str) -> None:
     """Whatever stands at or above a whole number of tokens rounds to at least it."""
     assert round_up(length + more, rounding) >= length
@@ -73,7 +73,7 @@ def test_the_tolerance_costs_no_coverage(length: int, more: float, rounding: str
 @given(
     st.floats(0, 1e5),
     st.integers(1, 4096),
-    st.sampled_from(bounds.ROUNDINGS),
+    st.sampled_from(ROUNDINGS),
     st.lists(st.floats(-3, 3), min_size=19, max_size=40),
     st.sampled_from(["log", "linear"]),
 )
@@ -85,7 +85,7 @@ def test_a_bound_lies_on_the_canvas(
         LengthPrediction(length), canvas=canvas, calibration=calibration, rounding=rounding
     )
     assert 1 <= bound.bound <= canvas
-    assert bound.clamped == (bound.bound < bound.calibrated - bounds.TOLERANCE)
+    assert bound.clamped == (bound.bound < bound.calibrated - TOLERANCE)
 
 
 def test_quantile_is_the_order_statistic_of_the_definition() -> None:
@@ -153,8 +153,8 @@ def test_the_scores_undo_themselves() -> None:
 
 
 def test_clamping_is_flagged_where_it_can_lose_coverage() -> None:
-    assert to_bound(LengthPrediction(70.0), canvas=100) == bounds.LengthBound(100, 70.0, False)
-    assert to_bound(LengthPrediction(101.0), canvas=100) == bounds.LengthBound(100, 101.0, True)
+    assert to_bound(LengthPrediction(70.0), canvas=100) == LengthBound(100, 70.0, False)
+    assert to_bound(LengthPrediction(101.0), canvas=100) == LengthBound(100, 101.0, True)
 
 
 def test_revealed_tokens_hold_after_calibration() -> None:

@@ -128,7 +128,25 @@ def test_auto_batch_size(batch_size: str) -> None:
                 ({"shortfall": 2}, "shortfall=2.0"),
                 ({"groups": "prompt"}, "groups=prompt"),
                 ({"shortfall": 2, "groups": "prediction"}, "shortfall=2.0, groups=prediction"),
+                ({"promise": "cheapest", "overflow": "retry"}, "promise=cheapest"),
             )
+        ),
+        (
+            {"promise": "cheap", "overflow": "retry"},
+            r"unknown promise 'cheap': expected cheapest, or none; a coverage is promised by alpha",
+        ),
+        (
+            {"promise": "cheapest"},
+            r"promise=cheapest needs overflow=retry: with overflow=accept a window that is too "
+            r"short costs an answer",
+        ),
+        (
+            {"promise": "cheapest", "overflow": "retry", "shortfall": 2},
+            r"promise=cheapest .* keeps no shortfall=2.0: give one of them",
+        ),
+        (
+            {"promise": "cheapest", "overflow": "retry", "alpha": "none"},
+            r"promise=cheapest .* keeps no alpha=None: give one of them",
         ),
         ({"trust_remote_code": "maybe"}, r"trust_remote_code='maybe': expected True or False"),
         ({"max_gen_toks": 0}, r"max_gen_toks=0: expected at least 1"),
@@ -180,6 +198,7 @@ def test_settings_are_what_answers_depend_on() -> None:
         {"steps": 64},
         {"alpha": 0.1},
         {"groups": "prompt"},
+        {"promise": "cheapest", "overflow": "retry"},
         {"rounding": "none"},
         {"overflow": "retry"},
         {"seed": 1},

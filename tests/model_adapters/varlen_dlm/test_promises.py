@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 
 from eosbench.bounds.calibration import Calibration
+from eosbench.bounds.scores import calibration_scores
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.predictors import load_predictor
 from eosbench.predictors.folder import save_folder
 from eosbench.sweep import Grid, sweep
+from model_adapters.varlen_dlm.block_models import on_model
 from model_adapters.varlen_dlm.model import VarLenDLM
-from tests.model_adapters.varlen_dlm.scripted_model import backbone_of, model_of
+from model_adapters.varlen_dlm.parsing import parse_arguments
+from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, model_of
 
 
 def folder_with(calibration: Calibration | None, folder: Path, backbone: Any) -> str:
@@ -69,6 +72,53 @@ def test_too_few_calibration_documents_are_told_at_the_start(tmp_path: Path) -> 
 def test_the_packaged_predictors_tell_it_too(promise: dict[str, Any], message: str) -> None:
     with pytest.raises(CalibrationError, match=message):
         VarLenDLM(device="cpu", **promise)
+
+
+def test_the_cheapest_margin_is_that_of_what_a_request_is_charged(tmp_path: Path) -> None:
+    """Every answer has 10 tokens, as predicted. A canvas of 16 in one block, a prompt of P:
+    windows of 1, 2, 4, 8, 16 cost (1 + 1 + 2 + 4 + 8) P + 1 + 2 + 8 + 32 + 128, and no start is
+    cheaper than the smallest window.
+    """
+    backbone = backbone_of({"q?": "abcdefghij"})
+    table = Calibration(
+        {0.0: calibration_scores(np.full(30, 10.0), np.full(30, 10.0))},
+        length_N=np.full(30, 10.0),
+        prompt_length_N=np.full(30, 3.0),
+    )
+    given = {
+        "method": "logit",
+        "predictor": folder_with(table, tmp_path / "ten", backbone),
+        "promise": "cheapest",
+        "overflow": "retry",
+    }
+    dlm = model_of(backbone, **given, stop_at_eos=False)
+    assert len(dlm.tok_encode("q?")) == 3
+    assert dlm.generate_until([asked("q?")]) == ["abcdefghij"]
+    block = dlm.get_model_info()["eosbench"]
+    kept = {"kind": "expected_cost", "promise": "cheapest", "samples": 30}
+    assert (block["calibration"], block["decoding"]["promise"]) == (kept, "cheapest")
+    expected = {"token_positions": 16 * 3 + 171.0, "standard_error": 0, "whole_canvas": 16 * 19.0}
+    assert block["expected_cost"] == expected
+    charged = block["costs"]["task"]["token_positions"] - (3 + 16)  # without step zero
+    assert (charged, block["costs"]["task"]["retries"]) == (expected["token_positions"], 4)
+    assert "expected_cost" not in model_of(backbone).get_model_info()["eosbench"]
+
+
+def test_what_the_cheapest_margin_needs(tmp_path: Path) -> None:
+    backbone = backbone_of({"q?": "abc"})
+    cheapest = {"method": "logit", "promise": "cheapest", "overflow": "retry"}
+    table = Calibration({0.0: np.zeros(30)}, length_N=np.ones(30))
+    older = folder_with(table, tmp_path / "older", backbone)
+    with pytest.raises(
+        CalibrationError, match="no calibration documents for promise=cheapest: fit it again"
+    ):
+        model_of(backbone, **cheapest, predictor=older)
+    assert backbone.passes == []
+    told = replace(backbone.spec, attention="block", block_length=4)
+    with pytest.raises(
+        ConfigurationError, match="promise=cheapest counts passes over whole windows of masks, and"
+    ):
+        on_model(parse_arguments({**cheapest, "device": "cpu"}), told)
 
 
 @pytest.mark.parametrize("promise", [{"shortfall": 2}, {"groups": "prompt"}])
