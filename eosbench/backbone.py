@@ -48,6 +48,8 @@ class BackboneSpec:
         block_rule: name of the published way to decode blocks, a row of RULES in
             eosbench/decoding/block_policies.py.
         attention_width: heads times the width of a head, where that is not D; 0 stands for D.
+        declared_eos: the one of `eos_ids` that the checkpoint calls its EOS; None where it says
+            nothing.
     """
 
     family: str
@@ -67,6 +69,13 @@ class BackboneSpec:
     block_length: int | None = None
     block_rule: str = ""
     attention_width: int = 0
+    declared_eos: int | None = None
+
+    @property
+    def eos_id(self) -> int:
+        """The end of a text that is called EOS, and not the end of a turn."""
+        declared = self.declared_eos
+        return min(self.eos_ids) if declared not in self.eos_ids else int(declared)
 
 
 class Backbone(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eosbench.backbone import BackboneSpec
-from eosbench.decoding.config import DecodeConfig, require
+from eosbench.decoding.config import SAMPLING, DecodeConfig, require
 
 # Settings that only some rules have, and what they are called there.
 SUB_BLOCKS, EDITING = "fast_dllm_v2", "llada2"
@@ -101,7 +101,7 @@ def check_noise(spec: BackboneSpec, config: DecodeConfig) -> None:
         ConfigurationError: one of them, and what to write instead.
     """
     plain = DecodeConfig()
-    without_place = ("remasking", "schedule", "temperature", "cfg_scale", "threshold", "cache")
+    without_place = ("remasking", "schedule", *SAMPLING, "cfg_scale", "threshold", "cache")
     for name in (*without_place, "suppress_tokens"):
         value = getattr(config, name)
         require(

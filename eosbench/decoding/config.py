@@ -8,14 +8,25 @@ pass, which of them, and what may change the output.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from eosbench.decoding.sampler import CONFIDENCES, SCHEDULES
+from eosbench.decoding.sampler import OF_DRAWN, SCHEDULES
 from eosbench.errors import ConfigurationError
 from eosbench.forward import CACHES
 
-REMASKING = ("low_confidence", "random", *CONFIDENCES)
+RANDOM = ("random", "origin")  # no confidence counts
+REMASKING = ("low_confidence", "random", *OF_DRAWN, "origin")
+SAMPLING = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "repetition_penalty",
+    "logits_eos_inf",
+    "confidence_eos_eot_inf",
+)
+PROBABILITIES = ("low_confidence", "maskgit_plus")  # a threshold can be held against these
 
 
 @dataclass(frozen=True)
@@ -28,12 +39,23 @@ class DecodeConfig:
             token.
         block_length: how many tokens are decoded together; None is the whole canvas. The last block
             may be shorter.
-        remasking: which tokens of a pass stay: "low_confidence" the most confident, "entropy" those
-            of the least entropy, "topk_margin" those furthest ahead of the second, "random" any.
-            Dream's maskgit_plus is low_confidence.
+        remasking: which tokens of a pass stay: "low_confidence" those that the model is most
+            confident of, "maskgit_plus" the likeliest of those that were drawn, "entropy" those of
+            the least entropy, "topk_margin" those furthest ahead of the second, "random" any,
+            "origin" any, and how many is drawn too. "low_confidence" and "random" are LLaDA's, the
+            others Dream's (eosbench/decoding/sampling.py says where they differ).
         schedule: how many tokens of a pass stay: "even" shares them out, "time" is Dream's
             (eosbench/decoding/dream_rules.py).
         temperature: 0 takes the most likely tokens; above it they are drawn.
+        top_p: tokens are drawn from the likeliest, up to the one by which their share exceeds this;
+            None or 1 draws from all.
+        top_k: tokens are drawn from so many of the likeliest; None or 0 draws from all, 1 is the
+            same as temperature 0.
+        repetition_penalty: makes every token less likely that stands in the prompt or on the
+            canvas, ends of text among them, once however often it stands; 1 changes nothing.
+        logits_eos_inf: the EOS is never chosen; other ends of a text are (LLaDA's end of turn).
+        confidence_eos_eot_inf: positions whose token ends a text stay last, and ends have no share
+            in the confidence of the others.
         cfg_scale: the weight of classifier-free guidance, whose passes run every sequence twice,
             once with its prompt masked.
         threshold: every token of at least this confidence stays, and always one, instead of a
@@ -62,6 +84,11 @@ class DecodeConfig:
     remasking: str = "low_confidence"
     schedule: str = "even"
     temperature: float = 0.0
+    top_p: float | None = None
+    top_k: int | None = None
+    repetition_penalty: float = 1.0
+    logits_eos_inf: bool = False
+    confidence_eos_eot_inf: bool = False
     cfg_scale: float = 0.0
     threshold: float | None = None
     cache: str | None = None
@@ -105,21 +132,64 @@ class DecodeConfig:
             self.schedule in SCHEDULES,
             f"schedule={self.schedule!r}: expected one of {', '.join(SCHEDULES)}",
         )
-        require(self.temperature >= 0, f"temperature={self.temperature}: expected 0 or more")
         require(self.cfg_scale >= 0, f"cfg_scale={self.cfg_scale}: expected 0 or more")
         require(
             self.threshold is None or 0 < self.threshold <= 1,
             f"threshold={self.threshold}: expected above 0 and up to 1",
         )
         require(
-            self.threshold is None or self.remasking == "low_confidence",
+            self.threshold is None or self.remasking in PROBABILITIES,
             f"threshold={self.threshold} with remasking={self.remasking!r}: a threshold needs "
-            "remasking='low_confidence'",
+            "remasking='low_confidence' or 'maskgit_plus'",
         )
         require(
             self.cache is None or self.cache in CACHES,
             f"cache={self.cache!r}: expected None or one of {', '.join(CACHES)}",
         )
+        self._check_sampling()
+        for name, no_limit in (("top_p", 1), ("top_k", 0)):
+            if getattr(self, name) == no_limit:
+                object.__setattr__(self, name, None)
+
+    def _check_sampling(self) -> None:
+        require(self.temperature >= 0, f"temperature={self.temperature}: expected 0 or more")
+        require(
+            self.top_p is None or 0 <= self.top_p <= 1,
+            f"top_p={self.top_p}: expected 0 to 1, a share of the probability",
+        )
+        require(
+            self.top_k is None or self.top_k >= 0,
+            f"top_k={self.top_k}: expected a number of tokens, or 0 for all of them",
+        )
+        require(
+            0 < self.repetition_penalty < math.inf,
+            f"repetition_penalty={self.repetition_penalty}: expected above 0; 1 changes nothing",
+        )
+        require(
+            self.remasking != "origin" or self.schedule == "time",
+            f"remasking='origin' with schedule={self.schedule!r}: it draws how many tokens stay by "
+            "Dream's schedule='time'",
+        )
+        require(
+            not self.confidence_eos_eot_inf or self.remasking not in RANDOM,
+            f"confidence_eos_eot_inf=True with remasking={self.remasking!r}: no confidence counts "
+            "there, leave one of them out",
+        )
+
+    @property
+    def draws_tokens(self) -> bool:
+        """Whether tokens are drawn, and not the likeliest."""
+        return self.temperature > 0 and self.top_k != 1
+
+    @property
+    def draws_positions(self) -> bool:
+        """Whether it is drawn which positions stay."""
+        return self.remasking in RANDOM
+
+    @property
+    def is_random(self) -> bool:
+        """Whether two seeds may give two canvases."""
+        return self.draws_tokens or self.draws_positions
 
     def blocks(self) -> Iterator[tuple[int, int, int]]:
         """Yields (start, end, steps) of every block, steps in proportion to its length.

@@ -21,7 +21,7 @@ share a pass and the model computes no more than what the loop reads (docs/engin
     engine.py        Engine: pass after pass, until every sequence is done. In each pass
     scheduler.py       the Scheduler says which sequences are in it,
     model_runner.py    the ModelRunner lays them out and runs the model,
-    sampler.py         the sampler's functions choose tokens,
+    sampler.py         the sampler's functions choose tokens (by the options of sampling.py),
     policy.py          and each sequence's policy says which tokens stay
 
 window.py goes on from here: windows of a canvas, retries in larger ones, and answers. Models that

@@ -3,7 +3,8 @@
 Dream's sampler (`diffusion_generate` of Dream-org/Dream-v0-*-7B) knows three measures of
 confidence, of which maskgit_plus is the probability of the chosen token and needs no code here, and
 a schedule in diffusion time: of m masked tokens, the step from time t to s unmasks int(m * (1 - s /
-t)), the last one all that is left. Times run evenly from 1 to eps.
+t)), the last one all that is left. Times run evenly from 1 to eps. Its fourth algorithm, origin,
+has no measure: every masked token is unmasked with the probability 1 - s / t.
 
 Legend: N positions, R sequences, S steps, V vocabulary.
 """
@@ -65,3 +66,27 @@ def time_schedule(masked_R: torch.Tensor, steps: int, eps: float = EPS) -> torch
     counts_RS = torch.stack(counts, dim=1)
     nothing_last = (counts_RS == 0).long().argsort(dim=1, stable=True)
     return counts_RS.gather(1, nothing_last).to(masked_R.device)
+
+
+def drawn_schedule(
+    masked: int, steps: int, generator: torch.Generator, eps: float = EPS
+) -> list[int]:
+    """The number of masked positions that every pass unmasks by Dream's alg="origin".
+
+    Each position leaves with a probability of its own, so a number is drawn for each pass, and any
+    positions of that number are as likely as others. Passes that unmask nothing are left out, as in
+    `time_schedule`.
+
+    Args:
+        masked: how many positions are masked at the start, at least 1.
+        steps: S.
+        generator: of the draws, on the CPU.
+        eps: the time at which the schedule ends.
+    """
+    time_S = torch.linspace(1, eps, steps + 1)
+    share_S = 1 - time_S[1:] / time_S[:-1]
+    left, counts = masked, []
+    for share in share_S[:-1]:
+        counts.append(int((torch.rand(left, generator=generator) < share).sum()))
+        left -= counts[-1]
+    return [count for count in (*counts, left) if count]

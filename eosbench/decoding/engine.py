@@ -28,6 +28,7 @@ from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.model_runner import HiddenStates, ModelRunner
 from eosbench.decoding.policy import Scores
 from eosbench.decoding.sampler import choose_tokens, precise
+from eosbench.decoding.sampling import Sampling
 from eosbench.decoding.scheduler import FULL_ENOUGH, Batch, Scheduler
 from eosbench.decoding.sequence import Sequence
 from eosbench.forward import BatchSize, TimedBackbone, logits_in_pieces
@@ -102,19 +103,22 @@ class Engine:
     def _scores(self, sequences: list[Sequence], states: HiddenStates) -> list[Scores]:
         """The pass's answer to every sequence's step."""
         config = sequences[0].config
+        sampling = Sampling.of(config, self.backbone.spec)
         steps = [one.step for one in sequences if one.step is not None]
         counts = [len(step.positions_N) for step in steps]
         hidden = states.of_steps([step.positions_N for step in steps])
         generators = self._generators(sequences)
-        if config.temperature == 0:
-            chosen_N = likeliest_N = self._choose(hidden, config)
+        penalises = sampling is not None and sampling.penalises
+        if config.draws_tokens or penalises:
+            seen = [one.standing() if penalises else None for one in sequences]
+            chosen_N = self._choose_each(hidden, config, counts, generators, seen)
         else:
-            chosen_N = self._draw(hidden, config, counts, generators)
-            if any(step.likeliest for step in steps):
-                likeliest_N = self._choose(hidden, config)
-            else:
-                likeliest_N = chosen_N
-        if config.remasking == "random":
+            chosen_N = self._choose(hidden, config, sampling)
+        likeliest_N = chosen_N
+        moved = config.draws_tokens or (sampling is not None and sampling.moves_likeliest)
+        if moved and any(step.likeliest for step in steps):
+            likeliest_N = self._choose(hidden, config)
+        if config.draws_positions:
             chosen_N = chosen_N[0], self._random_confidences(counts, generators)
         chosen = _split(chosen_N, counts)
         likeliest = chosen if likeliest_N is chosen_N else _split(likeliest_N, counts)
@@ -131,37 +135,44 @@ class Engine:
     def _generators(self, sequences: list[Sequence]) -> list[torch.Generator]:
         """The random numbers of each sequence's pass; none where nothing is drawn."""
         config = sequences[0].config
-        if config.temperature == 0 and config.remasking != "random":
+        if not config.is_random:
             return []
         return [one.generator(self.backbone.device) for one in sequences]
 
-    def _draw(
+    def _choose_each(
         self,
         hidden: list[torch.Tensor],
         config: DecodeConfig,
         counts: list[int],
         generators: list[torch.Generator],
+        seen: list[torch.Tensor | None],
     ) -> Chosen:
-        """Tokens that are drawn for all N positions, and their confidences.
+        """Tokens for all N positions and their confidences, sequence after sequence.
 
-        Each sequence draws from its own generator, in pieces that depend on it alone.
+        Each sequence draws from its own generator, in pieces that depend on it alone, and its own
+        tokens are those that a repetition penalty is for.
         """
+        sampling = Sampling.of(config, self.backbone.spec)
         parts = zip(*(hidden_ND.split(counts) for hidden_ND in hidden), strict=True)
-        drawn = [
-            self._choose(part, config, generator)
-            for part, generator in zip(parts, generators, strict=True)
+        drawing = generators if config.draws_tokens else [None] * len(counts)
+        chosen = [
+            self._choose(part, config, sampling, generator, seen_n)
+            for part, generator, seen_n in zip(parts, drawing, seen, strict=True)
         ]
-        return _joined(drawn)
+        return _joined(chosen)
 
     def _choose(
         self,
         hidden: abc.Sequence[torch.Tensor],
         config: DecodeConfig,
+        sampling: Sampling | None = None,
         generator: torch.Generator | None = None,
+        seen_n: torch.Tensor | None = None,
     ) -> Chosen:
         """The token for each of N positions and its confidence.
 
-        Tokens are drawn from the generator; without one they are the likeliest.
+        Tokens are drawn from the generator; without one they are the likeliest. Without sampling
+        options they are the model's own.
         """
         pieces = [
             choose_tokens(
@@ -171,6 +182,8 @@ class Engine:
                 generator=generator,
                 confidence=config.remasking,
                 suppress=config.suppress_tokens,
+                sampling=sampling,
+                seen_n=seen_n if seen_n is None else seen_n.to(logits_NV.device),
             )
             for logits_NV in logits_in_pieces(self.backbone, hidden, config.cfg_scale)
         ]

@@ -11,8 +11,10 @@ import torch
 
 from eosbench.decoding.block_policies import RULES
 from eosbench.decoding.config import DecodeConfig
+from eosbench.decoding.dream_rules import drawn_schedule
 from eosbench.decoding.policy import Step, Steps
 from eosbench.decoding.sampler import SCHEDULES, above_threshold, most_confident
+from eosbench.digest import torch_seed_from
 
 if TYPE_CHECKING:
     from eosbench.decoding.sequence import Sequence
@@ -45,7 +47,8 @@ def fill(sequence: Sequence, config: DecodeConfig) -> Steps:
             continue
         if config.stop_at_eos and (sequence.ended() or sequence.stopped()):
             return
-        quotas = _quotas(config, len(masked_N), -(-steps * len(masked_N) // (end - start)))
+        steps = -(-steps * len(masked_N) // (end - start))
+        quotas = _quotas(sequence, config, start, len(masked_N), steps)
         passes = 0
         while len(masked_N) or _looks_once_more(config, passes):
             scores = yield Step(masked_N, block=(start, end))
@@ -60,8 +63,13 @@ def fill(sequence: Sequence, config: DecodeConfig) -> Steps:
             passes += 1
 
 
-def _quotas(config: DecodeConfig, masked: int, steps: int) -> list[int]:
+def _quotas(
+    sequence: Sequence, config: DecodeConfig, start: int, masked: int, steps: int
+) -> list[int]:
     """The number of tokens that stay after each of the passes over a block, by the schedule."""
+    if config.remasking == "origin":
+        name = f"{sequence.seed}/origin/{start}/{sequence.passes}"
+        return drawn_schedule(masked, steps, torch.Generator().manual_seed(torch_seed_from(name)))
     schedule: list[int] = SCHEDULES[config.schedule](torch.tensor([masked]), steps)[0].tolist()
     return schedule
 

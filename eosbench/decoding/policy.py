@@ -45,7 +45,7 @@ class Step:
             until a step names another block.
         whole_canvas: whether any position of the canvas may be scored on demand, not only
             `positions_N`.
-        likeliest: whether the likeliest tokens are asked for beside those that are drawn.
+        likeliest: whether the model's likeliest tokens are asked for beside those that are chosen.
         columns: of a block model, the columns (first, stop) of the sequence that run, the prompt's
             counted too; what stands behind them is not there.
         past: of a block model, the number of columns whose kept keys and values the pass sees,
@@ -76,8 +76,8 @@ class Scores:
     Attributes:
         tokens_N: the token for each position of the step, drawn where there is a temperature.
         confidence_N: how sure the model is of it, as the config's `remasking` measures that.
-        likeliest_N: the likeliest token of each position, without any drawing; if a step that draws
-            did not ask for it, the same as `tokens_N`.
+        likeliest_N: the model's own likeliest token of each position, without any drawing and
+            whatever the sampling options; if a step did not ask for it, the same as `tokens_N`.
         probability_N: the probability of that token.
         scored: how many positions went through the output layer so far.
     """

@@ -13,9 +13,12 @@ from collections import abc
 import torch
 
 from eosbench.decoding.dream_rules import margin, negative_entropy, time_schedule
+from eosbench.decoding.sampling import NOTHING_SET, Sampling
 
 # Measures of the whole distribution, whichever token is chosen.
 CONFIDENCES = {"entropy": negative_entropy, "topk_margin": margin}
+# Dream's: measures of what is drawn from, and not of what the model says.
+OF_DRAWN = ("maskgit_plus", *CONFIDENCES)
 
 
 def choose_tokens(
@@ -26,6 +29,8 @@ def choose_tokens(
     generator: torch.Generator | None = None,
     confidence: str | None = None,
     suppress: abc.Sequence[int] = (),
+    sampling: Sampling | None = None,
+    seen_n: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Chooses the token for each of N positions, and says how sure the model is of it.
 
@@ -37,32 +42,48 @@ def choose_tokens(
         mask_id: the token that is never chosen.
         temperature: 0 takes the most likely tokens; above it they are drawn by the Gumbel-max rule.
         generator: draws them.
-        confidence: a key of CONFIDENCES; any other is the probability of the chosen token.
+        confidence: a key of CONFIDENCES, or "maskgit_plus", measured on what is drawn from, after
+            temperature, top_p and top_k; any other is the probability that the model gives to the
+            chosen token.
         suppress: further tokens that are never chosen.
+        sampling: what else changes the tokens or their confidences (sampling.py).
+        seen_n: the ids that a repetition penalty is for, each once.
 
     Returns:
         [N] token ids and [N] confidences, those of the distribution without the noise.
     """
-    exact_NV = logits_NV.to(precise(logits_NV.device))
-    normaliser_N = exact_NV.logsumexp(dim=-1)
+    options, never_placed = sampling or NOTHING_SET, (mask_id, *suppress)
+    draws, of_drawn = temperature > 0 and options.top_k != 1, confidence in OF_DRAWN
+    exact_NV = drawn_NV = said_NV = logits_NV.to(precise(logits_NV.device))
+    options.change(exact_NV, seen_n)
+    if options.narrows and (draws or of_drawn):
+        drawn_NV = options.narrowed(exact_NV, temperature or 1.0, never_placed)
+    if of_drawn:
+        said_NV = drawn_NV / temperature if temperature > 0 else drawn_NV
+    if options.last:
+        said_NV = said_NV.index_fill(-1, options.last_ids(said_NV.device), -torch.inf)
+    normaliser_N = said_NV.logsumexp(dim=-1)
     measured_N = (
-        CONFIDENCES[confidence](exact_NV - normaliser_N[:, None])
+        CONFIDENCES[confidence](said_NV - normaliser_N[:, None])
         if confidence in CONFIDENCES
         else None
     )
-    for never in (mask_id, *suppress):
-        exact_NV[:, never] = -torch.inf
-    noisy_NV = exact_NV
-    if temperature > 0:
+    for never in never_placed:
+        drawn_NV[:, never] = -torch.inf
+    noisy_NV = drawn_NV
+    if draws:
         uniform_NV = torch.rand(
-            exact_NV.shape, generator=generator, dtype=exact_NV.dtype, device=exact_NV.device
+            drawn_NV.shape, generator=generator, dtype=drawn_NV.dtype, device=drawn_NV.device
         )
-        noisy_NV = exact_NV - temperature * torch.log(-torch.log(uniform_NV))
+        noisy_NV = drawn_NV - temperature * torch.log(-torch.log(uniform_NV))
     tokens_N = noisy_NV.argmax(dim=-1)
-    if measured_N is not None:
-        return tokens_N, measured_N
-    chosen_N = exact_NV.gather(-1, tokens_N[:, None]).squeeze(-1)
-    return tokens_N, (chosen_N - normaliser_N).exp()
+    if measured_N is None:
+        chosen_N = said_NV.gather(-1, tokens_N[:, None]).squeeze(-1)
+        return tokens_N, (chosen_N - normaliser_N).exp()
+    if options.last:
+        is_last_N = torch.isin(tokens_N, options.last_ids(tokens_N.device))
+        measured_N = measured_N.masked_fill(is_last_N, -torch.inf)
+    return tokens_N, measured_N
 
 
 def most_confident(confidence_N: torch.Tensor, count: int) -> torch.Tensor:

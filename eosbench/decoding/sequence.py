@@ -209,6 +209,11 @@ class Sequence:
 
     # For the engine.
 
+    def standing(self) -> torch.Tensor:
+        """[n] ids of the tokens that stand in the prompt or on the canvas, each once."""
+        standing_n: torch.Tensor = self.ids.unique()
+        return standing_n[standing_n != self.spec.mask_id]
+
     def blind(self) -> torch.Tensor:
         """[P + C] ids with the prompt masked: what guidance compares with."""
         return torch.cat([self.masks(self.prompt_length), self.canvas])

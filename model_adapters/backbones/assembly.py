@@ -159,6 +159,7 @@ def _spec(
         family=family,
         mask_id=tokens.mask_id,
         eos_ids=tokens.eos_ids,
+        declared_eos=tokens.declared_eos,
         pad_id=tokens.pad_id,
         max_length=plan.max_length or config.max_position_embeddings,
         vocab_size=config.vocab_size,

@@ -225,6 +225,7 @@ def _wrapped(checkpoint: Checkpoint, model: Any, logits_shifted: bool) -> Remote
         family="remote_code",
         mask_id=tokens.mask_id,
         eos_ids=tokens.eos_ids,
+        declared_eos=tokens.declared_eos,
         pad_id=tokens.pad_id,
         max_length=_longest(checkpoint, model.config),
         vocab_size=vocabulary,

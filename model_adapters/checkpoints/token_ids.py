@@ -24,11 +24,16 @@ _END_TOKENS = ("<|endoftext|>", "<|eot_id|>", "<|im_end|>", "<eos>", "</s>")
 
 @dataclass(frozen=True)
 class TokenIds:
-    """The ids of the mask (-1: there is none), of every end of a text, and of padding."""
+    """The ids of the mask (-1: there is none), of every end of a text, and of padding.
+
+    `declared_eos` is the end that config.json calls the EOS, else the tokenizer; the first of
+    several; None where neither says one.
+    """
 
     mask_id: int
     eos_ids: frozenset[int]
     pad_id: int
+    declared_eos: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,9 @@ def find_token_ids(
             raise CheckpointError(
                 f"{name}: {role} token id {token} lies outside the vocabulary of {vocab_size}"
             )
-    return TokenIds(-1 if mask_id is None else mask_id, eos_ids, pad_id)
+    return TokenIds(
+        -1 if mask_id is None else mask_id, eos_ids, pad_id, _declared_eos(config, tokenizer)
+    )
 
 
 def _mask_id(name: str, config: Mapping[str, Any], tokenizer: Any) -> int:
@@ -163,6 +170,15 @@ def _eos_ids(
             "tokenizer"
         )
     return frozenset(ends)
+
+
+def _declared_eos(config: Mapping[str, Any], tokenizer: Any) -> int | None:
+    configured = config.get("eos_token_id")
+    first: int | None = _first(
+        *(configured if isinstance(configured, list) else [configured]),
+        getattr(tokenizer, "eos_token_id", None),
+    )
+    return first
 
 
 def _listed(ids: Any) -> set[int]:

@@ -19,6 +19,7 @@ from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 from model_adapters.varlen_dlm.conversion import convert_all, types_of
 from model_adapters.varlen_dlm.model_arguments import ModelArguments
 from model_adapters.varlen_dlm.names import OF_DECODING
+from model_adapters.varlen_dlm.sampling_arguments import SAMPLING, SamplingArguments
 
 REFERENCES = ("task", "self")
 CHOICES = {
@@ -51,10 +52,11 @@ class Unsaid(int):
 
 
 @dataclass(frozen=True)
-class Arguments(ModelArguments):
+class Arguments(SamplingArguments, ModelArguments):
     """Everything that can stand in `--model_args`, and lm-eval's own flags.
 
-    The arguments of the model itself are in model_arguments.py.
+    The arguments of the model itself are in model_arguments.py, those that say how tokens are drawn
+    in sampling_arguments.py.
 
     Attributes:
         method: finds the length. By default it is the embedded model's own method, and `fixed` for
@@ -256,7 +258,7 @@ class Arguments(ModelArguments):
         given += [name for name in WHERE_GIVEN if getattr(self, name) is not None]
         always = {name: getattr(self, name) for name in (*DECIDE_ANSWERS, *given)}
         always["block_length"] = int(self.block_length)  # a plain number, whoever said it
-        return always | self.given_settings()
+        return always | self.given_sampling() | self.given_settings()
 
     def for_request(self, canvas: int, given: Mapping[str, Any]) -> Arguments:
         """The arguments of one request.
@@ -269,18 +271,19 @@ class Arguments(ModelArguments):
             ConfigurationError: a value of a wrong type or outside its range.
         """
         own = {OF_DECODING.get(name, name): value for name, value in given.items()}
-        said = {name: own[name] for name in (*DECODING, *WHERE_GIVEN) if name in own}
+        known = (*DECODING, *WHERE_GIVEN, *SAMPLING)
+        said = {name: own[name] for name in known if name in own and name != "temperature"}
         values = convert_all(said, types_of(Arguments))
         if said.keys() & set(PACES):  # the pace of the model's own arguments does not hold, then
             values = {**dict.fromkeys(PACES), **values}
         return replace(self, max_gen_toks=canvas, **values)
 
-    def decode_config(self, canvas: int, temperature: float = 0.0) -> DecodeConfig:
+    def decode_config(self, canvas: int, temperature: float | None = None) -> DecodeConfig:
         """The settings with which a whole canvas is denoised.
 
         Args:
             canvas: C. One that is shorter than `steps` takes a step per token.
-            temperature: of the request.
+            temperature: of the request; by default the model's.
         """
         block = min(self.block_length or canvas, canvas)
         steps = None if self.steps is None else min(self.steps, canvas)
@@ -292,7 +295,7 @@ class Arguments(ModelArguments):
             block_length=block,
             remasking=self.remasking,
             schedule=self.schedule,
-            temperature=temperature,
+            **self.sampling(temperature),
             cfg_scale=self.cfg_scale,
             threshold=self.threshold,
             cache=self.cache,

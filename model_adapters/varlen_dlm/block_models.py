@@ -25,12 +25,12 @@ INSTEAD = (
 class BlockArguments(Arguments):
     """The arguments on a block model; a block length that nobody typed is the model's own."""
 
-    def decode_config(self, canvas: int, temperature: float = 0.0) -> DecodeConfig:
+    def decode_config(self, canvas: int, temperature: float | None = None) -> DecodeConfig:
         """The settings with which a canvas is decoded, block after block.
 
         Args:
             canvas: C, the most tokens of an answer.
-            temperature: of the request.
+            temperature: of the request; by default the model's.
         """
         own = isinstance(self.block_length, Unsaid)
         length = int(self.block_length) or canvas
@@ -44,7 +44,7 @@ class BlockArguments(Arguments):
             block_length=None if own else length,
             remasking=self.remasking,
             schedule=self.schedule,
-            temperature=temperature,
+            **self.sampling(temperature),
             cfg_scale=self.cfg_scale,
             threshold=self.threshold,
             cache=self.cache,

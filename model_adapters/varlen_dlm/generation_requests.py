@@ -99,8 +99,7 @@ class GenerationRequest:
         It depends on the task, the document, the repeat, the prompt and the arguments.
         """
         starts_as_noise = spec.mask_id < 0
-        is_random = self.settings.temperature > 0 or self.settings.remasking == "random"
-        return str(self.seed) if is_random or starts_as_noise else None
+        return str(self.seed) if self.settings.is_random or starts_as_noise else None
 
     def job(self, tokenizer: Any, window: int) -> Job:
         """The request as decoding takes it, in a window of so many tokens."""
@@ -151,6 +150,7 @@ def read_requests(
         requests.append(_read(instance, words, encode, begin, arguments, max_length, numbered))
         repeats[name] += 1
     _warn(requests, max_length)
+    _warn_of_temperature(requests, arguments)
     return requests
 
 
@@ -207,6 +207,20 @@ def _warn(requests: Sequence[GenerationRequest], max_length: int) -> None:
         )
 
 
+def _warn_of_temperature(requests: Sequence[GenerationRequest], arguments: Arguments) -> None:
+    """Warns where requests say that nothing is drawn, and the model's arguments say otherwise."""
+    greedy = sum(request.settings.temperature == 0 for request in requests)
+    if arguments.temperature > 0 and greedy:
+        logger.warning(
+            "%d of %d requests say do_sample=False or temperature=0, which goes over the model "
+            "argument temperature=%s: --gen_kwargs do_sample=True,temperature=%s goes over both",
+            greedy,
+            len(requests),
+            arguments.temperature,
+            arguments.temperature,
+        )
+
+
 def _warn_of_empty(requests: Sequence[GenerationRequest]) -> None:
     """Counts and names the documents with an empty prompt, which are answered all the same."""
     empty = list(
@@ -240,7 +254,8 @@ def _read(
         raise ConfigurationError(f"{where}: the prompt is empty; a DLM needs a prompt to answer")
     try:
         canvas = words.canvas(arguments.max_gen_toks, len(ids), max_length)
-        settings = arguments.for_request(canvas, given).decode_config(canvas, words.temperature)
+        temperature = arguments.temperature_of(words.do_sample, words.temperature)
+        settings = arguments.for_request(canvas, given).decode_config(canvas, temperature)
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
     # The same prompt for every method: one that all of them can read.

@@ -78,8 +78,8 @@ REFUSED: Mapping[str, Refusal] = {
     "local_files_only": Refusal("set the environment variable HF_HUB_OFFLINE=1"),
     "bnb_4bit_compute_dtype": Refusal("products of weights in 4 bits are computed in dtype="),
     "alg": Refusal(
-        "Dream's own sampler is remasking=entropy,schedule=time,block_length=0 (or topk_margin; "
-        "its maskgit_plus is low_confidence)"
+        "Dream's own sampler is remasking=entropy,schedule=time,block_length=0 (or origin, "
+        "maskgit_plus, topk_margin in the place of entropy)"
     ),
 }
 

@@ -117,7 +117,7 @@ class OwnAnswers:
     def _file(self, settings: DecodeConfig) -> _File:
         if settings not in self._files:
             spec = self.backbone.spec
-            is_random = settings.temperature > 0 or settings.remasking == "random"
+            is_random = settings.is_random
             facts: dict[str, Any] = {
                 "backbone": spec.fingerprint,
                 "dtype": str(self.backbone.dtype).removeprefix("torch."),

@@ -13,12 +13,14 @@ from eosbench.errors import ConfigurationError
 from model_adapters.varlen_dlm.arguments import DECODING, WHERE_GIVEN
 from model_adapters.varlen_dlm.conversion import convert
 from model_adapters.varlen_dlm.names import CANVAS, OF_DECODING
+from model_adapters.varlen_dlm.sampling_arguments import SAMPLING
 
-SAMPLING = ("do_sample", "temperature", "seed")
 KNOWN = {
     "until",
     *CANVAS,
     "max_length",
+    "do_sample",
+    "seed",
     *SAMPLING,
     "eos_upper_bound",
     "reference",
@@ -36,7 +38,8 @@ class RequestWords:
     Attributes:
         canvases: every name of the canvas's length that was given -> tokens; the first counts.
         max_length: tokens of prompt and answer together, as for transformers.
-        temperature: 0 takes the likeliest tokens.
+        do_sample: whether tokens are drawn; None says nothing.
+        temperature: of the draws; None says nothing.
         seed: of sampling; None is the model's.
         until: stop strings.
         given: the arguments as they came, with numbers where text said numbers.
@@ -44,7 +47,8 @@ class RequestWords:
 
     canvases: Mapping[str, int]
     max_length: int | None
-    temperature: float
+    do_sample: bool | None
+    temperature: float | None
     seed: int | None
     until: tuple[str, ...]
     given: Mapping[str, Any]
@@ -56,8 +60,8 @@ class RequestWords:
         Raises:
             ConfigurationError: one of another type.
 
-        >>> RequestWords.of({"max_gen_toks": "16", "do_sample": "true"}).temperature
-        1.0
+        >>> RequestWords.of({"max_gen_toks": "16", "temperature": "0.5"}).temperature
+        0.5
         """
         said = {name: value for name, value in given.items() if value is not None}
         values = {
@@ -78,7 +82,8 @@ class RequestWords:
         return cls(
             canvases=canvases,
             max_length=values.get("max_length"),
-            temperature=_temperature(values.get("do_sample"), values.get("temperature")),
+            do_sample=values.get("do_sample"),
+            temperature=values.get("temperature"),
             seed=values.get("seed"),
             until=_until(given.get("until")),
             given={**given, **converted},
@@ -124,15 +129,3 @@ def _until(value: Any) -> tuple[str, ...]:
     if not all(isinstance(string, str) for string in strings):
         raise ConfigurationError(f"until={value!r}: expected a string or a list of strings")
     return tuple(string for string in strings if string)
-
-
-def _temperature(sample: bool | None, value: float | None) -> float:
-    """The temperature of a request.
-
-    As in lm-eval, a request without `do_sample` samples if it has a temperature.
-    """
-    if sample is False:
-        return 0.0
-    if value is None:
-        return 1.0 if sample else 0.0
-    return value

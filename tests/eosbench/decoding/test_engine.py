@@ -28,6 +28,13 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"remasking": "random"},
     {"cache": "prefix"},
     {"cache": "dual", "threshold": 0.8},
+    {"temperature": 0.8, "top_p": 0.9, "top_k": 20},
+    {"temperature": 0.8, "top_p": 0.9, "remasking": "entropy", "schedule": "time"},
+    {"repetition_penalty": 1.3},
+    {"temperature": 0.5, "repetition_penalty": 1.3, "cfg_scale": 0.5},
+    {"logits_eos_inf": True},
+    {"confidence_eos_eot_inf": True},
+    {"remasking": "origin", "schedule": "time"},
 )
 
 

@@ -31,6 +31,14 @@ def test_config_and_tokenizer_may_name_different_end_tokens(tmp_path: Path) -> N
     assert load_backbone(tmp_path / "copy").spec.eos_ids == {1, 2, 5}
 
 
+def test_one_of_several_ends_is_called_the_eos(tmp_path: Path) -> None:
+    for told, eos in (({}, 1), ({"eos_token_id": [5, 2]}, 5), ({"eos_token_id": None}, 1)):
+        folder = tmp_path / str(eos) / str(len(told))
+        shutil.copytree(GOLDEN / "llada-trained", folder)
+        edit(folder, **told)
+        assert load_backbone(folder).spec.eos_id == eos
+
+
 def test_a_causal_model_has_no_mask_token(tmp_path: Path) -> None:
     published(tmp_path, stock("qwen2", **DECODER), mask_token_id=None)
     with pytest.raises(CheckpointError, match=r"has no mask token: .*'qwen2'.*lm_eval --model hf"):
