@@ -39,6 +39,7 @@ from eosbench.predictors import (
     FittedPredictor,
     LengthsPredictor,
     Predictor,
+    PromptsPredictor,
     build,
     row_of,
     save_folder,
@@ -158,13 +159,16 @@ def _check_calibration(documents: int, canvas: int) -> None:
 def _start(job: FitJob, train: Sequence[Example], passes: Passes) -> Predictor:
     """The predictor before training; weights are drawn from the seed."""
     row = row_of(job.method)
-    if row.fitting == "lengths":
+    if row.fitting in ("lengths", "prompts"):
         if job.options or not train:
             raise ConfigurationError(
                 f"method {job.method!r} takes no options and at least one training document"
             )
-        kind = cast("type[LengthsPredictor]", row.load())
-        return kind.from_lengths(np.array([example.length for example in train]))
+        length_N = np.array([example.length for example in train])
+        if row.fitting == "lengths":
+            return cast("type[LengthsPredictor]", row.load()).from_lengths(length_N)
+        prompt_length_N = np.array([len(example.prompt_ids) for example in train])
+        return cast("type[PromptsPredictor]", row.load()).from_prompts(prompt_length_N, length_N)
     with torch.random.fork_rng():
         torch.manual_seed(job.seed)
         return build(

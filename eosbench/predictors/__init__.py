@@ -25,6 +25,7 @@ from eosbench.predictors.protocol import (
     LearnedPredictor,
     LengthsPredictor,
     Predictor,
+    PromptsPredictor,
     check_share,
     refuse_promise,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "LengthsPredictor",
     "Method",
     "Predictor",
+    "PromptsPredictor",
     "Reading",
     "build",
     "check_share",
@@ -110,7 +112,7 @@ def load_predictor(
         return load_folder(
             Path(folder), method, backbone=backbone, canvas=canvas, device=where, options=options
         )
-    if row.fitting in ("weights", "lengths"):
+    if row.fitting in ("weights", "lengths", "prompts"):
         raise PredictorError(
             f"method {method!r} needs a fitted predictor: pass its folder (predictor=FOLDER), "
             f"which is made by eosbench fit --method {method} "

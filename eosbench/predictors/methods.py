@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from eosbench.forward import Need
 
 Reads = Literal["eos", "hidden", "text", "reference"]
-Fitting = Literal["weights", "lengths", "calibration", "none"]
+Fitting = Literal["weights", "lengths", "prompts", "calibration", "none"]
 
 # Keywords of a class that are no options: `build` fills them in.
 FACTS = ("backbone", "canvas", "files", "width")
@@ -40,7 +40,8 @@ class Method:
         reads: what it looks at: the EOS probabilities or the hidden states of step zero, the text
             of the prompt, or the reference answer.
         fitting: what `eosbench fit` does for it: trains weights, takes a number from the lengths of
-            the training answers, calibrates the method as it is, or nothing.
+            the training answers ("lengths"; with those of their prompts, "prompts"), calibrates the
+            method as it is, or nothing.
     """
 
     target: str
@@ -150,6 +151,13 @@ METHODS: dict[str, Method] = {
         order=130,
         reads=("text",),
         fitting="lengths",
+    ),
+    "prompt_length": Method(
+        target="eosbench.predictors.prompt_length:PromptLength",
+        summary="Log length from the number of the prompt's tokens alone, by ridge regression.",
+        order=135,
+        reads=("text",),
+        fitting="prompts",
     ),
     "oracle": Method(
         target="eosbench.predictors.oracle:Oracle",

@@ -4,8 +4,8 @@ A predictor has one job, `predict(batch) -> list[LengthPrediction]`. It is built
 and lists them in `options`, so that a folder can build it again; keywords called `canvas`, `width`,
 `backbone` and `files` are no options but facts, and are filled in by `build` where a method's
 constructor names them. Methods that learn weights add some members (`LearnedPredictor`); methods
-that learn one number from the lengths of the training answers add a class method
-(`LengthsPredictor`). No base class: a method is a file.
+that learn a number from the lengths of the training answers, or of prompts and answers, add a class
+method (`LengthsPredictor`, `PromptsPredictor`). No base class: a method is a file.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ __all__ = [
     "LearnedPredictor",
     "LengthsPredictor",
     "Predictor",
+    "PromptsPredictor",
     "check_share",
     "refuse_promise",
 ]
@@ -71,6 +72,17 @@ class LengthsPredictor(Predictor, Protocol):
     @classmethod
     def from_lengths(cls, length_N: NDArray[np.int64]) -> LengthsPredictor:
         """The predictor of N training answers, whose lengths are in tokens."""
+        ...
+
+
+class PromptsPredictor(Predictor, Protocol):
+    """A predictor that is a few numbers, taken from the lengths of training documents."""
+
+    @classmethod
+    def from_prompts(
+        cls, prompt_length_N: NDArray[np.int64], length_N: NDArray[np.int64]
+    ) -> PromptsPredictor:
+        """The predictor of N training documents, whose prompts and answers are in tokens."""
         ...
 
 

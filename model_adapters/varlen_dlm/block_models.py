@@ -18,7 +18,8 @@ from model_adapters.varlen_dlm.arguments import Arguments, Unsaid
 
 INSTEAD = (
     "take method=blocks, the model's own way to end, or a bound from the prompt alone: fixed, "
-    "mean, max, random, oracle, distilbert, or average_regression fitted with pooling=prompt"
+    "mean, max, random, prompt_length, oracle, distilbert, or average_regression fitted with "
+    "pooling=prompt"
 )
 
 

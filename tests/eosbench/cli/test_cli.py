@@ -268,6 +268,7 @@ def test_fit_all_is_all_that_can_be_fitted(
         "mean",
         "max",
         "random",
+        "prompt_length",
     ]
 
 

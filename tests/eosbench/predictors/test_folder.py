@@ -30,6 +30,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "mean": {"length": 7.25},
     "max": {"length": 20},
     "random": {"longest": 20},
+    "prompt_length": {"intercept": 1.5, "per_token": 0.02, "per_log_token": 0.3, "longest": 20},
 }
 BACKBONE = toy_backbone()
 CALIBRATION = Calibration(

@@ -21,6 +21,7 @@ from eosbench.predictors import (
 from eosbench.predictors.concat_regression import grid_positions
 from eosbench.predictors.max import Max
 from eosbench.predictors.mean import Mean
+from eosbench.predictors.prompt_length import PromptLength
 from eosbench.predictors.random import Random
 from eosbench.records import Prompt
 from tests.eosbench.toy import CANVAS, MASK, toy_backbone, toy_examples
@@ -29,6 +30,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "mean": {"length": 7.25},
     "max": {"length": 20},
     "random": {"longest": 20},
+    "prompt_length": {"intercept": 1.5, "per_token": 0.02, "per_log_token": 0.3, "longest": 20},
     "distilbert": {"encoder": "scratch"},
 }
 BACKBONE = toy_backbone()
@@ -69,6 +71,7 @@ def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
         assert ("reference" in row.reads) == (method == "oracle")
         assert row.summary.endswith(".") and "\n" not in row.summary
         assert hasattr(row.load(), "from_lengths") == (row.fitting == "lengths")
+        assert hasattr(row.load(), "from_prompts") == (row.fitting == "prompts")
     orders = [row.order for row in METHODS.values()]
     assert orders == sorted(set(orders))
 
@@ -83,7 +86,7 @@ def test_unknown_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", [m for m, row in METHODS.items() if row.fitting in ("weights", "lengths")]
+    "method", [m for m, row in METHODS.items() if row.fitting in ("weights", "lengths", "prompts")]
 )
 def test_a_fitted_method_asks_for_its_folder(method: str) -> None:
     with pytest.raises(
@@ -190,6 +193,30 @@ def test_baselines_by_hand() -> None:
     step = text_only(batch, MASK)
     assert [p.length for p in Mean.from_lengths(length_N).predict(step)] == [5.0] * 6
     assert [p.length for p in Max.from_lengths(length_N).predict(step)] == [9.0] * 6
+
+
+def test_prompt_length_is_the_ridge_of_the_normal_equations() -> None:
+    """Beside them: (X'X + I) w = X'y on features of mean 0 and variance 1, y of mean 0."""
+    rng = np.random.default_rng(0)
+    prompt_length_N, length_N = rng.integers(1, 200, 50), rng.integers(1, 90, 50)
+    fitted = PromptLength.from_prompts(prompt_length_N, length_N)
+    raw_N2 = np.stack([prompt_length_N, np.log(1 + prompt_length_N)], axis=1)
+    x_N2 = (raw_N2 - raw_N2.mean(0)) / raw_N2.std(0)
+    y_N = np.log(1 + length_N)
+    w_2 = np.linalg.solve(x_N2.T @ x_N2 + np.eye(2), x_N2.T @ (y_N - y_N.mean()))
+    batch = text_only([Prompt("", (4,) * n, (MASK,)) for n in prompt_length_N], MASK)
+    found = [prediction.length for prediction in fitted.predict(batch)]
+    assert found == pytest.approx(list(np.exp(y_N.mean() + x_N2 @ w_2) - 1), rel=1e-6)
+
+
+def test_prompt_length_by_hand() -> None:
+    """exp(0 + 0 n + 1 log(1 + n)) - 1 = n, and never more than the longest training answer."""
+    own = PromptLength(intercept=0.0, per_token=0.0, per_log_token=1.0, longest=9)
+    batch = text_only([Prompt("", (4,) * n, (MASK,)) for n in (1, 5, 5_000)], MASK)
+    assert [prediction.length for prediction in own.predict(batch)] == pytest.approx([1, 5, 9])
+    same = PromptLength.from_prompts(np.array([7, 7]), np.array([3, 15]))
+    # Prompts of one length: the mean of log 4 and log 16 is log 8.
+    assert [prediction.length for prediction in same.predict(batch)] == pytest.approx([7, 7, 7])
 
 
 def test_random_is_even_and_repeatable() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from lm_eval.api.instance import Instance
 from eosbench.backbone import scoring_rows
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.forward import run_step_zero
+from eosbench.predictors import FittedPredictor, save_folder
 from eosbench.predictors.average_regression import AverageRegression
+from eosbench.predictors.prompt_length import PromptLength
 from eosbench.records import Prompt
 from model_adapters import load_backbone
 from model_adapters.varlen_dlm.model import VarLenDLM
@@ -22,7 +25,6 @@ from tests.golden_files import GOLDEN
 
 BLOCK_MODELS = ("sdar-tiny", "llada2-tiny", "stable-diffcoder-tiny", "fast-dllm-v2-tiny")
 ALL = (*BLOCK_MODELS, "diffusion-gemma-tiny")
-CAPS = ("fixed", "mean", "max", "random", "oracle")
 
 
 @pytest.fixture
@@ -92,6 +94,19 @@ def test_a_bound_from_the_prompt_is_a_cap(folder: Any) -> None:
     assert all(text.startswith(short) for text, short in zip(texts, cut, strict=True))
     assert costs(capped)["mean_window"] == 5 and costs(capped)["truncated"] >= 1
     assert costs(capped)["token_positions"] < costs(whole)["token_positions"]
+
+
+def test_the_length_of_the_prompt_is_a_cap(folder: Any, tmp_path: Path) -> None:
+    """exp(log 6) - 1 = 5 tokens, whatever the prompt."""
+    pretrained = folder("sdar-tiny")
+    own = PromptLength(intercept=math.log(6), per_token=0.0, per_log_token=0.0, longest=9)
+    fitted = FittedPredictor("prompt_length", own)
+    save_folder(tmp_path / "p", fitted, backbone=load_backbone(pretrained), canvas=24)
+    capped = model(
+        pretrained, method="prompt_length", predictor=str(tmp_path / "p"), rounding="none"
+    )
+    capped.generate_until(asked(), True)
+    assert costs(capped)["mean_window"] == 5
 
 
 def test_a_canvas_of_noise_is_as_long_as_the_bound(folder: Any) -> None:
