@@ -76,7 +76,7 @@ def extract(store: FeatureStore, learners: Collection[FittedPredictor], passes: 
     if rows:
         needs = needs_of(writers)
         for indices, batch in batches(
-            passes, store.samples, needs=needs, label="features", rows=rows
+            passes, store.samples, needs=needs, label="features", rows=rows, told=True
         ):
             for learner in writers:
                 store.write(indices, cast(LearnedPredictor, learner.predictor).features(batch))

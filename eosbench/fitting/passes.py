@@ -75,13 +75,21 @@ def every_fraction(examples: Sequence[Example], fractions: Sequence[float]) -> l
     return [Sample(example, fraction) for fraction in fractions for example in examples]
 
 
-def to_prompt(sample: Sample, *, canvas: int, mask_id: int) -> Prompt:
-    """The prompt that a predictor sees: nothing of the answer but what is revealed of it."""
+def to_prompt(sample: Sample, *, canvas: int, mask_id: int, told: bool = False) -> Prompt:
+    """The prompt that a predictor sees: nothing of the answer but what is revealed of it.
+
+    Args:
+        sample: the document at its fraction.
+        canvas: C, in tokens.
+        mask_id: of the mask token.
+        told: say the length of the answer too, as features of training documents may know.
+    """
     example = sample.example
     ids, _ = partly_masked_canvas(
         example.response_ids, canvas, mask_id, sample.fraction, document=example.prompt_text
     )
-    return Prompt(example.prompt_text, example.prompt_ids, ids, sample.fraction)
+    length = example.length if told else None
+    return Prompt(example.prompt_text, example.prompt_ids, ids, sample.fraction, length)
 
 
 def needs_of(predictors: Collection[FittedPredictor]) -> frozenset[Need]:
@@ -96,6 +104,7 @@ def batches(
     needs: Collection[Need],
     label: str,
     rows: Sequence[int] | None = None,
+    told: bool = False,
 ) -> Iterator[tuple[list[int], StepZero]]:
     """(indices of samples, their step zero), longest prompts first.
 
@@ -105,6 +114,7 @@ def batches(
         needs: what step zero is to hold; where it is empty, the backbone is not run at all.
         label: what the progress bar says.
         rows: the indices of the samples that are asked for, by default all.
+        told: see `to_prompt`.
     """
     order = sorted(
         range(len(samples)) if rows is None else rows,
@@ -118,7 +128,7 @@ def batches(
         for start in starts:
             indices = order[start : start + size]
             prompts = [
-                to_prompt(samples[index], canvas=passes.canvas, mask_id=mask_id)
+                to_prompt(samples[index], canvas=passes.canvas, mask_id=mask_id, told=told)
                 for index in indices
             ]
             if needs:

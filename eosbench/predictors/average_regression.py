@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from eosbench.errors import ConfigurationError
-from eosbench.predictors.heads import LogLengthHead, LogLengthLoss, device_of, lengths, masked_mean
+from eosbench.predictors.heads import (
+    USUAL_HIDDEN,
+    LogLengthHead,
+    LogLengthLoss,
+    device_of,
+    lengths,
+    masked_mean,
+)
 from eosbench.predictors.protocol import Features, Kept
 from eosbench.records import LengthPrediction
 
@@ -30,11 +37,12 @@ class AverageRegression:
         canvas: C, the longest answer it predicts.
         width: D of the backbone.
         hidden: width of the MLP.
+        depth: "mlp", or "linear" for a head without a hidden layer.
         pooling: the means that are read: "both", or that of the "canvas" or the "prompt" alone.
         loss, quantile: see eosbench.predictors.heads.LogLengthLoss.
 
     Raises:
-        ConfigurationError: an unknown pooling or loss, or a quantile outside (0, 1).
+        ConfigurationError: an unknown pooling, depth or loss, or a quantile outside (0, 1).
     """
 
     learning_rate = 2e-3
@@ -44,7 +52,8 @@ class AverageRegression:
         *,
         canvas: int,
         width: int,
-        hidden: int = 64,
+        hidden: int = USUAL_HIDDEN,
+        depth: str = "mlp",
         pooling: str = "both",
         loss: str = "smooth_l1",
         quantile: float = 0.9,
@@ -54,10 +63,12 @@ class AverageRegression:
         self.canvas, self.pooling = canvas, pooling
         self.log_length_loss = LogLengthLoss(loss, quantile)
         self.level = self.log_length_loss.level
-        self.module = LogLengthHead(2 * width if pooling == "both" else width, hidden, canvas)
+        read = 2 * width if pooling == "both" else width
+        self.module = LogLengthHead(read, hidden, canvas, depth)
         self.kept = {"pooled": Kept((2 * width,), torch.float32)}
         self.options: dict[str, Any] = {
             "hidden": hidden,
+            "depth": depth,
             "pooling": pooling,
             "loss": loss,
             "quantile": quantile,

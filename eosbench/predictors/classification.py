@@ -1,9 +1,15 @@
-"""`classification`: an MLP asks each masked canvas position whether it is at or after the EOS.
+"""`classification`: a head asks each masked canvas position where the EOS is.
 
-The first "yes" is the length. The EOS is never revealed and follows every revealed token, so only
-masked positions after the last revealed token are asked; all others have probability 0. Where no
-position reaches tau, the length is the whole canvas. In the loss the two classes weigh what
-`positive_weight` says (by default the same), however short the answers are on their canvas.
+With `target="after"` it asks whether the position is at or after the EOS. With `at` and `hazard`
+its answers are one distribution of the first EOS (eosbench/predictors/end_distribution.py), whose
+sum up to a position is the probability that it is at or after the EOS. Either way the first
+position where that probability reaches tau is the length; where none does, it is the whole canvas.
+The EOS is never revealed and follows every revealed token, so only masked positions after the last
+revealed token are asked; all others have probability 0.
+
+In the loss of `after` the two classes weigh what `positive_weight` says (by default the same),
+however short the answers are on their canvas. The loss of `at` and `hazard` is -log P(first EOS at
+L), and of an answer that fills the canvas -log P(none on the canvas).
 
 Legend: B batch, C canvas, K sampled positions, D width.
 """
@@ -18,7 +24,9 @@ from torch.nn import functional
 
 from eosbench.digest import torch_seed_from
 from eosbench.errors import ConfigurationError
-from eosbench.predictors.heads import device_of, mlp
+from eosbench.predictors.end_distribution import NEVER, TARGETS, cumulative, log_likelihood
+from eosbench.predictors.ending import Ending
+from eosbench.predictors.heads import USUAL_HIDDEN, device_of, head
 from eosbench.predictors.protocol import Features, Kept, check_share
 from eosbench.records import LengthPrediction
 
@@ -32,44 +40,66 @@ class Classification:
     Args:
         width: D of the backbone.
         hidden: width of the MLP.
+        depth: "mlp", or "linear" for a head without a hidden layer.
+        target: the question: "after" (is this position at or after the EOS), "at" (is it here, of
+            all positions) or "hazard" (is it here, if it is nowhere before).
         tau: the bound is the first position with at least this probability.
         positions: K, the number of masked positions that the fit keeps of each training document.
-        positive_weight: weight of "at or after the EOS" in the loss, as a multiple of that of the
-            other class.
+        positive_weight: of target="after", the weight of "at or after the EOS" in the loss, as a
+            multiple of that of the other class.
 
     Raises:
-        ConfigurationError: tau outside [0, 1], no positions, or a weight that is not above 0.
+        ConfigurationError: an unknown target or depth, tau outside [0, 1], too few positions, or a
+            weight that is not above 0 or has no meaning.
     """
 
     free: ClassVar[frozenset[str]] = frozenset({"tau"})
     learning_rate = 2e-3
-    level = 0.5
 
     def __init__(
         self,
         *,
         width: int,
-        hidden: int = 64,
+        hidden: int = USUAL_HIDDEN,
+        depth: str = "mlp",
+        target: str = "after",
         tau: float = 0.9,
         positions: int = 64,
         positive_weight: float = 1.0,
     ) -> None:
-        if positions < 1:
-            raise ConfigurationError(f"positions={positions!r}: expected at least 1")
+        if target not in ("after", *TARGETS):
+            raise ConfigurationError(
+                f"target={target!r}: expected one of after, {', '.join(TARGETS)}"
+            )
+        fewest = 1 if target == "after" else 2
+        if positions < fewest:
+            raise ConfigurationError(f"positions={positions!r}: expected at least {fewest}")
         if not 0.0 < positive_weight < math.inf:
             raise ConfigurationError(
                 f"positive_weight={positive_weight!r}: expected a number above 0"
             )
-        self.tau = check_share("tau", tau)
+        if target != "after" and positive_weight != 1.0:
+            raise ConfigurationError(
+                f"positive_weight={positive_weight!r} beside target={target}, whose loss has no "
+                "classes: leave one out"
+            )
+        self.tau, self.target = check_share("tau", tau), target
+        # The quantile of the length that a prediction stands for: of a distribution it is tau.
+        self.level = 0.5 if target == "after" else self.tau
         self.positions, self.positive_weight = positions, float(positive_weight)
-        self.module = mlp(width, hidden)
+        self.module = head(width, hidden, depth=depth)
         self.hidden_name, self.index_name = f"positions{positions}", f"positions{positions}_index"
+        self.ending = Ending(positions, width)
         self.kept = {
             self.hidden_name: Kept((positions, width), torch.bfloat16),
             self.index_name: Kept((positions,), torch.int32),
         }
+        if target != "after":
+            self.kept = self.ending.kept
         self.options: dict[str, Any] = {
             "hidden": hidden,
+            "depth": depth,
+            "target": target,
             "tau": self.tau,
             "positions": positions,
             "positive_weight": self.positive_weight,
@@ -80,7 +110,11 @@ class Classification:
         hidden_BCD, open_BC = batch.read("canvas_hidden_BCD"), batch.open_BC()
         with torch.no_grad():
             logit_BC = self.module(hidden_BCD.float().to(device_of(self.module))).squeeze(-1)
-        probability_BC = logit_BC.sigmoid().to(open_BC.device) * open_BC
+        if self.target == "after":
+            probability_BC = logit_BC.sigmoid().to(open_BC.device) * open_BC
+        else:
+            asked_BC = logit_BC.cpu().double().masked_fill(~open_BC.cpu(), NEVER)
+            probability_BC = cumulative(self.target, asked_BC).float().to(open_BC.device) * open_BC
         predictions = []
         for row, prompt in enumerate(batch.prompts):
             probability_C = probability_BC[row, : len(prompt.canvas)]
@@ -93,8 +127,11 @@ class Classification:
         """Masked positions drawn at random: hidden states [B, K, D] and canvas indices [B, K].
 
         The draw is seeded by the document, so that it depends on no batch and no run. Where fewer
-        than K positions are masked, all are drawn, and the last indices are -1.
+        than K positions are masked, all are drawn, and the last indices are -1. Of `at` and
+        `hazard`, the arrays of Ending.
         """
+        if self.target != "after":
+            return self.ending.features(batch)
         hidden_BCD, masked_BC = batch.read("canvas_hidden_BCD"), batch.read("masked_BC").cpu()
         hidden_BKD = hidden_BCD.new_zeros(len(batch.prompts), self.positions, hidden_BCD.shape[2])
         index_BK = torch.full((len(batch.prompts), self.positions), -1)
@@ -114,17 +151,32 @@ class Classification:
 
         The length is the first of them that is a "yes", or the one behind the last where none is.
         """
-        index_BK = features[self.index_name].to(device_of(self.module))
-        probability_BK = self._logits(features).sigmoid()
+        if self.target == "after":
+            index_BK = features[self.index_name].to(device_of(self.module))
+            probability_BK = self._logits(features[self.hidden_name]).sigmoid()
+        else:
+            kept = self.ending.read(features, device_of(self.module))
+            index_BK, logit_BK = kept.index_BK, self._logits(kept.hidden_BKD)
+            logit_BK = logit_BK.masked_fill(index_BK < 0, NEVER)
+            probability_BK = cumulative(self.target, logit_BK, kept.since_last_BK)
         none_B1 = index_BK.amax(dim=1, keepdim=True) + 1
         first_BK = torch.where((probability_BK >= self.tau) & (index_BK >= 0), index_BK, none_B1)
         return first_BK.amin(dim=1).float().log1p()
 
     def loss(self, features: Features, length_B: torch.Tensor) -> torch.Tensor:
-        """The weighted mean of the binary cross-entropies of the two classes, a scalar."""
+        """The loss of the target, a scalar.
+
+        Of `after`, the weighted mean of the binary cross-entropies of the two classes; else the
+        mean of -log P(first EOS at L).
+        """
+        if self.target != "after":
+            kept = self.ending.read(features, device_of(self.module))
+            logit_BK = self._logits(kept.hidden_BKD).masked_fill(kept.index_BK < 0, NEVER)
+            at_B, weight_BK = kept.of(length_B)
+            return -log_likelihood(self.target, logit_BK, at_B, weight_BK).mean()
         index_BK = features[self.index_name].to(device_of(self.module))
         real_BK, after_BK = index_BK >= 0, index_BK >= length_B[:, None]
-        logit_BK = self._logits(features)
+        logit_BK = self._logits(features[self.hidden_name])
         loss_BK = functional.binary_cross_entropy_with_logits(
             logit_BK, after_BK.float(), reduction="none"
         )
@@ -137,7 +189,7 @@ class Classification:
             weight for _, weight in weighed
         )
 
-    def _logits(self, features: Features) -> torch.Tensor:
-        hidden_BKD = features[self.hidden_name].to(device_of(self.module)).float()
+    def _logits(self, hidden_BKD: torch.Tensor) -> torch.Tensor:
+        hidden_BKD = hidden_BKD.to(device_of(self.module)).float()
         logit_BK: torch.Tensor = self.module(hidden_BKD).squeeze(-1).float()
         return logit_BK

@@ -15,7 +15,13 @@ import torch
 from torch import nn
 
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.predictors.heads import LogLengthHead, LogLengthLoss, device_of, lengths
+from eosbench.predictors.heads import (
+    USUAL_HIDDEN,
+    LogLengthHead,
+    LogLengthLoss,
+    device_of,
+    lengths,
+)
 from eosbench.predictors.protocol import Features, Kept
 from eosbench.records import LengthPrediction
 
@@ -35,10 +41,12 @@ def grid_positions(canvas: int, grid: int) -> list[int]:
 class ConcatHead(nn.Module):
     """A network [B, G, D] -> [B]: log(1 + length)."""
 
-    def __init__(self, width: int, grid: int, project: int, hidden: int, canvas: int) -> None:
+    def __init__(
+        self, width: int, grid: int, project: int, hidden: int, canvas: int, depth: str = "mlp"
+    ) -> None:
         super().__init__()
         self.project = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, project))
-        self.head = LogLengthHead(grid * project, hidden, canvas)
+        self.head = LogLengthHead(grid * project, hidden, canvas, depth)
 
     def forward(self, hidden_BGD: torch.Tensor) -> torch.Tensor:
         """[B]: log(1 + length)."""
@@ -55,6 +63,7 @@ class ConcatRegression:
         grid: G, number of canvas positions.
         project: width to which each hidden state is projected.
         hidden: width of the MLP.
+        depth: "mlp", or "linear" for a head without a hidden layer.
         loss, quantile: see eosbench.predictors.heads.LogLengthLoss.
 
     Raises:
@@ -70,7 +79,8 @@ class ConcatRegression:
         width: int,
         grid: int = 16,
         project: int = 16,
-        hidden: int = 64,
+        hidden: int = USUAL_HIDDEN,
+        depth: str = "mlp",
         loss: str = "smooth_l1",
         quantile: float = 0.9,
     ) -> None:
@@ -80,13 +90,14 @@ class ConcatRegression:
         self.positions = grid_positions(canvas, grid)
         self.log_length_loss = LogLengthLoss(loss, quantile)
         self.level = self.log_length_loss.level
-        self.module = ConcatHead(width, grid, project, hidden, canvas)
+        self.module = ConcatHead(width, grid, project, hidden, canvas, depth)
         self.array = f"grid{grid}"
         self.kept = {self.array: Kept((grid, width), torch.bfloat16)}
         self.options: dict[str, Any] = {
             "grid": grid,
             "project": project,
             "hidden": hidden,
+            "depth": depth,
             "loss": loss,
             "quantile": quantile,
         }

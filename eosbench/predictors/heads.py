@@ -15,13 +15,32 @@ from eosbench.errors import ConfigurationError
 from eosbench.records import LengthPrediction
 
 LOSSES = ("smooth_l1", "pinball")
+DEPTHS = ("mlp", "linear")
+USUAL_HIDDEN = 64
 
 
-def mlp(width: int, hidden: int, out: int = 1) -> nn.Sequential:
-    """A network [..., width] -> [..., out] with one hidden layer.
+def head(width: int, hidden: int, out: int = 1, depth: str = "mlp") -> nn.Sequential:
+    """A network [..., width] -> [..., out]: one hidden layer with `mlp`, none with `linear`.
 
     The norm in front takes the scale of hidden states out.
+
+    Args:
+        width: of the hidden states.
+        hidden: width of the hidden layer.
+        out: number of outputs.
+        depth: one of DEPTHS.
+
+    Raises:
+        ConfigurationError: an unknown depth, or a hidden layer beside `linear`.
     """
+    if depth not in DEPTHS:
+        raise ConfigurationError(f"depth={depth!r}: expected one of {', '.join(DEPTHS)}")
+    if depth == "linear":
+        if hidden != USUAL_HIDDEN:
+            raise ConfigurationError(
+                f"hidden={hidden} beside depth=linear, which has no hidden layer: leave one out"
+            )
+        return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, out))
     return nn.Sequential(
         nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, out)
     )
@@ -30,9 +49,9 @@ def mlp(width: int, hidden: int, out: int = 1) -> nn.Sequential:
 class LogLengthHead(nn.Module):
     """A network [B, D] -> [B]: log(1 + length); starts from the middle of what a canvas allows."""
 
-    def __init__(self, width: int, hidden: int, canvas: int) -> None:
+    def __init__(self, width: int, hidden: int, canvas: int, depth: str = "mlp") -> None:
         super().__init__()
-        self.network = mlp(width, hidden)
+        self.network = head(width, hidden, depth=depth)
         self.middle = math.log1p(canvas) / 2
 
     def forward(self, pooled_BD: torch.Tensor) -> torch.Tensor:

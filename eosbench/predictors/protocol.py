@@ -139,7 +139,8 @@ class LearnedPredictor(Predictor, Protocol):
     def features(self, batch: StepZero) -> Features:
         """The arrays `kept` of the B documents of a batch.
 
-        The backbone runs once per document, not once per epoch.
+        The backbone runs once per document, not once per epoch. Prompts of training documents say
+        the length of their answer (`reference_length`): it may decide which positions are kept.
         """
         ...
 

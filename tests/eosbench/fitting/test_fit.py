@@ -273,8 +273,8 @@ def test_wrong_requests(tmp_path: Path) -> None:
         fit(FitJob("best", tmp_path))
     with pytest.raises(ConfigurationError, match="folder of its own"):
         fit(FitJob("mean", tmp_path), FitJob("max", tmp_path))
-    with pytest.raises(ConfigurationError, match="no option depth"):
-        fit(FitJob("classification", tmp_path, {"depth": 3}))
+    with pytest.raises(ConfigurationError, match="no option layers"):
+        fit(FitJob("classification", tmp_path, {"layers": 3}))
     with pytest.raises(ConfigurationError, match="expected 20 or more"):
         fit(FitJob("classification", tmp_path), train=10)
     with pytest.raises(ConfigurationError, match="epochs=0"):

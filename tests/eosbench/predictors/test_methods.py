@@ -61,7 +61,9 @@ def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
     folder = Path(__file__).parents[3] / "eosbench" / "predictors"
     on_disk = {"folder", "config", "tensors", "card", "hub"}
     of_text = {"encoder", "encoder_input", "text_networks"}
-    shared = {"__init__", "methods", "protocol", "heads", "reader", *of_text, *on_disk}
+    of_positions = {"ending", "end_distribution"}
+    shared = {"__init__", "methods", "protocol", "heads", "reader", *on_disk}
+    shared |= of_text | of_positions
     assert {file.stem for file in folder.glob("*.py")} - shared == set(METHODS)
     assert set(THE_FIVE) <= set(METHODS)
     for method, row in METHODS.items():
@@ -166,6 +168,11 @@ def test_concat_reads_the_canvas_it_was_built_for() -> None:
     [
         ("concat_regression", {"grid": 0}),
         ("classification", {"positions": 0}),
+        ("classification", {"positions": 1, "target": "hazard"}),
+        ("classification", {"target": "before"}),
+        ("classification", {"depth": "deep"}),
+        ("average_regression", {"depth": 3}),
+        ("concat_regression", {"depth": ""}),
         ("distilbert", {"head": "x"}),
     ],
 )
