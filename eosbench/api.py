@@ -27,6 +27,7 @@ from eosbench.forward import Cost
 from eosbench.records import LengthBound
 from model_adapters.varlen_dlm import (
     Chat,
+    GenerationRequest,
     TextOrChat,
     VarLenDLM,
     answered,
@@ -114,7 +115,7 @@ class Model:
 
         Raises:
             ConfigurationError: the method decides the length while it decodes ("blocks", "daedal",
-                "rho_eos"), or a prompt or a value cannot be used.
+                "rho_eos", "void_expansion", "cal"), or a prompt or a value cannot be used.
             PredictorError: the method is "oracle", and there are no references.
 
         Example:
@@ -179,11 +180,49 @@ class Model:
         given = {"until": list(until), **settings}
         if max_new_tokens is not None:
             given["max_new_tokens"] = max_new_tokens
-        found = []
-        for request in answered(self._lm, asked(self._lm, prompts, given, references)):
-            cost = request.cost or Cost()
-            found.append(Generated(request.answer or "", list(request.tokens), cost.window, cost))
-        return found
+        return _generated(answered(self._lm, asked(self._lm, prompts, given, references)))
+
+    def infill(
+        self,
+        prefixes: str | Sequence[str],
+        suffixes: str | Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        references: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> list[Generated]:
+        """The text that fills the gap between each prefix and its suffix, in order.
+
+        Methods that can do it are "cal", which looks for the length of the gap, "fixed", whose gap
+        has max_new_tokens, and "oracle". The answer is all that was put into the gap, or what
+        stands before an EOS there.
+
+        Args:
+            prefixes: texts before the gaps, which go to the model as they are; one text stands for
+                a list of one.
+            suffixes: texts behind them, as many.
+            max_new_tokens: the most tokens of a gap; by default the model's max_gen_toks.
+            references: what was taken out of each gap, whose length the method "oracle" reads.
+            settings: other generation arguments, as those of `generate`.
+
+        Raises:
+            ConfigurationError: a method that cannot see a suffix, a model that attends causally, a
+                text that cannot be used, an unknown setting or a bad value.
+            PredictorError: the method is "oracle", and there are no references.
+
+        Example:
+            >>> import eosbench
+            >>> model = eosbench.load(method="cal", device="cpu")
+            >>> [gap] = model.infill("Count from 3 to 9. 3 4", " 7 8 9", max_new_tokens=12)
+            >>> 1 <= len(gap.tokens) <= gap.window <= 12
+            True
+        """
+        given = dict(settings)
+        if max_new_tokens is not None:
+            given["max_new_tokens"] = max_new_tokens
+        before = [prefixes] if isinstance(prefixes, str) else prefixes
+        behind = [suffixes] if isinstance(suffixes, str) else suffixes
+        return _generated(answered(self._lm, asked(self._lm, before, given, references, behind)))
 
     def as_lm(self) -> VarLenDLM:
         """The lm-eval model of the same settings, on the backbone that is loaded already.
@@ -194,6 +233,15 @@ class Model:
             >>> lm_eval.simple_evaluate(model=model.as_lm(), tasks=["gsm8k"])  # doctest: +SKIP
         """
         return self._lm.another()
+
+
+def _generated(requests: Sequence[GenerationRequest]) -> list[Generated]:
+    """The answers of requests that have one."""
+    found = []
+    for request in requests:
+        cost = request.cost or Cost()
+        found.append(Generated(request.answer or "", list(request.tokens), cost.window, cost))
+    return found
 
 
 def load(

@@ -6,10 +6,11 @@
 
 One decoding goes like this. A masked diffusion model reads a sequence in which some tokens are
 masks, and says for every position which token it holds likely there. An answer begins as a canvas:
-`gen_length` masks behind the prompt. A forward pass scores the masks of the canvas's first block.
-The tokens that the model is most confident of stay, the other positions are masks still, and the
-next pass scores them again, now that it sees more. When a block is full the next one follows. What
-stands before the first EOS of the full canvas is the text.
+`gen_length` masks behind the prompt, and before a suffix where a gap is to be filled. A forward
+pass scores the masks of the canvas's first block. The tokens that the model is most confident of
+stay, the other positions are masks still, and the next pass scores them again, now that it sees
+more. When a block is full the next one follows. What stands before the first EOS of the full canvas
+is the text.
 
 benchmarks/reference.py has that loop in thirty lines of plain torch, for one prompt at a time, as
 the scripts of published models run it. `denoise` gives the same tokens sooner, because many prompts
@@ -39,7 +40,7 @@ import torch
 from eosbench.backbone import Backbone, NoiseCanvas
 from eosbench.decoding.config import REMASKING, DecodeConfig, require
 from eosbench.decoding.engine import Engine
-from eosbench.decoding.noise import denoise_noise
+from eosbench.decoding.noise import denoise_noise, require_no_suffix
 from eosbench.decoding.scheduler import FULL_ENOUGH
 from eosbench.decoding.sequence import Ids, Sequence
 from eosbench.digest import torch_seed_from
@@ -82,12 +83,14 @@ def denoise(
     config: DecodeConfig,
     *,
     canvases: abc.Sequence[Ids] | None = None,
+    suffixes: abc.Sequence[Ids] | None = None,
     seeds: abc.Sequence[int] | None = None,
     batch_size: int | None = None,
 ) -> DenoiseResult:
     """Decodes one canvas per prompt.
 
-    A canvas depends on its prompt, its seed and what it holds at the start, and not on the batch.
+    A canvas depends on its prompt, its suffix, its seed and what it holds at the start, and not on
+    the batch.
 
     Args:
         backbone: the model.
@@ -95,22 +98,26 @@ def denoise(
         config: how canvases are decoded.
         canvases: what each holds at the start: `gen_length` ids, the mask id where nothing stands.
             By default all of them are masked.
-        seeds: one per prompt, for temperature and random remasking; by default a hash of the
-            prompt.
+        suffixes: token ids behind each canvas, which then fills the gap between prompt and suffix.
+            By default there are none.
+        seeds: one per prompt, for temperature and random remasking; by default a hash of prompt and
+            suffix.
         batch_size: sequences per pass at most, those of like length together; by default all of
             them, whatever their lengths.
 
     Raises:
         ConfigurationError: a prompt that leaves no room for its canvas in the model's positions, a
-            canvas of another length than `gen_length`, or another number of canvases or seeds than
-            of prompts.
+            canvas of another length than `gen_length`, another number of canvases, suffixes or
+            seeds than of prompts, or a suffix where the family cannot see one.
     """
-    for name, given in (("canvases", canvases), ("seeds", seeds)):
+    for name, given in (("canvases", canvases), ("suffixes", suffixes), ("seeds", seeds)):
         require(
             given is None or len(given) == len(prompts),
             f"{len(given or ())} {name} for {len(prompts)} prompts: expected one each",
         )
     if isinstance(backbone, NoiseCanvas):
+        for index, suffix in enumerate([] if suffixes is None else suffixes):
+            require_no_suffix(backbone.spec, suffix, index)
         return _denoise_noise(backbone, prompts, config, canvases, seeds)
     sequences = []
     for index, prompt in enumerate(prompts):
@@ -121,10 +128,16 @@ def denoise(
                 f"sequence {index}: canvas of shape {list(canvas.shape)}: expected "
                 f"gen_length={config.gen_length} ids",
             )
-        seed = None if seeds is None else seeds[index]
-        sequences.append(
-            Sequence(backbone.spec, prompt, config, index=index, canvas=canvas, seed=seed)
+        sequence = Sequence(
+            backbone.spec,
+            prompt,
+            config,
+            index=index,
+            canvas=canvas,
+            suffix=() if suffixes is None else suffixes[index],
+            seed=None if seeds is None else seeds[index],
         )
+        sequences.append(sequence)
     engine = Engine(
         backbone,
         batch_size or max(1, len(sequences)),

@@ -139,7 +139,8 @@ def _offset(passes: BlockPasses, sequence: Sequence) -> int:
 
 def _read_where(sequence: Sequence, where_T: torch.Tensor) -> int:
     """Marks the positions whose hidden states the sequence's step may ask for; returns how many."""
-    canvas_C = where_T[sequence.prompt_length :]
+    first = sequence.prompt_length
+    canvas_C = where_T[first : first + len(sequence.canvas)]
     step = sequence.step
     if step is None or step.whole_canvas:
         canvas_C[:] = True

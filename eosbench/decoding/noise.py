@@ -80,6 +80,21 @@ def denoise_noise(
     return NoiseAnswer(tokens, cost)
 
 
+def require_no_suffix(
+    spec: BackboneSpec, suffix: abc.Sequence[int] | torch.Tensor, index: int
+) -> None:
+    """Refuses a suffix behind a canvas that starts as noise.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    require(
+        len(suffix) == 0,
+        f"sequence {index}: {spec.family!r} denoises what follows a prompt and cannot see a suffix "
+        "behind its canvas: leave the suffix out, or take a model with a mask token",
+    )
+
+
 def _cost(spec: BackboneSpec, prompt: int, canvas: int, found: Denoised) -> Cost:
     """The cost of an answer: the decoder's passes, and the positions of encoder and decoder.
 

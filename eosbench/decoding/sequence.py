@@ -1,10 +1,13 @@
 """A sequence: one prompt and its canvas while it is decoded, and what that has cost so far.
 
+A suffix may stand behind the canvas. It is seen like the prompt and never denoised: the canvas then
+fills a gap.
+
 A sequence knows nothing of the batch it is in; that is why its answer cannot depend on it. Even its
 random numbers come from its seed and the number of its passes alone. It lives on the CPU: a pass
 brings it the tokens that stay, a few per pass.
 
-Legend: P tokens of the prompt, C of the canvas, n chosen positions of the canvas.
+Legend: P tokens of the prompt, C of the canvas, S of the suffix, n chosen positions of the canvas.
 """
 
 from __future__ import annotations
@@ -48,13 +51,14 @@ class Sequence:
         index: a number by which the caller knows it again; errors name it.
         canvas: what stands in it at the start, the mask id where nothing stands; `gen_length` masks
             by default.
-        seed: for temperature and random remasking; by default a hash of the prompt.
+        suffix: token ids behind the canvas, which every pass sees; none by default.
+        seed: for temperature and random remasking; by default a hash of prompt and suffix.
         stops: says whether a canvas without an EOS holds an end all the same, a stop string.
         fixes_stop: says whether tokens at the start of the canvas hold such an end that nothing
             behind them can move.
 
     Attributes:
-        ids: [P + C], the prompt and the canvas as they stand.
+        ids: [P + C + S], the prompt, the canvas and the suffix as they stand.
         step: what the policy asks of the coming pass; None when nothing is left to do.
         passes: how many forward passes it has been in.
         passes_by_kind: how many of them were of which kind (`Step.kind`).
@@ -77,14 +81,22 @@ class Sequence:
         policy: Policy | None = None,
         index: int = 0,
         canvas: Ids | None = None,
+        suffix: Ids = (),
         seed: int | None = None,
         stops: SaysStop | None = None,
         fixes_stop: SaysStop | None = None,
     ) -> None:
         prompt_P = torch.as_tensor(prompt, dtype=torch.long).cpu()
+        suffix_S = torch.as_tensor(suffix, dtype=torch.long).cpu()
+        for name, given in (("prompt", prompt_P), ("suffix", suffix_S)):
+            require(
+                given.dim() == 1,
+                f"sequence {index}: {name} of shape {list(given.shape)}: expected one dimension",
+            )
         require(
-            prompt_P.dim() == 1,
-            f"sequence {index}: prompt of shape {list(prompt_P.shape)}: expected one dimension",
+            len(suffix_S) == 0 or spec.attention == "full",
+            f"sequence {index}: {spec.family!r} attends causally between blocks and cannot see a "
+            "suffix behind the canvas: leave the suffix out, or take a model with full attention",
         )
         require(
             len(prompt_P) > 0 or not spec.logits_shifted,
@@ -92,9 +104,9 @@ class Sequence:
         )
         check_settings(spec, config)
         self.spec, self.config, self.index = spec, config, index
-        self.seed = torch_seed_from(prompt_P.numpy().tobytes()) if seed is None else seed
-        self.prompt_length = len(prompt_P)
-        self.ids = prompt_P
+        self.ids = torch.cat([prompt_P, suffix_S])
+        self.seed = torch_seed_from(self.ids.numpy().tobytes()) if seed is None else seed
+        self.prompt_length, self.suffix_length = len(prompt_P), len(suffix_S)
         self.passes = self.retries = self.kept = 0
         self.passes_by_kind: Counter[str] = Counter()
         self.seconds = self.model_seconds = 0.0
@@ -118,7 +130,7 @@ class Sequence:
     @property
     def canvas(self) -> torch.Tensor:
         """[C] ids of the canvas as it stands."""
-        return self.ids[self.prompt_length :]
+        return self.ids[self.prompt_length : len(self.ids) - self.suffix_length]
 
     @property
     def block(self) -> tuple[int, int]:
@@ -156,19 +168,22 @@ class Sequence:
             "dimension",
         )
         self.require_room(len(canvas_C))
-        self.ids = torch.cat([self.ids[: self.prompt_length], canvas_C.long().cpu()])
+        before_P = self.ids[: self.prompt_length]
+        behind_S = self.ids[len(self.ids) - self.suffix_length :]
+        self.ids = torch.cat([before_P, canvas_C.long().cpu(), behind_S])
         self._settled = 0
 
     def require_room(self, canvas_length: int) -> None:
         """Refuses a canvas that the model has no positions for.
 
         Raises:
-            ConfigurationError: prompt and canvas are longer than the model's positions.
+            ConfigurationError: prompt, canvas and suffix are longer than the model's positions.
         """
+        suffix = f" and a suffix of {self.suffix_length}" if self.suffix_length else ""
         require(
-            self.prompt_length + canvas_length <= self.spec.max_length,
-            f"sequence {self.index}: a prompt of {self.prompt_length} tokens leaves no room for "
-            f"gen_length={canvas_length} in the model's {self.spec.max_length} positions: "
+            self.prompt_length + canvas_length + self.suffix_length <= self.spec.max_length,
+            f"sequence {self.index}: a prompt of {self.prompt_length} tokens{suffix} leaves no "
+            f"room for gen_length={canvas_length} in the model's {self.spec.max_length} positions: "
             "shorten the prompt or the canvas",
         )
 
@@ -196,12 +211,14 @@ class Sequence:
         return bool(settled) and self._fixes_stop(settled)
 
     def has_end(self, upto: int | None = None, *, counts_eos: bool = True) -> bool:
-        """Whether the canvas holds an EOS, or a stop string.
+        """Whether the canvas holds an EOS or a stop string, or fills a gap, which needs none.
 
         Args:
             upto: the canvas position up to which it is looked at; None is all of it.
             counts_eos: whether an EOS counts.
         """
+        if self.suffix_length:
+            return True
         tokens = self.canvas[:upto].tolist()
         if counts_eos and any(token in self.spec.eos_ids for token in tokens):
             return True
@@ -210,13 +227,14 @@ class Sequence:
     # For the engine.
 
     def standing(self) -> torch.Tensor:
-        """[n] ids of the tokens that stand in the prompt or on the canvas, each once."""
+        """[n] ids of the tokens that stand in prompt, canvas or suffix, each once."""
         standing_n: torch.Tensor = self.ids.unique()
         return standing_n[standing_n != self.spec.mask_id]
 
     def blind(self) -> torch.Tensor:
-        """[P + C] ids with the prompt masked: what guidance compares with."""
-        return torch.cat([self.masks(self.prompt_length), self.canvas])
+        """[P + C + S] ids with prompt and suffix masked: what guidance compares with."""
+        before, behind = self.masks(self.prompt_length), self.masks(self.suffix_length)
+        return torch.cat([before, self.canvas, behind])
 
     def generator(self, device: torch.device) -> torch.Generator:
         """The random numbers of the coming pass.

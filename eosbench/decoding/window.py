@@ -21,7 +21,7 @@ from eosbench.backbone import Backbone, NoiseCanvas
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.engine import Engine
 from eosbench.decoding.fixed_canvas import fill
-from eosbench.decoding.noise import denoise_noise
+from eosbench.decoding.noise import denoise_noise, require_no_suffix
 from eosbench.decoding.policy import Policy, Steps
 from eosbench.decoding.sequence import SaysStop, Sequence
 from eosbench.forward import Cost
@@ -42,6 +42,7 @@ class Job:
             where nothing else ends a text.
         fixes_stop: says whether tokens hold such an end that nothing behind them can move: with
             `stop_at_eos` an answer ends there.
+        suffix: token ids that stand behind the canvas, which then fills the gap between.
     """
 
     prompt: tuple[int, ...]
@@ -50,6 +51,7 @@ class Job:
     seed: int = 0
     stops: SaysStop | None = None
     fixes_stop: SaysStop | None = None
+    suffix: tuple[int, ...] = ()
 
     @property
     def config(self) -> DecodeConfig:
@@ -63,7 +65,8 @@ class Answer:
 
     Attributes:
         tokens: the response, up to the first EOS.
-        ended: whether the canvas holds an end: an EOS or a stop string.
+        ended: whether the canvas holds an end, an EOS or a stop string, or fills a gap before a
+            suffix, which needs none.
         cost: of all its passes.
         canvas: the whole canvas as it was left, the last window.
     """
@@ -180,8 +183,8 @@ def generate(
         policy: rules that decide the length while decoding, in the place of windows.
 
     Raises:
-        ConfigurationError: a prompt that leaves no room for its canvas, or an empty one where the
-            family needs one.
+        ConfigurationError: a prompt that leaves no room for its canvas, an empty one where the
+            family needs one, or a suffix where the family cannot see one.
     """
     if isinstance(backbone, NoiseCanvas):
         larger = None if policy else OVERFLOWS[overflow]
@@ -197,6 +200,7 @@ def generate(
             policy=policy,
             index=index,
             canvas=[backbone.spec.mask_id] * job.window,
+            suffix=job.suffix,
             seed=job.seed,
             stops=job.stops,
             fixes_stop=job.fixes_stop,
@@ -215,6 +219,7 @@ def _generate_noise(
     canvases of the model's own length follow each other until one holds an end.
     """
     for index, job in enumerate(jobs):
+        require_no_suffix(backbone.spec, job.suffix, index)
         longest, spent = job.settings.gen_length, Cost()
         length = job.window if larger else longest
         own = job.settings.block_length or backbone.spec.block_length or longest

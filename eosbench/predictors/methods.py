@@ -40,8 +40,13 @@ class Method:
         reads: what it looks at: the EOS probabilities or the hidden states of step zero, the text
             of the prompt, or the reference answer.
         fitting: what `eosbench fit` does for it: trains weights, takes a number from the lengths of
+<<<<<<< HEAD
             the training answers ("lengths"; with those of their prompts, "prompts"), calibrates the
             method as it is, or nothing.
+=======
+            the training answers, calibrates the method as it is, or nothing.
+        infills: whether a suffix may stand behind the canvas, which the length does not miss.
+>>>>>>> 4cf40b6 (CAL: the length at which the model is surest of its masks; gaps between a prefix and a suffix)
     """
 
     target: str
@@ -49,6 +54,7 @@ class Method:
     order: int
     reads: tuple[Reads, ...] = ()
     fitting: Fitting = "none"
+    infills: bool = False
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -132,6 +138,7 @@ METHODS: dict[str, Method] = {
         target="eosbench.predictors.fixed:Fixed",
         summary="The whole canvas, whatever the prompt.",
         order=100,
+        infills=True,
     ),
     "mean": Method(
         target="eosbench.predictors.mean:Mean",
@@ -164,6 +171,7 @@ METHODS: dict[str, Method] = {
         summary="The length of the reference answer: the limit that no method can pass.",
         order=140,
         reads=("reference",),
+        infills=True,
     ),
 }
 THE_FIVE = ("logit", "concat_regression", "average_regression", "classification", "distilbert")

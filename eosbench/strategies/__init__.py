@@ -19,6 +19,7 @@ from eosbench.errors import ConfigurationError
 from eosbench.predictors import METHODS, Method
 
 if TYPE_CHECKING:
+    from eosbench.strategies.length_bias import Gap, fit_length_bias
     from eosbench.strategies.protocol import Strategy
 
 STRATEGIES: dict[str, Method] = {
@@ -42,18 +43,27 @@ STRATEGIES: dict[str, Method] = {
         summary="VoidExpansion: a canvas that grows until its tail is all padding.",
         order=94,
     ),
+    "cal": Method(
+        target="eosbench.strategies.cal:Cal",
+        summary="CAL: a canvas of the length at which the model is surest of its masks.",
+        order=97,
+        infills=True,
+    ),
 }
 # Every value of the argument `method`: a view of both tables, the predictors first.
 ALL_METHODS: Mapping[str, Method] = ChainMap(STRATEGIES, METHODS)
 
-__all__ = ["ALL_METHODS", "STRATEGIES", "Strategy", "load_strategy"]
+# Names whose files need torch are imported when they are asked for.
+_LAZY = {"Gap": "length_bias", "Strategy": "protocol", "fit_length_bias": "length_bias"}
+
+__all__ = ["ALL_METHODS", "STRATEGIES", "Gap", "Strategy", "fit_length_bias", "load_strategy"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Strategy`, whose file needs torch, is imported when it is asked for."""
-    if name != "Strategy":
+    """One of the names that are imported when they are asked for."""
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module("eosbench.strategies.protocol").Strategy
+    return getattr(importlib.import_module(f"eosbench.strategies.{_LAZY[name]}"), name)
 
 
 def load_strategy(method: str, options: Mapping[str, Any] | None = None) -> Strategy:

@@ -37,6 +37,7 @@ from typing import Any
 
 import torch
 
+from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.command_lines import command_line
 from eosbench.decoding import (
@@ -137,7 +138,7 @@ class VoidExpansion:
             ConfigurationError: the model has no such token, or the token has another meaning there.
         """
         spec, tokenizer = backbone.spec, backbone.tokenizer
-        name = spec.name or spec.family
+        name = embedded.NAME if spec.name == str(embedded.MODEL) else spec.name or spec.family
         asked = VOID_TOKENS if self.void_token is None else (self.void_token,)
         void_id = next(
             (one for one in map(partial(_id_of, tokenizer), asked) if one is not None), None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from model_adapters.varlen_dlm.arguments import OF_BOUNDS, OTHER_PROMISES, Arguments
 from model_adapters.varlen_dlm.block_models import fits_blocks
+from model_adapters.varlen_dlm.generation_requests import GenerationRequest
 from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
@@ -19,6 +20,7 @@ __all__ = [
     "OTHER_PROMISES",
     "Arguments",
     "Chat",
+    "GenerationRequest",
     "Processes",
     "TextOrChat",
     "VarLenDLM",

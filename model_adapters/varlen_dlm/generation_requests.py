@@ -25,6 +25,7 @@ from eosbench.forward import Cost
 from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.request_words import KNOWN, RequestWords
 from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop, text_before_stop
+from model_adapters.varlen_dlm.suffixes import suffix_ids
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class GenerationRequest:
             wants a text.
         reference: the reference answer, where the task sent one.
         cut: prompt tokens that were dropped on the left.
+        suffix: token ids behind the answer, which fills a gap then.
         think_end: what ends the model's reasoning, which is no part of its answer; None: it has
             none.
         length_beside_key: L, where the answer depends on it and the key of lm-eval's response cache
@@ -64,6 +66,7 @@ class GenerationRequest:
     benchmark: Mapping[str, Any] | None
     reference: str | None
     cut: int
+    suffix: tuple[int, ...] = ()
     think_end: int | str | None = None
     length_beside_key: int | None = None
     answer: str | None = None
@@ -108,7 +111,13 @@ class GenerationRequest:
             stops = partial(holds_stop, tokenizer, self.until, **self._around)
             fixes_stop_here = partial(fixes_stop, tokenizer, self.until, **self._around)
         return Job(
-            self.ids, self.settings, window, self.seed, stops=stops, fixes_stop=fixes_stop_here
+            self.ids,
+            self.settings,
+            window,
+            self.seed,
+            stops=stops,
+            fixes_stop=fixes_stop_here,
+            suffix=self.suffix,
         )
 
     def text(self, tokenizer: Any, tokens: Sequence[int]) -> str:
@@ -122,7 +131,7 @@ class GenerationRequest:
 
 def read_requests(
     instances: Sequence[Instance],
-    encode: Callable[[str], list[int]],
+    encode: Callable[..., list[int]],
     arguments: Arguments,
     max_length: int,
     prefix_id: int | None = None,
@@ -131,7 +140,7 @@ def read_requests(
 
     Args:
         instances: lm-eval's.
-        encode: from a context to token ids.
+        encode: from a context to token ids; with `add_special_tokens=False`, from a suffix.
         arguments: of the model, for whatever a request does not say.
         max_length: the model's positions.
         prefix_id: the token that stands for a prompt without tokens; None refuses such a prompt.
@@ -241,7 +250,7 @@ def _warn_of_empty(requests: Sequence[GenerationRequest]) -> None:
 def _read(
     instance: Instance,
     words: RequestWords,
-    encode: Callable[[str], list[int]],
+    encode: Callable[..., list[int]],
     begin: list[int],
     arguments: Arguments,
     max_length: int,
@@ -256,10 +265,11 @@ def _read(
         canvas = words.canvas(arguments.max_gen_toks, len(ids), max_length)
         temperature = arguments.temperature_of(words.do_sample, words.temperature)
         settings = arguments.for_request(canvas, given).decode_config(canvas, temperature)
+        suffix = suffix_ids(words.suffix, encode, arguments, max_length - canvas)
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
     # The same prompt for every method: one that all of them can read.
-    room = max_length - max(canvas, arguments.max_gen_toks)
+    room = max(1, max_length - max(canvas, arguments.max_gen_toks) - len(suffix))
     return GenerationRequest(
         instance=instance,
         ids=tuple(ids[-room:]),
@@ -270,5 +280,6 @@ def _read(
         benchmark=given.get("eos_upper_bound"),
         reference=given.get("reference", getattr(instance, "reference", None)),
         cut=max(0, len(ids) - room),
+        suffix=suffix,
         think_end=arguments.think_end_token,
     )

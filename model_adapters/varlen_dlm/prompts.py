@@ -31,6 +31,7 @@ def asked(
     prompts: TextOrChat | Sequence[TextOrChat],
     given: Mapping[str, Any],
     references: Sequence[str] | None = None,
+    suffixes: Sequence[str] | None = None,
 ) -> list[GenerationRequest]:
     """Prompts as requests, checked.
 
@@ -41,10 +42,12 @@ def asked(
             text or one chat stands for a list of one.
         given: generation arguments, as those of lm-eval's requests.
         references: a reference answer for each prompt, which the method `oracle` reads.
+        suffixes: a text for each prompt that stands behind the answer, which fills the gap.
 
     Raises:
         ConfigurationError: a prompt that is neither, an unknown generation argument or a bad value
-            of one, a checkpoint without a chat template, or another number of references.
+            of one, a checkpoint without a chat template, or another number of references or
+            suffixes.
     """
     unknown = sorted(set(given) - KNOWN)
     if unknown:
@@ -52,13 +55,16 @@ def asked(
             f"no generation argument {', '.join(unknown)}: expected {', '.join(sorted(KNOWN))}"
         )
     texts = _texts(model, prompts)
-    if references is not None and len(references) != len(texts):
-        raise ConfigurationError(
-            f"{len(references)} references for {len(texts)} prompts: expected one for each"
-        )
+    for name, others in (("references", references), ("suffixes", suffixes)):
+        if others is not None and len(others) != len(texts):
+            raise ConfigurationError(
+                f"{len(others)} {name} for {len(texts)} prompts: expected one for each"
+            )
     instances = []
     for number, text in enumerate(texts):
-        instance = Instance("generate_until", {}, (text, dict(given)), 0, (TASK, number, 1))
+        suffix = {} if suffixes is None else {"suffix": suffixes[number]}
+        arguments = {**given, **suffix}
+        instance = Instance("generate_until", {}, (text, arguments), 0, (TASK, number, 1))
         if references is not None:
             instance.reference = references[number]
         instances.append(instance)

@@ -24,6 +24,7 @@ KNOWN = {
     *SAMPLING,
     "eos_upper_bound",
     "reference",
+    "suffix",
     *DECODING,
     *WHERE_GIVEN,
     *OF_DECODING,
@@ -42,6 +43,7 @@ class RequestWords:
         temperature: of the draws; None says nothing.
         seed: of sampling; None is the model's.
         until: stop strings.
+        suffix: the text behind the answer, which fills a gap then; empty where there is none.
         given: the arguments as they came, with numbers where text said numbers.
     """
 
@@ -51,6 +53,7 @@ class RequestWords:
     temperature: float | None
     seed: int | None
     until: tuple[str, ...]
+    suffix: str
     given: Mapping[str, Any]
 
     @classmethod
@@ -86,6 +89,7 @@ class RequestWords:
             temperature=values.get("temperature"),
             seed=values.get("seed"),
             until=_until(given.get("until")),
+            suffix=_suffix(given.get("suffix")),
             given={**given, **converted},
         )
 
@@ -129,3 +133,9 @@ def _until(value: Any) -> tuple[str, ...]:
     if not all(isinstance(string, str) for string in strings):
         raise ConfigurationError(f"until={value!r}: expected a string or a list of strings")
     return tuple(string for string in strings if string)
+
+
+def _suffix(value: Any) -> str:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"suffix={value!r}: expected the text behind the answer")
+    return value or ""

@@ -13,6 +13,7 @@ import lm_eval
 import lm_eval.evaluator
 import pytest
 import torch
+from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 
 import eosbench
@@ -22,7 +23,7 @@ from eosbench.plugin import tasks_folder
 from eosbench.predictors import METHODS
 from eosbench.records import LengthRecord
 from eosbench.strategies import STRATEGIES
-from tests.golden_files import GOLDEN
+from tests.golden_files import GOLDEN, checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 QUESTION, LIST = "Is 89 an even number?", "Count from 3 to 9."
@@ -63,8 +64,10 @@ def asked(samples: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], 
 
 @pytest.mark.parametrize("method", [*METHODS, *STRATEGIES])
 def test_generate_gives_what_lm_eval_gets(method: str) -> None:
-    fast = {} if method in STRATEGIES else {"tokens_per_step": 8}
-    model = load(method=method, **fast)
+    given_here = {} if method in STRATEGIES else {"tokens_per_step": 8}
+    if method == "void_expansion":  # the embedded model pads with EOS
+        given_here = {"pretrained": checkpoint("llada-void")}
+    model = load(method=method, **given_here)
     results = evaluated(model, "varlen_instruct", limit=2)
     samples = results["samples"]["varlen_instruct"]
     contexts, given, references, answers = zip(*asked(samples), strict=True)
@@ -79,6 +82,27 @@ def test_generate_gives_what_lm_eval_gets(method: str) -> None:
     for answer in found:
         decoded = model.backbone.tokenizer.decode(answer.tokens, skip_special_tokens=True)
         assert decoded.startswith(answer.text)
+
+
+def test_gaps_are_filled_between_prefix_and_suffix() -> None:
+    """The same gap alone, among others, and as a request of lm-eval that carries its suffix."""
+    model = load(**TRAINED, method="cal")
+    prefixes, suffixes = ["Count from 3 to 9. 3 4", "Is 8"], [" 7 8 9", " an even number?"]
+    found = model.infill(prefixes, suffixes, max_new_tokens=8)
+    for prefix, suffix, gap in zip(prefixes, suffixes, found, strict=True):
+        [alone] = model.infill(prefix, suffix, max_new_tokens=8)
+        assert (gap.text, gap.tokens, gap.window) == (alone.text, alone.tokens, alone.window)
+        given = {"suffix": suffix, "max_gen_toks": 8}
+        request = Instance("generate_until", {}, (prefix, given), 0, ("task", 0, 1))
+        assert model.as_lm().generate_until([request]) == [gap.text]
+        assert 1 <= gap.window <= 8 and gap.cost.truncated == 0
+    [fixed] = load(**TRAINED, method="fixed").infill(prefixes[:1], suffixes[:1], max_new_tokens=5)
+    assert fixed.window == fixed.cost.forward_passes == 5
+    # A gap of five tokens between the tokens of both texts, at each of five passes.
+    ids = [model.backbone.tokenizer.encode(text) for text in (prefixes[0], suffixes[0])]
+    assert fixed.cost.token_positions == 5 * (5 + sum(map(len, ids)))
+    with pytest.raises(ConfigurationError, match="1 suffixes for 2 prompts: expected one for each"):
+        model.infill(prefixes, suffixes[:1])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -172,8 +196,9 @@ def test_as_lm_shares_the_backbone_and_has_runs_of_its_own() -> None:
 
 @pytest.mark.parametrize("method", STRATEGIES)
 def test_a_strategy_says_that_it_has_no_bound(method: str) -> None:
+    given = {"pretrained": checkpoint("llada-void")} if method == "void_expansion" else {}
     with pytest.raises(ConfigurationError, match=rf"{method}.*no bound.*use generate") as caught:
-        load(method=method).predict_lengths([QUESTION])
+        load(method=method, **given).predict_lengths([QUESTION])
     assert "\n" not in str(caught.value)
 
 

@@ -228,3 +228,37 @@ def test_a_request_may_not_ask_for_it_either() -> None:
         match=r"task task, document 0: method 'daedal' cannot work with threshold=0\.8",
     ):
         model.generate_until([asked("One?", threshold=0.8)])
+
+
+def test_a_suffix_stands_behind_the_answer() -> None:
+    """A request may carry the text behind the gap; methods that do not look at it are refused."""
+    backbone = backbone_of(REPLIES)
+    model = model_of(backbone, method="fixed", rounding="none")
+    [text] = model.generate_until([asked("Two?", suffix="zz", max_gen_toks=2)])
+    assert text == "bc"
+    behind = model.tok_encode("zz", add_special_tokens=False)
+    assert all(ids[0, -2:].tolist() == behind for ids, _ in backbone.passes)
+    assert {ids.shape[1] for ids, _ in backbone.passes} == {len(model.tok_encode("Two?")) + 2 + 2}
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "message"),
+    [
+        ("daedal", {"suffix": "zz"}, "method 'daedal' decides a length without a look at the suf"),
+        (
+            "logit",
+            {"suffix": "zz"},
+            "behind the answer: expected one of .*fixed, oracle.*cal",
+        ),
+        ("fixed", {"suffix": 3}, "suffix=3: expected the text behind the answer"),
+        (
+            "fixed",
+            {"suffix": "z" * 4090},
+            "a suffix of 4090 tokens leaves no room for a prompt: expected 4079 at most",
+        ),
+    ],
+)
+def test_suffixes_that_cannot_be_used(method: str, given: dict[str, Any], message: str) -> None:
+    model = model_of(backbone_of(REPLIES), method=method)
+    with pytest.raises(ConfigurationError, match=message):
+        model.generate_until([asked("One?", **given)])
