@@ -40,13 +40,9 @@ class Method:
         reads: what it looks at: the EOS probabilities or the hidden states of step zero, the text
             of the prompt, or the reference answer.
         fitting: what `eosbench fit` does for it: trains weights, takes a number from the lengths of
-<<<<<<< HEAD
             the training answers ("lengths"; with those of their prompts, "prompts"), calibrates the
             method as it is, or nothing.
-=======
-            the training answers, calibrates the method as it is, or nothing.
         infills: whether a suffix may stand behind the canvas, which the length does not miss.
->>>>>>> 4cf40b6 (CAL: the length at which the model is surest of its masks; gaps between a prefix and a suffix)
     """
 
     target: str
