@@ -26,10 +26,12 @@ from eosbench.bounds import Promise
 from eosbench.forward import Cost
 from eosbench.records import LengthBound
 from model_adapters.varlen_dlm import (
+    Bounded,
     Chat,
     GenerationRequest,
     TextOrChat,
     VarLenDLM,
+    WatchPrompt,
     answered,
     asked,
     parse_arguments,
@@ -70,12 +72,14 @@ class Generated:
         tokens: its token ids, those before the end of the text that the model wrote.
         window: the tokens that were denoised at last.
         cost: of the prediction and the denoising together.
+        length: the bound that the first window came from; None where the method predicts none.
     """
 
     text: str
     tokens: list[int]
     window: int
     cost: Cost
+    length: PredictedLength | None = None
 
 
 class Model:
@@ -129,18 +133,7 @@ class Model:
         """
         given = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
         requests = asked(self._lm, prompts, given, references)
-        found = []
-        for bounded in predicted(self._lm, requests):
-            length = PredictedLength(
-                bound=bounded.bound.bound,
-                calibrated=bounded.bound.calibrated,
-                clamped=bounded.bound.clamped,
-                prediction=bounded.prediction.length,
-                promise=bounded.promise,
-                cost=bounded.cost,
-            )
-            found.append(length)
-        return found
+        return [_predicted_length(bounded) for bounded in predicted(self._lm, requests)]
 
     def generate(
         self,
@@ -149,6 +142,7 @@ class Model:
         max_new_tokens: int | None = None,
         until: Sequence[str] = (),
         references: Sequence[str] | None = None,
+        watch: WatchPrompt | None = None,
         **settings: Any,
     ) -> list[Generated]:
         """An answer to each prompt, in order: the one that lm-eval gets from `varlen_dlm`.
@@ -161,6 +155,9 @@ class Model:
                 model's max_gen_toks.
             until: strings that end an answer, as the end of a text does.
             references: an answer for each prompt, which the method "oracle" reads.
+            watch: is called after each forward pass of each prompt, with the prompt's number and
+                its `eosbench.decoding.Sequence`, whose `canvas`, `passes` and `spec` it may read. A
+                model whose canvas starts as noise shows none.
             settings: other generation arguments that lm-eval's requests may carry: temperature,
                 seed, steps, block_length, threshold and so on.
 
@@ -180,7 +177,8 @@ class Model:
         given = {"until": list(until), **settings}
         if max_new_tokens is not None:
             given["max_new_tokens"] = max_new_tokens
-        return _generated(answered(self._lm, asked(self._lm, prompts, given, references)))
+        requests = asked(self._lm, prompts, given, references)
+        return _generated(answered(self._lm, requests, watch))
 
     def infill(
         self,
@@ -239,8 +237,10 @@ def _generated(requests: Sequence[GenerationRequest]) -> list[Generated]:
     """The answers of requests that have one."""
     found = []
     for request in requests:
-        cost = request.cost or Cost()
-        found.append(Generated(request.answer or "", list(request.tokens), cost.window, cost))
+        cost, bounded = request.cost or Cost(), request.bounded
+        length = None if bounded is None else _predicted_length(bounded)
+        answer = Generated(request.answer or "", list(request.tokens), cost.window, cost, length)
+        found.append(answer)
     return found
 
 
@@ -288,3 +288,14 @@ def load(
     }
     told = {name: value for name, value in given.items() if value is not None or name in arguments}
     return Model(VarLenDLM.of(parse_arguments(told)))
+
+
+def _predicted_length(bounded: Bounded) -> PredictedLength:
+    return PredictedLength(
+        bound=bounded.bound.bound,
+        calibrated=bounded.bound.calibrated,
+        clamped=bounded.bound.clamped,
+        prediction=bounded.prediction.length,
+        promise=bounded.promise,
+        cost=bounded.cost,
+    )

@@ -15,6 +15,7 @@ from rich import box
 from rich.table import Table
 
 from eosbench.cli.fit import fit
+from eosbench.cli.generate import generate
 from eosbench.cli.listing import complete_methods, families, methods, versions
 from eosbench.cli.shared import (
     BatchSize,
@@ -175,6 +176,9 @@ app.command(
 )(fit)
 # What the command does not know is a setting or an argument of transformers' trainer.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
+
+
+app.command()(generate)
 
 
 @app.command()

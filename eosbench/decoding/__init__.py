@@ -14,7 +14,7 @@ from eosbench.decoding.denoise import DenoiseResult, denoise
 from eosbench.decoding.fixed_canvas import fill
 from eosbench.decoding.policy import Policy, Scores, Step, Steps
 from eosbench.decoding.sampler import above_threshold, choose_tokens, precise
-from eosbench.decoding.sequence import Sequence
+from eosbench.decoding.sequence import Sequence, Watch
 from eosbench.decoding.window import (
     OVERFLOWS,
     Answer,
@@ -36,6 +36,7 @@ __all__ = [
     "Sequence",
     "Step",
     "Steps",
+    "Watch",
     "WindowBlocks",
     "above_threshold",
     "check_settings",

@@ -27,6 +27,7 @@ from eosbench.forward import Cost, estimated_flops
 
 Ids = abc.Sequence[int] | torch.Tensor
 SaysStop = abc.Callable[[abc.Sequence[int]], bool]  # whether a text of these tokens ends
+Watch = abc.Callable[["Sequence"], None]  # is shown a sequence after each of its passes
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Sequence:
         stops: says whether a canvas without an EOS holds an end all the same, a stop string.
         fixes_stop: says whether tokens at the start of the canvas hold such an end that nothing
             behind them can move.
+        watch: is called with the sequence after each of its passes, and must change nothing.
 
     Attributes:
         ids: [P + C + S], the prompt, the canvas and the suffix as they stand.
@@ -85,6 +87,7 @@ class Sequence:
         seed: int | None = None,
         stops: SaysStop | None = None,
         fixes_stop: SaysStop | None = None,
+        watch: Watch | None = None,
     ) -> None:
         prompt_P = torch.as_tensor(prompt, dtype=torch.long).cpu()
         suffix_S = torch.as_tensor(suffix, dtype=torch.long).cpu()
@@ -112,7 +115,7 @@ class Sequence:
         self.seconds = self.model_seconds = 0.0
         # What sequences of one batch have in common: all of the config but lengths and steps.
         self.kind = replace(config, gen_length=1, steps=None, block_length=None)
-        self._stops, self._fixes_stop = stops, fixes_stop
+        self._stops, self._fixes_stop, self._watch = stops, fixes_stop, watch
         self._settled = 0  # no masked position of the canvas before this one, and no EOS
         self._usage: defaultdict[int, Usage] = defaultdict(Usage)
         self.resize(self.masks(config.gen_length) if canvas is None else torch.as_tensor(canvas))
@@ -267,6 +270,8 @@ class Sequence:
         usage.scored_positions += rows * scores.scored
         usage.read_positions += rows * read
         usage.attended_positions += attended
+        if self._watch is not None:
+            self._watch(self)
 
     # For its caller.
 

@@ -23,7 +23,7 @@ from eosbench.decoding.engine import Engine
 from eosbench.decoding.fixed_canvas import fill
 from eosbench.decoding.noise import denoise_noise, require_no_suffix
 from eosbench.decoding.policy import Policy, Steps
-from eosbench.decoding.sequence import SaysStop, Sequence
+from eosbench.decoding.sequence import SaysStop, Sequence, Watch
 from eosbench.forward import Cost
 
 
@@ -43,6 +43,8 @@ class Job:
         fixes_stop: says whether tokens hold such an end that nothing behind them can move: with
             `stop_at_eos` an answer ends there.
         suffix: token ids that stand behind the canvas, which then fills the gap between.
+        watch: is called with the sequence after each of its passes; never for a model whose canvas
+            starts as noise, which denoises it by itself.
     """
 
     prompt: tuple[int, ...]
@@ -52,6 +54,7 @@ class Job:
     stops: SaysStop | None = None
     fixes_stop: SaysStop | None = None
     suffix: tuple[int, ...] = ()
+    watch: Watch | None = None
 
     @property
     def config(self) -> DecodeConfig:
@@ -204,6 +207,7 @@ def generate(
             seed=job.seed,
             stops=job.stops,
             fixes_stop=job.fixes_stop,
+            watch=job.watch,
         )
         engine.add(sequence)
     for sequence in engine:

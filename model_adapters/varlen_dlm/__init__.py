@@ -8,22 +8,32 @@ from __future__ import annotations
 
 from model_adapters.varlen_dlm.arguments import OF_BOUNDS, OTHER_PROMISES, Arguments
 from model_adapters.varlen_dlm.block_models import fits_blocks
+from model_adapters.varlen_dlm.bounds import Bounded
 from model_adapters.varlen_dlm.generation_requests import GenerationRequest
 from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
-from model_adapters.varlen_dlm.prompts import Chat, TextOrChat, answered, asked, predicted
+from model_adapters.varlen_dlm.prompts import (
+    Chat,
+    TextOrChat,
+    WatchPrompt,
+    answered,
+    asked,
+    predicted,
+)
 from model_adapters.varlen_dlm.references import check_places
 
 __all__ = [
     "OF_BOUNDS",
     "OTHER_PROMISES",
     "Arguments",
+    "Bounded",
     "Chat",
     "GenerationRequest",
     "Processes",
     "TextOrChat",
     "VarLenDLM",
+    "WatchPrompt",
     "answered",
     "asked",
     "check_places",

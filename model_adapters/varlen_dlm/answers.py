@@ -119,6 +119,7 @@ class BoundAnswers:
             bounded = bounds[index]
             request = bounded.shown.request
             request.tokens, request.cost = answer.tokens, answer.cost + bounded.cost
+            request.bounded = bounded
             self._charge("generate", bounded, request.cost)
             request.answer = request.text(tokenizer, answer.tokens)
             yield request

@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.instance import Instance
 
 from eosbench.backbone import BackboneSpec
-from eosbench.decoding import DecodeConfig, Job
+from eosbench.decoding import DecodeConfig, Job, Watch
 from eosbench.digest import torch_seed_from
 from eosbench.errors import ConfigurationError
 from eosbench.forward import Cost
@@ -26,6 +26,9 @@ from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.request_words import KNOWN, RequestWords
 from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop, text_before_stop
 from model_adapters.varlen_dlm.suffixes import suffix_ids
+
+if TYPE_CHECKING:
+    from model_adapters.varlen_dlm.bounds import Bounded
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +58,8 @@ class GenerationRequest:
         answer: the text, or the benchmark's record; None until it is there.
         tokens: of a text, those before the EOS.
         cost: of the answer; None until it is there.
+        bounded: its bound, where it wants a text and the method predicts one; None until then.
+        watch: is shown its sequence after each pass.
     """
 
     instance: Instance
@@ -72,6 +77,8 @@ class GenerationRequest:
     answer: str | None = None
     tokens: Sequence[int] = ()
     cost: Cost | None = None
+    bounded: Bounded | None = None
+    watch: Watch | None = None
 
     @property
     def task(self) -> str:
@@ -118,6 +125,7 @@ class GenerationRequest:
             stops=stops,
             fixes_stop=fixes_stop_here,
             suffix=self.suffix,
+            watch=self.watch,
         )
 
     def text(self, tokenizer: Any, tokens: Sequence[int]) -> str:

@@ -9,11 +9,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from lm_eval.api.instance import Instance
 
+from eosbench.decoding import Sequence as DecodedSequence
 from eosbench.errors import ConfigurationError
 from model_adapters.varlen_dlm.bounds import Bounded
 from model_adapters.varlen_dlm.generation_requests import GenerationRequest, read_requests
@@ -22,6 +24,7 @@ from model_adapters.varlen_dlm.request_words import KNOWN
 
 Chat: TypeAlias = Sequence[Mapping[str, str]]
 TextOrChat: TypeAlias = "str | Chat"
+WatchPrompt: TypeAlias = Callable[[int, DecodedSequence], None]
 
 TASK = "prompts"  # the name of the task, in messages and in telemetry
 
@@ -87,9 +90,18 @@ def predicted(model: VarLenDLM, requests: Sequence[GenerationRequest]) -> list[B
 
 
 def answered(
-    model: VarLenDLM, requests: Sequence[GenerationRequest]
+    model: VarLenDLM, requests: Sequence[GenerationRequest], watch: WatchPrompt | None = None
 ) -> Sequence[GenerationRequest]:
-    """The same requests, when each has its answer, its tokens and its cost."""
+    """The same requests, when each has its answer, its tokens and its cost.
+
+    Args:
+        model: that is to answer.
+        requests: of `asked`.
+        watch: is shown the number of the prompt and its sequence after each pass.
+    """
+    if watch is not None:
+        for number, request in enumerate(requests):
+            request.watch = partial(watch, number)
     model.answers.prepare(requests)
     for _ in model.answers.answer(requests):
         pass

@@ -30,7 +30,7 @@ from tests.golden_files import GOLDEN
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 LLADA, CANVAS, SIZE = GOLDEN / "llada-trained", 64, 160
-COMMANDS = ("sweep", "fit", "report", "check")
+COMMANDS = ("sweep", "fit", "generate", "report", "check")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -130,13 +130,14 @@ def test_every_option_is_explained(command: str) -> None:
     )
 
 
-def test_help_loads_no_torch_and_no_lm_eval() -> None:
+@pytest.mark.parametrize("command", ["fit", "generate"])
+def test_help_loads_no_torch_and_no_lm_eval(command: str) -> None:
     code = (
         "import sys; from eosbench.cli import app; app(standalone_mode=False);"
         "heavy = {'torch', 'transformers', 'lm_eval', 'pandas', 'matplotlib'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    assert process("fit", "--help", code=code).stdout.strip().endswith("[]")
+    assert process(command, "--help", code=code).stdout.strip().endswith("[]")
 
 
 def test_an_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
