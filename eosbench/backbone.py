@@ -50,6 +50,7 @@ class BackboneSpec:
         attention_width: heads times the width of a head, where that is not D; 0 stands for D.
         declared_eos: the one of `eos_ids` that the checkpoint calls its EOS; None where it says
             nothing.
+        takes_positions: whether the backbone is a `PositionedBackbone`.
     """
 
     family: str
@@ -70,6 +71,7 @@ class BackboneSpec:
     block_rule: str = ""
     attention_width: int = 0
     declared_eos: int | None = None
+    takes_positions: bool = False
 
     @property
     def eos_id(self) -> int:
@@ -119,6 +121,32 @@ class Backbone(Protocol):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         """[B, T] ids -> [B, T, V]: row i scores token i, whatever the family's raw order."""
+        ...
+
+
+class PositionedBackbone(Backbone, Protocol):
+    """A backbone whose tokens may stand anywhere, so that a pass can leave positions out.
+
+    Its spec says so (`takes_positions`); eosbench/forward/canvas_part.py makes use of it.
+    """
+
+    def hidden(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        needed: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """[B, T] ids -> [B, T, D]: as `Backbone.hidden`.
+
+        Args:
+            input_ids: [B, T].
+            attention_mask: [B, T], as for `Backbone.hidden`.
+            needed: [B, T] bool, as for `Backbone.hidden`.
+            position_ids: [B, T], the position of every token in its sequence, the first one 0;
+                None: each sequence counts its own tokens.
+        """
         ...
 
 

@@ -85,7 +85,8 @@ class ScriptedBackbone:
     i scores token i; a table [T, V] stands for a script that returns its first rows whatever it
     reads. Hidden states are those logits and the output layer is the identity, so `width ==
     vocab_size`; with `logits_shifted` the hidden rows are the raw ones. `passes` collects the (ids,
-    mask) of every call.
+    mask) of every call. With `takes_positions` tokens may stand anywhere: the script reads them at
+    their places, with masks between them.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class ScriptedBackbone:
         pad_id: int = EOS,
         max_length: int = 4096,
         logits_shifted: bool = False,
+        takes_positions: bool = False,
         tokenizer: Any = None,
     ) -> None:
         self.script: Script = (
@@ -116,6 +118,7 @@ class ScriptedBackbone:
             logits_shifted=logits_shifted,
             fingerprint="0123456789abcdef",
             name="scripted",
+            takes_positions=takes_positions,
         )
 
     device = torch.device("cpu")
@@ -127,9 +130,12 @@ class ScriptedBackbone:
         attention_mask: torch.Tensor | None = None,
         *,
         needed: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         self.passes.append((input_ids.clone(), mask_BT.clone()))
+        if position_ids is not None:
+            return self._scattered(input_ids, mask_BT.bool(), position_ids)
         hidden_BTD = torch.full((*input_ids.shape, self.spec.width), GARBAGE)
         for row, (ids_T, real_T) in enumerate(zip(input_ids, mask_BT.bool(), strict=True)):
             logits_TV = self.script(ids_T[real_T]).to(torch.float32)
@@ -137,6 +143,18 @@ class ScriptedBackbone:
             if self.spec.logits_shifted:
                 logits_TV = torch.cat([logits_TV[1:], torch.full_like(logits_TV[:1], GARBAGE)])
             hidden_BTD[row, real_T] = logits_TV
+        return hidden_BTD
+
+    def _scattered(
+        self, ids_BT: torch.Tensor, real_BT: torch.Tensor, position_BT: torch.Tensor
+    ) -> torch.Tensor:
+        assert self.spec.takes_positions and not self.spec.logits_shifted
+        hidden_BTD = torch.full((*ids_BT.shape, self.spec.width), GARBAGE)
+        for row, real_T in enumerate(real_BT):
+            places = position_BT[row, real_T]
+            spread = torch.full((int(places.max()) + 1,), self.spec.mask_id)
+            spread[places] = ids_BT[row, real_T]
+            hidden_BTD[row, real_T] = self.script(spread).to(torch.float32)[places]
         return hidden_BTD
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:

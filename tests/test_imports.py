@@ -33,7 +33,7 @@ ROOMS = (
         "eosbench.command_lines",
         "eosbench.embedded",
     ),
-    ("eosbench.records", "eosbench.documents", "eosbench.places"),
+    ("eosbench.records", "eosbench.canvas_view", "eosbench.documents", "eosbench.places"),
     ("eosbench.metrics", "eosbench.forward"),
     ("eosbench.bounds", "eosbench.decoding", "eosbench.results", "eosbench.eos_bound"),
     ("eosbench.likelihood", "eosbench.predictors", "eosbench.check"),

@@ -100,6 +100,14 @@ def fit(
     option: Annotated[
         list[str] | None, typer.Option(help="Of the method, name=value. May be repeated.")
     ] = None,
+    step_zero: Annotated[
+        str,
+        typer.Option(
+            "--step_zero",
+            help="The part of the canvas that methods read: full, grid:N (N positions of it), "
+            "or prompt (none of it).",
+        ),
+    ] = "full",
     seed: Annotated[
         str,
         typer.Option(help="Of weights and training; several with commas fit a predictor for each."),
@@ -162,7 +170,7 @@ def fit(
     from model_adapters import load_backbone
     from model_adapters.varlen_dlm import Processes
 
-    jobs = _jobs(method, output, _seeds(seed), option or [])
+    jobs = _jobs(method, output, _seeds(seed), option or [], step_zero)
     if push_to_hub is not None and len(jobs) > 1:
         raise ConfigurationError(
             f"--push_to_hub uploads one predictor, these are {len(jobs)}: "
@@ -231,20 +239,29 @@ def fit(
     )
 
 
-def _jobs(method: str, output: Path, seeds: Sequence[int], options: list[str]) -> list[FitJob]:
+def _jobs(
+    method: str, output: Path, seeds: Sequence[int], options: list[str], step_zero: str
+) -> list[FitJob]:
     """A job for each seed of each method that --method names."""
+    from eosbench.canvas_view import FULL, CanvasView
     from eosbench.fitting import FitJob
-    from eosbench.predictors import METHODS
+    from eosbench.predictors import METHODS, STEP_ZERO
     from eosbench.sweep import chosen_methods
 
     methods = chosen_methods(method, METHODS)
     if method == "all":
         methods = [name for name in methods if METHODS[name].fitting != "none"]
+    given, view = key_values(options), CanvasView.of(step_zero)
+    if view != FULL and not any(METHODS[name].needs for name in methods):
+        raise ConfigurationError(
+            f"--step_zero {view}: {', '.join(methods)} reads nothing of the model: leave it out"
+        )
     jobs = []
     for seed in seeds:
         for name in methods:
             folder = _folder(output, name, seed, len(methods), len(seeds))
-            jobs.append(FitJob(name, folder, key_values(options), seed))
+            shown = {STEP_ZERO: str(view)} if view != FULL and METHODS[name].needs else {}
+            jobs.append(FitJob(name, folder, {**given, **shown}, seed))
     return jobs
 
 

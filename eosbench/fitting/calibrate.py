@@ -23,7 +23,7 @@ from eosbench.bounds import (
     to_bound,
 )
 from eosbench.fitting.examples import Example
-from eosbench.fitting.passes import Passes, batches, every_fraction, needs_of
+from eosbench.fitting.passes import Passes, batches, by_view, every_fraction, needs_of
 from eosbench.metrics import coverage, overshoot, rmse, saved, shortfall
 from eosbench.predictors import FittedPredictor
 from eosbench.records import LengthPrediction
@@ -43,7 +43,7 @@ def predicted_lengths(
     passes: Passes,
     label: str = "calibration",
 ) -> dict[str, Lengths]:
-    """Uncalibrated predictions of several predictors, from one pass over the backbone.
+    """Uncalibrated predictions of several predictors, from shared passes over the backbone.
 
     Args:
         predictors: name -> predictor.
@@ -58,10 +58,11 @@ def predicted_lengths(
     """
     samples = every_fraction(examples, fractions)
     own = {name: np.full(len(samples), np.nan) for name in predictors}
-    needs = needs_of(predictors.values())
-    for indices, batch in batches(passes, samples, needs=needs, label=label):
-        for name, fitted in predictors.items():
-            own[name][indices] = [prediction.length for prediction in fitted.predict(batch)]
+    for view_passes, readers in by_view(predictors, passes):
+        needs = needs_of(readers.values())
+        for indices, batch in batches(view_passes, samples, needs=needs, label=label):
+            for name, fitted in readers.items():
+                own[name][indices] = [prediction.length for prediction in fitted.predict(batch)]
     everyones = passes.workers.everyones(own)
     lengths = {}
     for name in predictors:

@@ -15,6 +15,7 @@ from typing import cast
 
 import torch
 
+from eosbench.canvas_view import FULL
 from eosbench.fitting.passes import Passes, Sample, batches, needs_of
 from eosbench.fitting.store import FeatureStore
 from eosbench.predictors import METHODS, FittedPredictor, Kept, LearnedPredictor, build
@@ -31,8 +32,8 @@ def filled_store(
 ) -> Iterator[FeatureStore]:
     """A store with what these learners keep of the samples.
 
-    One that stays on disk also gets what every method keeps by default, so that one pass serves
-    them all.
+    One that stays on disk also gets what every method keeps by default, so that one pass over the
+    whole canvas serves them all.
 
     Args:
         root: folder of stores; None keeps features in a temporary folder.
@@ -41,12 +42,16 @@ def filled_store(
         passes: how the documents go through the backbone.
     """
     wanted = list(learners)
-    if root is not None:
+    if root is not None and passes.view == FULL and passes.backbone.spec.attention == "full":
         wanted += _usual_learners(passes)
     with TemporaryDirectory(prefix="eosbench-features-") as temporary:
         folder = Path(passes.workers.everyones(temporary)[0]) if root is None else root
         store = FeatureStore(
-            folder, backbone=passes.backbone, samples=samples, canvas=passes.canvas
+            folder,
+            backbone=passes.backbone,
+            samples=samples,
+            canvas=passes.canvas,
+            view=passes.view,
         )
         extract(store, wanted, passes)
         yield store

@@ -10,7 +10,7 @@ from typing import Any
 from eosbench.errors import ConfigurationError
 from eosbench.fitting.train import Training
 from eosbench.places import CACHE_REMEDY, check_folder, is_there
-from eosbench.predictors import row_of
+from eosbench.predictors import check_step_zero, row_of
 
 __all__ = ["FitJob", "FitReport", "check_jobs", "check_places"]
 
@@ -83,7 +83,7 @@ def check_jobs(jobs: Sequence[FitJob]) -> None:
 
     Raises:
         ConfigurationError: no job, two jobs for one folder, a folder that is a file, an unknown
-            method, or one that has nothing to fit.
+            method, one that has nothing to fit, or one that cannot read its part of the canvas.
     """
     folders = [job.key for job in jobs]
     if not jobs or len(set(folders)) != len(folders):
@@ -99,3 +99,4 @@ def check_jobs(jobs: Sequence[FitJob]) -> None:
             raise ConfigurationError(
                 f"method {job.method!r} has nothing to fit: use it without a predictor folder"
             )
+        check_step_zero(job.method, job.options)

@@ -1,4 +1,6 @@
-"""The weights of all predictors of a fit: one store of features, one training each.
+"""The weights of all predictors of a fit: a store of features, and one training each.
+
+Predictors that read the same part of the canvas share a store.
 
 Of several processes the first one trains, and gives its weights to the others.
 """
@@ -13,7 +15,7 @@ from typing import cast
 from eosbench.fitting.examples import Example
 from eosbench.fitting.features import filled_store
 from eosbench.fitting.jobs import FitJob
-from eosbench.fitting.passes import Passes, one_fraction_each
+from eosbench.fitting.passes import Passes, by_view, one_fraction_each
 from eosbench.fitting.train import Training, TrainingSettings, train_weights
 from eosbench.predictors import METHODS, FittedPredictor, LearnedPredictor
 
@@ -53,19 +55,20 @@ def learn(
     samples = one_fraction_each(train, fractions)
     for one in learners.values():
         cast(LearnedPredictor, one.predictor).module.to(passes.backbone.device)
-    with filled_store(store, samples, list(learners.values()), passes) as features:
-        for job in jobs:
-            if job.key not in learners or passes.workers.rank != 0:
-                continue
-            learner = cast(LearnedPredictor, learners[job.key].predictor)
-            trainings[job.key] = train_weights(
-                learner,
-                partial(features.read, tuple(learner.kept)),
-                [example.length for example in train],
-                settings=settings,
-                seed=job.seed,
-                label=f"training {job.key}",
-            )
+    for view_passes, readers in by_view(learners, passes):
+        with filled_store(store, samples, list(readers.values()), view_passes) as features:
+            for job in jobs:
+                if job.key not in readers or passes.workers.rank != 0:
+                    continue
+                learner = cast(LearnedPredictor, learners[job.key].predictor)
+                trainings[job.key] = train_weights(
+                    learner,
+                    partial(features.read, tuple(learner.kept)),
+                    [example.length for example in train],
+                    settings=settings,
+                    seed=job.seed,
+                    label=f"training {job.key}",
+                )
     _share_weights(learners, passes)
     return trainings
 

@@ -1,23 +1,25 @@
 """Step zero over many documents: the only place where a fit runs the backbone.
 
-Documents are batched by length, so that little is spent on padding; one pass serves all methods.
+Documents are batched by length, so that little is spent on padding; one pass serves all methods
+that read the same part of the canvas.
 Of several processes each takes its share of the batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from rich.progress import Progress
 
 from eosbench.backbone import Backbone
+from eosbench.canvas_view import FULL, CanvasView
 from eosbench.documents import partly_masked_canvas
 from eosbench.fitting.examples import Example
 from eosbench.fitting.workers import ALONE, Workers
 from eosbench.forward import Need, StepZero, run_step_zero, text_only
-from eosbench.predictors import FittedPredictor
+from eosbench.predictors import FittedPredictor, view_of
 from eosbench.records import Prompt
 
 FRACTION_SEED = 0
@@ -26,6 +28,7 @@ __all__ = [
     "Passes",
     "Sample",
     "batches",
+    "by_view",
     "every_fraction",
     "needs_of",
     "one_fraction_each",
@@ -42,12 +45,14 @@ class Passes:
         canvas: C, in tokens.
         batch_size: documents per forward pass.
         workers: the processes that share the passes.
+        view: the part of the canvas that step zero runs.
     """
 
     backbone: Backbone
     canvas: int
     batch_size: int = 16
     workers: Workers = ALONE
+    view: CanvasView = FULL
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,22 @@ def needs_of(predictors: Collection[FittedPredictor]) -> frozenset[Need]:
     return frozenset(need for predictor in predictors for need in predictor.row.needs)
 
 
+def by_view(
+    predictors: Mapping[str, FittedPredictor], passes: Passes
+) -> Iterator[tuple[Passes, dict[str, FittedPredictor]]]:
+    """(passes, predictors) for each part of the canvas that some of the predictors read.
+
+    Args:
+        predictors: name -> predictor.
+        passes: of the fit; those of a part are the same but for their view.
+    """
+    for view in dict.fromkeys(view_of(fitted.predictor) for fitted in predictors.values()):
+        readers = {
+            name: fitted for name, fitted in predictors.items() if view_of(fitted.predictor) == view
+        }
+        yield replace(passes, view=view), readers
+
+
 def batches(
     passes: Passes,
     samples: Sequence[Sample],
@@ -132,7 +153,7 @@ def batches(
                 for index in indices
             ]
             if needs:
-                yield indices, run_step_zero(passes.backbone, prompts, needs)
+                yield indices, run_step_zero(passes.backbone, prompts, needs, passes.view)
             else:
                 yield indices, text_only(prompts, mask_id)
             progress.advance(bar)

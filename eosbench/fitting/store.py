@@ -7,10 +7,10 @@
     store.read(names, rows)        # {"pooled": [B, 2D], ...}
 
 The name of a folder is a hash of all that the numbers depend on, so a store is never read for
-another model, canvas, fraction or data set. Arrays are `<name>.npy` with a row a sample, and beside
-each `<name>.done.npy` says which rows are there; a row counts only once its numbers are written.
-Bytes per sample are the sum over `kept`; the hidden tensor of a whole canvas is never kept. Several
-processes on one machine fill one store, each its own rows.
+another model, canvas, part of a canvas, fraction or data set. Arrays are `<name>.npy` with a row a
+sample, and beside each `<name>.done.npy` says which rows are there; a row counts only once its
+numbers are written. Bytes per sample are the sum over `kept`; the hidden tensor of a whole canvas
+is never kept. Several processes on one machine fill one store, each its own rows.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
+from eosbench.canvas_view import FULL, CanvasView
 from eosbench.digest import digest_of_json, digest_of_parts
 from eosbench.errors import ConfigurationError
 from eosbench.fitting.passes import Sample
@@ -47,10 +48,17 @@ class FeatureStore:
         backbone: the model whose hidden states they are.
         samples: N of them; their order is that of the rows.
         canvas: C, in tokens.
+        view: the part of the canvas that step zero ran.
     """
 
     def __init__(
-        self, root: Path, *, backbone: Backbone, samples: Sequence[Sample], canvas: int
+        self,
+        root: Path,
+        *,
+        backbone: Backbone,
+        samples: Sequence[Sample],
+        canvas: int,
+        view: CanvasView = FULL,
     ) -> None:
         self.samples = samples
         facts = {
@@ -61,6 +69,8 @@ class FeatureStore:
             "samples": len(samples),
             "digest": _digest(samples),
         }
+        if not view.covers(canvas):
+            facts["step_zero"] = str(view)
         self.folder = root.expanduser() / digest_of_json(facts)
         self._facts = {**facts, "backbone_name": backbone.spec.name}
         self._arrays: dict[str, NDArray[Any]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eosbench.forward.block_cache import CACHES, BlockPasses, positions
+from eosbench.forward.canvas_part import check_view, pass_positions, scored_positions
 from eosbench.forward.costs import Cost, Ledger, estimated_flops
 from eosbench.forward.memory import BatchSize, keep_freed_memory
 from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
@@ -26,13 +27,16 @@ __all__ = [
     "StepZero",
     "TimedBackbone",
     "bound_threads",
+    "check_view",
     "estimated_flops",
     "keep_freed_memory",
     "left_pad",
     "logits_in_pieces",
+    "pass_positions",
     "positions",
     "processors",
     "run_step_zero",
+    "scored_positions",
     "text_only",
     "without_prompt",
 ]

@@ -8,6 +8,9 @@ never counts: a denoiser may not answer with it.
     step = run_step_zero(backbone, prompts)
     step.eos_rank_BC[0, length]     # 1: EOS is the most likely token at this canvas index
 
+With a `view` it runs over a part of the canvas (canvas_part.py). What it holds of positions that
+did not run is 0, and `at_every_position` draws a line between those that did.
+
 `text_only(prompts, mask_id)` is the same for methods that do not read the DLM.
 
 Legend: B batch, P longest prompt, C longest canvas, T prompt and canvas, D width, V vocabulary,
@@ -24,7 +27,15 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from eosbench.backbone import Backbone, scoring_rows
+from eosbench.canvas_view import FULL, PROMPT, CanvasView
 from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.forward.canvas_part import (
+    check_view,
+    filled_between,
+    hidden_at,
+    pass_positions,
+    scored_positions,
+)
 from eosbench.records import Prompt
 
 Need = Literal["hidden", "eos"]
@@ -47,11 +58,12 @@ class StepZero:
         prompt_mask_BP: True where there is a token of a prompt.
         canvas_hidden_BCD: the hidden states that score the canvas positions.
         canvas_mask_BC: True where there is a canvas position.
+        scored_BC: True where the pass scored the canvas position: everywhere, if all of it ran.
         masked_BC: True where the canvas holds the mask token.
-        eos_probability_BC: float32, summed over all ids that end a text; 0 where there is no
-            canvas.
+        eos_probability_BC: float32, summed over all ids that end a text; 0 where the position was
+            not scored.
         eos_rank_BC: rank of the likeliest such id, 1 where no other token is more likely; 0 where
-            there is no canvas.
+            the position was not scored.
     """
 
     prompts: Sequence[Prompt]
@@ -60,6 +72,7 @@ class StepZero:
     prompt_mask_BP: torch.Tensor | None = None
     canvas_hidden_BCD: torch.Tensor | None = None
     canvas_mask_BC: torch.Tensor | None = None
+    scored_BC: torch.Tensor | None = None
     masked_BC: torch.Tensor | None = None
     eos_probability_BC: torch.Tensor | None = None
     eos_rank_BC: torch.Tensor | None = None
@@ -88,6 +101,18 @@ class StepZero:
         at_least_B1 = torch.tensor(self.at_least_B, device=masked_BC.device)[:, None]
         return masked_BC & (index_C >= at_least_B1)
 
+    def at_every_position(self, value_BC: torch.Tensor) -> torch.Tensor:
+        """[B, C]: values of an end of the text, on a line between positions that were scored.
+
+        A revealed position counts as 0, since EOS is never revealed. Scored positions keep their
+        values, so that nothing changes where all of them were.
+        """
+        canvas_BC, scored_BC = self.read("canvas_mask_BC"), self.read("scored_BC")
+        masked_BC = self.read("masked_BC")
+        known_BC = scored_BC | (canvas_BC & ~masked_BC)
+        line_BC = filled_between(value_BC * masked_BC, known_BC)
+        return torch.where(scored_BC | ~canvas_BC, value_BC, line_BC)
+
 
 def text_only(prompts: Sequence[Prompt], mask_id: int) -> StepZero:
     """A batch without tensors, for methods that read the prompt's text or nothing at all."""
@@ -96,7 +121,10 @@ def text_only(prompts: Sequence[Prompt], mask_id: int) -> StepZero:
 
 @torch.no_grad()
 def run_step_zero(
-    backbone: Backbone, prompts: Sequence[Prompt], needs: Collection[Need] = ("hidden", "eos")
+    backbone: Backbone,
+    prompts: Sequence[Prompt],
+    needs: Collection[Need] = ("hidden", "eos"),
+    view: CanvasView = FULL,
 ) -> StepZero:
     """Runs one forward pass over the prompts and their canvases.
 
@@ -105,13 +133,15 @@ def run_step_zero(
         prompts: B of them; prompts and canvases may differ in length.
         needs: "hidden" keeps the hidden states, "eos" unembeds the canvas for EOS probabilities and
             ranks.
+        view: the part of every canvas that runs.
 
     Raises:
-        ConfigurationError: there is no prompt or an empty canvas, or prompt and canvas are longer
-            than the backbone's positions.
+        ConfigurationError: there is no prompt or an empty canvas, prompt and canvas are longer
+            than the backbone's positions, or it cannot run such a part.
     """
     _fits(prompts, backbone.spec.max_length)
-    if backbone.spec.attention == "block":
+    check_view(view, backbone.spec)
+    if backbone.spec.attention == "block" or view == PROMPT:
         return _prompts_alone(backbone, prompts)
     device, spec = backbone.device, backbone.spec
     rows = [torch.tensor(prompt.ids + prompt.canvas, dtype=torch.long) for prompt in prompts]
@@ -119,16 +149,24 @@ def run_step_zero(
     length_B = torch.tensor([len(row) for row in rows], device=device)
     prompt_B = torch.tensor([len(prompt.ids) for prompt in prompts], device=device)
     token_BT = torch.arange(ids_BT.shape[1], device=device) < length_B[:, None]
-    hidden_BTD = scoring_rows(backbone.hidden(ids_BT, token_BT.long()), spec.logits_shifted)
+    if all(view.covers(len(prompt.canvas)) for prompt in prompts):
+        raw_BTD = backbone.hidden(ids_BT, token_BT.long())
+    else:
+        places = [pass_positions(prompt, view, spec) for prompt in prompts]
+        raw_BTD = hidden_at(backbone, ids_BT, places)
+    hidden_BTD = scoring_rows(raw_BTD, spec.logits_shifted)
 
     index_C = torch.arange(max(len(prompt.canvas) for prompt in prompts), device=device)
     canvas_mask_BC = index_C < (length_B - prompt_B)[:, None]
     at_BC = (prompt_B[:, None] + index_C).clamp(max=ids_BT.shape[1] - 1)
     canvas_hidden_BCD = hidden_BTD.gather(1, at_BC[..., None].expand(-1, -1, hidden_BTD.shape[2]))
     masked_BC = (ids_BT.gather(1, at_BC) == spec.mask_id) & canvas_mask_BC
+    scored_BC = torch.zeros_like(canvas_mask_BC)
+    for row, prompt in enumerate(prompts):
+        scored_BC[row, scored_positions(prompt, view, spec)] = True
     probability_BC, rank_BC = None, None
     if "eos" in needs:
-        probability_BC, rank_BC = _eos(backbone, canvas_hidden_BCD, canvas_mask_BC)
+        probability_BC, rank_BC = _eos(backbone, canvas_hidden_BCD, scored_BC)
     keep = "hidden" in needs
     index_P = torch.arange(int(prompt_B.max()), device=device)
     prompt_mask_BP = token_BT[:, : len(index_P)] & (index_P < prompt_B[:, None])
@@ -139,6 +177,7 @@ def run_step_zero(
         prompt_mask_BP=prompt_mask_BP,
         canvas_hidden_BCD=canvas_hidden_BCD if keep else None,
         canvas_mask_BC=canvas_mask_BC,
+        scored_BC=scored_BC,
         masked_BC=masked_BC,
         eos_probability_BC=probability_BC,
         eos_rank_BC=rank_BC,
@@ -146,9 +185,9 @@ def run_step_zero(
 
 
 def _prompts_alone(backbone: Backbone, prompts: Sequence[Prompt]) -> StepZero:
-    """One forward pass over the prompts of a model that attends causally between blocks.
+    """One forward pass over the prompts, without a canvas: what needs one finds nothing here.
 
-    No pass of such a model sees a whole canvas: what needs one finds nothing here.
+    No pass of a model that attends causally between blocks sees a whole canvas.
     """
     spec, device = backbone.spec, backbone.device
     rows = [torch.tensor(prompt.ids, dtype=torch.long) for prompt in prompts]
@@ -165,14 +204,14 @@ def _prompts_alone(backbone: Backbone, prompts: Sequence[Prompt]) -> StepZero:
 
 
 def _eos(
-    backbone: Backbone, hidden_BCD: torch.Tensor, canvas_mask_BC: torch.Tensor
+    backbone: Backbone, hidden_BCD: torch.Tensor, scored_BC: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The probability [B, C] and the rank [B, C] of EOS at each canvas position.
+    """The probability [B, C] and the rank [B, C] of EOS at each scored canvas position.
 
     The logits of a chunk of positions are held at a time.
     """
     eos_ids = torch.tensor(sorted(backbone.spec.eos_ids), device=hidden_BCD.device)
-    hidden_MD = hidden_BCD[canvas_mask_BC]
+    hidden_MD = hidden_BCD[scored_BC]
     probabilities, ranks = [], []
     for chunk_ND in torch.split(hidden_MD, max(1, LOGITS_AT_ONCE // backbone.spec.vocab_size)):
         logits_NV = backbone.unembed(chunk_ND).float()
@@ -181,10 +220,10 @@ def _eos(
         probabilities.append((eos_NE.logsumexp(dim=1) - logits_NV.logsumexp(dim=1)).exp())
         logits_NV[:, eos_ids] = -torch.inf
         ranks.append(1 + (logits_NV > eos_NE.max(dim=1, keepdim=True).values).sum(dim=1))
-    probability_BC = torch.zeros(canvas_mask_BC.shape, device=hidden_BCD.device)
-    rank_BC = torch.zeros(canvas_mask_BC.shape, dtype=torch.long, device=hidden_BCD.device)
-    probability_BC[canvas_mask_BC] = torch.cat(probabilities)
-    rank_BC[canvas_mask_BC] = torch.cat(ranks)
+    probability_BC = torch.zeros(scored_BC.shape, device=hidden_BCD.device)
+    rank_BC = torch.zeros(scored_BC.shape, dtype=torch.long, device=hidden_BCD.device)
+    probability_BC[scored_BC] = torch.cat(probabilities)
+    rank_BC[scored_BC] = torch.cat(ranks)
     return probability_BC, rank_BC
 
 

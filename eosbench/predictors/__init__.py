@@ -29,6 +29,8 @@ from eosbench.predictors.protocol import (
     check_share,
     refuse_promise,
 )
+from eosbench.predictors.views import OPTION as STEP_ZERO
+from eosbench.predictors.views import check_step_zero, view_of
 
 if TYPE_CHECKING:
     from eosbench.backbone import Backbone
@@ -49,6 +51,7 @@ _LAZY = {
 
 __all__ = [
     "METHODS",
+    "STEP_ZERO",
     "THE_FIVE",
     "Features",
     "FineTuning",
@@ -63,6 +66,7 @@ __all__ = [
     "Reading",
     "build",
     "check_share",
+    "check_step_zero",
     "device_of",
     "load_predictor",
     "local_folder",
@@ -70,6 +74,7 @@ __all__ = [
     "refuse_promise",
     "row_of",
     "save_folder",
+    "view_of",
 ]
 
 
@@ -139,12 +144,18 @@ def build(
         files: text files of the predictor's folder, by name.
 
     Raises:
-        ConfigurationError: unknown method, or an option that it does not have.
+        ConfigurationError: unknown method, an option that it does not have, or a part of the
+            canvas that the method cannot read or the model cannot run.
     """
     row = row_of(method)
     row.check_options(method, options or {})
+    check_step_zero(method, options or {})
     kind = row.load()
     facts = {"backbone": backbone, "canvas": canvas, "files": files, "width": backbone.spec.width}
     wanted = [name for name in FACTS if name in inspect.signature(kind).parameters]
     predictor: Predictor = kind(**{name: facts[name] for name in wanted}, **(options or {}))
+    if row.needs:
+        from eosbench.forward import check_view
+
+        check_view(view_of(predictor), backbone.spec)
     return predictor

@@ -1,6 +1,7 @@
 """`average_regression`: the mean hidden states of prompt and canvas, through an MLP.
 
-The MLP gives log(1 + length). Prompt and canvas are pooled apart; padding never enters.
+The MLP gives log(1 + length). Prompt and canvas are pooled apart; padding never enters. Of a canvas
+of which step zero runs a part (`step_zero=grid:N`), that part is pooled.
 
 Legend: B batch, D width.
 """
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from eosbench.canvas_view import CanvasView
 from eosbench.errors import ConfigurationError
 from eosbench.predictors.heads import (
     USUAL_HIDDEN,
@@ -40,6 +42,8 @@ class AverageRegression:
         depth: "mlp", or "linear" for a head without a hidden layer.
         pooling: the means that are read: "both", or that of the "canvas" or the "prompt" alone.
         loss, quantile: see eosbench.predictors.heads.LogLengthLoss.
+        step_zero: the part of the canvas that the pass runs: full, grid:N, or prompt, which needs
+            pooling="prompt".
 
     Raises:
         ConfigurationError: an unknown pooling, depth or loss, or a quantile outside (0, 1).
@@ -57,10 +61,11 @@ class AverageRegression:
         pooling: str = "both",
         loss: str = "smooth_l1",
         quantile: float = 0.9,
+        step_zero: str = "full",
     ) -> None:
         if pooling not in POOLING:
             raise ConfigurationError(f"pooling {pooling!r}: expected one of {', '.join(POOLING)}")
-        self.canvas, self.pooling = canvas, pooling
+        self.canvas, self.pooling, self.view = canvas, pooling, CanvasView.of(step_zero)
         self.log_length_loss = LogLengthLoss(loss, quantile)
         self.level = self.log_length_loss.level
         read = 2 * width if pooling == "both" else width
@@ -72,6 +77,7 @@ class AverageRegression:
             "pooling": pooling,
             "loss": loss,
             "quantile": quantile,
+            "step_zero": str(self.view),
         }
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
@@ -85,11 +91,9 @@ class AverageRegression:
             batch.read("prompt_hidden_BPD").float(), batch.read("prompt_mask_BP")
         )
         if self.pooling == "prompt" and batch.canvas_hidden_BCD is None:
-            # A model that attends causally between blocks shows no canvas.
+            # step_zero=prompt, or a model that attends causally between blocks.
             return {"pooled": torch.cat([prompt_BD, torch.zeros_like(prompt_BD)], dim=1)}
-        canvas_BD = masked_mean(
-            batch.read("canvas_hidden_BCD").float(), batch.read("canvas_mask_BC")
-        )
+        canvas_BD = masked_mean(batch.read("canvas_hidden_BCD").float(), batch.read("scored_BC"))
         return {"pooled": torch.cat([prompt_BD, canvas_BD], dim=1)}
 
     def log_length(self, features: Features) -> torch.Tensor:

@@ -11,6 +11,10 @@ In the loss of `after` the two classes weigh what `positive_weight` says (by def
 however short the answers are on their canvas. The loss of `at` and `hazard` is -log P(first EOS at
 L), and of an answer that fills the canvas -log P(none on the canvas).
 
+Of a canvas of which step zero runs a grid (`step_zero=grid:N`) the points of the grid are asked, and
+a distribution is one over them: a point stands for what is behind the point before. Between points
+the probability is on a straight line.
+
 Legend: B batch, C canvas, K sampled positions, D width.
 """
 
@@ -22,6 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch.nn import functional
 
+from eosbench.canvas_view import CanvasView
 from eosbench.digest import torch_seed_from
 from eosbench.errors import ConfigurationError
 from eosbench.predictors.end_distribution import NEVER, TARGETS, cumulative, log_likelihood
@@ -47,6 +52,7 @@ class Classification:
         positions: K, the number of masked positions that the fit keeps of each training document.
         positive_weight: of target="after", the weight of "at or after the EOS" in the loss, as a
             multiple of that of the other class.
+        step_zero: the part of the canvas that the pass runs: full or grid:N.
 
     Raises:
         ConfigurationError: an unknown target or depth, tau outside [0, 1], too few positions, or a
@@ -66,6 +72,7 @@ class Classification:
         tau: float = 0.9,
         positions: int = 64,
         positive_weight: float = 1.0,
+        step_zero: str = "full",
     ) -> None:
         if target not in ("after", *TARGETS):
             raise ConfigurationError(
@@ -87,6 +94,7 @@ class Classification:
         # The quantile of the length that a prediction stands for: of a distribution it is tau.
         self.level = 0.5 if target == "after" else self.tau
         self.positions, self.positive_weight = positions, float(positive_weight)
+        self.view = CanvasView.of(step_zero)
         self.module = head(width, hidden, depth=depth)
         self.hidden_name, self.index_name = f"positions{positions}", f"positions{positions}_index"
         self.ending = Ending(positions, width)
@@ -103,6 +111,7 @@ class Classification:
             "tau": self.tau,
             "positions": positions,
             "positive_weight": self.positive_weight,
+            "step_zero": str(self.view),
         }
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
@@ -111,10 +120,12 @@ class Classification:
         with torch.no_grad():
             logit_BC = self.module(hidden_BCD.float().to(device_of(self.module))).squeeze(-1)
         if self.target == "after":
-            probability_BC = logit_BC.sigmoid().to(open_BC.device) * open_BC
+            probability_BC = logit_BC.sigmoid()
         else:
-            asked_BC = logit_BC.cpu().double().masked_fill(~open_BC.cpu(), NEVER)
-            probability_BC = cumulative(self.target, asked_BC).float().to(open_BC.device) * open_BC
+            asked_BC = (open_BC & batch.read("scored_BC")).cpu()
+            asked_logit_BC = logit_BC.cpu().double().masked_fill(~asked_BC, NEVER)
+            probability_BC = cumulative(self.target, asked_logit_BC).float()
+        probability_BC = batch.at_every_position(probability_BC.to(open_BC.device)) * open_BC
         predictions = []
         for row, prompt in enumerate(batch.prompts):
             probability_C = probability_BC[row, : len(prompt.canvas)]
@@ -132,7 +143,8 @@ class Classification:
         """
         if self.target != "after":
             return self.ending.features(batch)
-        hidden_BCD, masked_BC = batch.read("canvas_hidden_BCD"), batch.read("masked_BC").cpu()
+        hidden_BCD = batch.read("canvas_hidden_BCD")
+        masked_BC = (batch.read("masked_BC") & batch.read("scored_BC")).cpu()
         hidden_BKD = hidden_BCD.new_zeros(len(batch.prompts), self.positions, hidden_BCD.shape[2])
         index_BK = torch.full((len(batch.prompts), self.positions), -1)
         for row, prompt in enumerate(batch.prompts):

@@ -2,7 +2,9 @@
 
 They are projected and concatenated, and the MLP gives log(1 + length). The grid runs from the first
 canvas position to the last and is denser at the front, where most answers end: its k-th of G points
-stands at the share (k / (G - 1)) ** 2 of the canvas.
+stands at the share (k / (G - 1)) ** 2 of the canvas. Where step zero runs a grid of N points
+itself (`step_zero=grid:N`), each is the nearest of these: both grids follow one rule, and of 256
+positions those of 16 points stand among those of 31.
 
 Legend: B batch, G grid, D width.
 """
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from eosbench.canvas_view import FULL, CanvasView
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.predictors.heads import (
     USUAL_HIDDEN,
@@ -29,13 +32,20 @@ if TYPE_CHECKING:
     from eosbench.forward import StepZero
 
 
-def grid_positions(canvas: int, grid: int) -> list[int]:
+def grid_positions(canvas: int, grid: int, view: CanvasView = FULL) -> list[int]:
     """The G canvas positions of the grid, from 0 to C - 1.
 
-    >>> grid_positions(256, 6)
-    [0, 10, 41, 92, 163, 255]
+    Args:
+        canvas: C, in tokens.
+        grid: G.
+        view: the part of the canvas that step zero runs.
+
+    >>> grid_positions(256, 6), grid_positions(256, 6, CanvasView.of("grid:11"))
+    ([0, 10, 41, 92, 163, 255], [0, 10, 41, 92, 163, 255])
     """
-    return [round((canvas - 1) * (k / max(1, grid - 1)) ** 2) for k in range(grid)]
+    own = [round((canvas - 1) * (k / max(1, grid - 1)) ** 2) for k in range(grid)]
+    run = view.grid(canvas)
+    return [min(run, key=lambda position: abs(position - wanted)) for wanted in own]
 
 
 class ConcatHead(nn.Module):
@@ -65,9 +75,11 @@ class ConcatRegression:
         hidden: width of the MLP.
         depth: "mlp", or "linear" for a head without a hidden layer.
         loss, quantile: see eosbench.predictors.heads.LogLengthLoss.
+        step_zero: the part of the canvas that the pass runs: full or grid:N.
 
     Raises:
-        ConfigurationError: a grid of no positions, an unknown loss, or a quantile outside (0, 1).
+        ConfigurationError: a grid of no positions, or of more than step zero runs, an unknown loss,
+            or a quantile outside (0, 1).
     """
 
     learning_rate = 2e-3
@@ -83,11 +95,17 @@ class ConcatRegression:
         depth: str = "mlp",
         loss: str = "smooth_l1",
         quantile: float = 0.9,
+        step_zero: str = "full",
     ) -> None:
         if grid < 1:
             raise ConfigurationError(f"grid={grid!r}: expected at least 1 position")
-        self.canvas = canvas
-        self.positions = grid_positions(canvas, grid)
+        self.canvas, self.view = canvas, CanvasView.of(step_zero)
+        if self.view.is_grid and not self.view.covers(canvas) and grid > (self.view.points or 0):
+            raise ConfigurationError(
+                f"grid={grid} positions are read, and step_zero={self.view} runs fewer: take "
+                f"grid={self.view.points} or less, or step_zero=grid:{grid} or more"
+            )
+        self.positions = grid_positions(canvas, grid, self.view)
         self.log_length_loss = LogLengthLoss(loss, quantile)
         self.level = self.log_length_loss.level
         self.module = ConcatHead(width, grid, project, hidden, canvas, depth)
@@ -100,6 +118,7 @@ class ConcatRegression:
             "depth": depth,
             "loss": loss,
             "quantile": quantile,
+            "step_zero": str(self.view),
         }
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:

@@ -87,7 +87,8 @@ class Ending:
         Raises:
             PredictorError: a prompt that does not say the length of its answer.
         """
-        hidden_BCD, asked_BC = batch.read("canvas_hidden_BCD"), batch.open_BC().cpu()
+        hidden_BCD = batch.read("canvas_hidden_BCD")
+        asked_BC = (batch.open_BC() & batch.read("scored_BC")).cpu()
         B, K = len(batch.prompts), self.positions
         hidden_BKD = hidden_BCD.new_zeros(B, K, hidden_BCD.shape[2])
         index_BK, since_last_BK = torch.full((B, K), -1), torch.zeros(B, K, dtype=torch.long)

@@ -101,7 +101,7 @@ def load_folder(
     """
     config = read_config(folder)
     check_config(folder, config, method, backbone, canvas)
-    fitted = config["options"]
+    fitted = {**_defaults(method), **config["options"]}
     changed = _changed_options(folder, method, fitted, options or {})
     try:
         tensors = load_file(folder / WEIGHTS)
@@ -127,6 +127,12 @@ def load_folder(
     return FittedPredictor(method, predictor, calibration_of(tensors, config), config)
 
 
+def _defaults(method: str) -> dict[str, Any]:
+    """The defaults of a method's options: what a folder holds that was written before them."""
+    known = row_of(method).options()
+    return {name: one.default for name, one in known.items() if one.default is not one.empty}
+
+
 def _changed_options(
     folder: Path, method: str, fitted: Mapping[str, Any], asked: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -142,6 +148,7 @@ def _changed_options(
     for name in changed.keys() - free:
         raise ConfigurationError(
             f"predictor '{folder}' was fitted with {name}={fitted.get(name)!r}, asked for is "
-            f"{changed[name]!r}: leave the option out, or fit again with it"
+            f"{changed[name]!r}: leave the option out, or fit again with it: "
+            f"eosbench fit --method {method} --option {name}={changed[name]} ..."
         )
     return changed

@@ -2,8 +2,9 @@
 
 A `LengthReader` holds one predictor, or all of a sweep's. Asked for a method, it runs step zero
 once over each new prompt, lets every predictor it holds predict from it while the hidden states are
-there, and (`keep=True`) remembers the answers: the second method costs no forward pass. What a
-method is charged for is the same either way: the pass it reads, and its own head.
+there, and (`keep=True`) remembers the answers: the second method costs no forward pass. Methods
+share a pass that read the same part of the canvas (`step_zero`). What a method is charged for is
+the same either way: the pass it reads, and its own head.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
+from eosbench.canvas_view import CanvasView
 from eosbench.forward import BatchSize, Need, TimedBackbone, run_step_zero, text_only
-from eosbench.predictors import FittedPredictor
+from eosbench.predictors import FittedPredictor, view_of
 from eosbench.records import LengthPrediction, Prompt
 
-Key = tuple[tuple[int, ...], tuple[int, ...]]
+Key = tuple[tuple[int, ...], tuple[int, ...], CanvasView]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Reading:
         predictions: method -> prediction.
         seconds: method -> its share of the time of the batch.
         model_seconds: the part of it that step zero spent inside the DLM.
-        eos_probability_C, eos_rank_C: per canvas position, where they were asked for.
+        eos_probability_C, eos_rank_C: per canvas position, where they were asked for and the pass
+            ran the whole canvas.
     """
 
     predictions: dict[str, LengthPrediction] = field(default_factory=dict)
@@ -91,23 +94,35 @@ class LengthReader:
             return self._predict({method: self.predictors[method]}, batch, with_eos=False)
         if self._kept is None:
             return self._predict({method: self.predictors[method]}, batch, with_eos)
-        new = [prompt for prompt in batch if _key(prompt) not in self._kept]
-        shared = {name: fitted for name, fitted in self.predictors.items() if _is_shared(fitted)}
+        view = view_of(self.predictors[method].predictor)
+        keys = [(prompt.ids, prompt.canvas, view) for prompt in batch]
+        new = {key: one for key, one in zip(keys, batch, strict=True) if key not in self._kept}
         if new:
-            self._kept.update(
-                zip(map(_key, new), self._predict(shared, new, with_eos=True), strict=True)
-            )
-        return [self._kept[_key(prompt)] for prompt in batch]
+            shared = {
+                name: fitted
+                for name, fitted in self.predictors.items()
+                if _is_shared(fitted) and view_of(fitted.predictor) == view
+            }
+            readings = self._predict(shared, list(new.values()), with_eos=True)
+            self._kept.update(zip(new, readings, strict=True))
+        return [self._kept[key] for key in keys]
 
     def _predict(
         self, fitted: Mapping[str, FittedPredictor], prompts: Sequence[Prompt], with_eos: bool
     ) -> list[Reading]:
-        """One step zero, if any of the methods reads it, and the predictions of all from it."""
+        """One step zero, if any of the methods reads it, and the predictions of all from it.
+
+        All methods read the same part of the canvas.
+        """
+        view = view_of(next(iter(fitted.values())).predictor)
+        whole = [view.covers(len(prompt.canvas)) for prompt in prompts]
+        with_eos = with_eos and any(whole)
         started, in_model = time.perf_counter(), self.backbone.seconds
         needs: set[Need] = {need for one in fitted.values() for need in one.row.needs}
         reads_dlm = bool(needs)
         if reads_dlm:
-            step = run_step_zero(self.backbone, prompts, needs | ({"eos"} if with_eos else set()))
+            more: set[Need] = {"eos"} if with_eos else set()
+            step = run_step_zero(self.backbone, prompts, needs | more, view)
         else:
             step = text_only(prompts, self.backbone.spec.mask_id)
         pass_seconds = time.perf_counter() - started
@@ -131,6 +146,8 @@ class LengthReader:
                 eos_probability_C=probability_BC[row, : len(prompt.canvas)],
                 eos_rank_C=rank_BC[row, : len(prompt.canvas)],
             )
+            if whole[row]
+            else reading
             for row, (reading, prompt) in enumerate(zip(readings, prompts, strict=True))
         ]
 
@@ -138,7 +155,3 @@ class LengthReader:
 def _is_shared(fitted: FittedPredictor) -> bool:
     """True where a prediction follows from prompt and canvas, and is worth remembering."""
     return bool(fitted.row.reads) and "reference" not in fitted.row.reads
-
-
-def _key(prompt: Prompt) -> Key:
-    return prompt.ids, prompt.canvas

@@ -10,6 +10,7 @@ We know the rule from descriptions of the paper and not its published tau: 0.99 
 every method, eosbench/bounds follows: `rounding=none` without a fitted folder is the bare crop.
 Revealed tokens stand before the EOS, so the product runs over the masked positions after the last
 of them. Where its complement never exceeds tau, the length is the whole canvas.
+Between the positions of a grid (`step_zero=grid:N`) probabilities are on a straight line.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from eosbench.canvas_view import CanvasView
 from eosbench.predictors.protocol import check_share
 from eosbench.records import LengthPrediction
 
@@ -30,14 +32,15 @@ class SmartCrop:
 
     Args:
         tau: how probable it must be that the EOS has come.
+        step_zero: the part of the canvas that the pass runs: full or grid:N.
 
     Raises:
         ConfigurationError: tau outside [0, 1].
     """
 
-    def __init__(self, *, tau: float = 0.99) -> None:
-        self.tau = check_share("tau", tau)
-        self.options: dict[str, Any] = {"tau": self.tau}
+    def __init__(self, *, tau: float = 0.99, step_zero: str = "full") -> None:
+        self.tau, self.view = check_share("tau", tau), CanvasView.of(step_zero)
+        self.options: dict[str, Any] = {"tau": self.tau, "step_zero": str(self.view)}
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         """The first position at which the EOS has very probably come.
@@ -45,7 +48,8 @@ class SmartCrop:
         The probability that it has come, at every position [C], is the prediction's curve.
         """
         open_BC, masked_BC = batch.open_BC(), batch.read("masked_BC")
-        probability_BC = batch.read("eos_probability_BC").double() * open_BC
+        probability_BC = batch.at_every_position(batch.read("eos_probability_BC"))
+        probability_BC = probability_BC.double() * open_BC
         ended_BC = 1.0 - torch.exp(torch.log1p(-probability_BC.clamp(max=1.0)).cumsum(dim=1))
         predictions = []
         for row, prompt in enumerate(batch.prompts):

@@ -1,4 +1,7 @@
-"""Names of runs: the method and, where that is ambiguous, the settings that tell runs apart."""
+"""Names of runs: the method and, where that is ambiguous, the settings that tell runs apart.
+
+A run whose step zero ran a part of the canvas always says so: `classification step_zero=grid:31`.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ _TELLING = (
     "fingerprint",
 )
 
+_STEP_ZERO = ("method_options", "step_zero")
+
 # A setting, or one entry of a setting that is an object: ("canvas",), ("calibration", "alpha").
 Leaf = tuple[str, ...]
 
@@ -46,7 +51,8 @@ def named(runs: Iterable[Run]) -> list[Run]:
 
 def _names(method: str, settings: Sequence[dict[Leaf, str]]) -> list[str]:
     """One name per run of a method; a setting enters where it tells more runs apart."""
-    names = [method] * len(settings)
+    views = [leaves.get(_STEP_ZERO, "full") for leaves in settings]
+    names = [method if view == "full" else f"{method} step_zero={view}" for view in views]
     for leaf in dict.fromkeys(_telling(settings)):
         values = [leaves.get(leaf) for leaves in settings]
         longer = _lengthened(names, ".".join(leaf).removeprefix("method_options."), values)

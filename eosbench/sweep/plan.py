@@ -15,7 +15,7 @@ from typing import Any
 from eosbench import embedded
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.places import is_there
-from eosbench.predictors import row_of
+from eosbench.predictors import STEP_ZERO, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES
 from model_adapters.varlen_dlm import OF_BOUNDS, OTHER_PROMISES, Arguments, parse_arguments
 
@@ -179,9 +179,12 @@ def _model_args(
     """The model arguments of one run: what was given, the method, and its fitted folder.
 
     What only some methods can use is left out for the others: settings of bounds for those that
-    predict none, promises beyond a coverage for those that are not calibrated.
+    predict none, promises beyond a coverage for those that are not calibrated, and the part of the
+    canvas that step zero runs for those that do not read the model.
     """
     given = {**given, **variant.settings}
+    if not row_of(method, ALL_METHODS).needs:
+        given = _without(given, (STEP_ZERO,))
     if method in STRATEGIES:
         return {**_without(given, OF_BOUNDS), "method": method}
     folder = _fitted_folder(method, variant, given, predictors)

@@ -8,7 +8,7 @@ the moment its tensor is read, on the device and in the dtype that were asked fo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -109,6 +109,9 @@ def assemble(
     devices.dispatch(model)
     body: Any = model.base_model
     spec = _spec(checkpoint.name, family, plan, tokens, sizes, weights, bits)
+    gaps_end_texts = "flash" in str(body.config._attn_implementation)
+    if spec.attention == "full" and not gaps_end_texts:
+        spec = replace(spec, takes_positions=True)
     if plan.starts_as_noise:
         kind: Any = model.generation_config
         model.generation_config = type(kind)(**checkpoint.generation)

@@ -14,7 +14,14 @@ from eosbench import embedded
 from eosbench.bounds import GROUPINGS, PROMISES, ROUNDINGS, Cheapest, Promise
 from eosbench.decoding import OVERFLOWS, DecodeConfig, WindowBlocks
 from eosbench.errors import ConfigurationError
-from eosbench.predictors import Method, local_folder, refuse_promise, row_of
+from eosbench.predictors import (
+    STEP_ZERO,
+    Method,
+    check_step_zero,
+    local_folder,
+    refuse_promise,
+    row_of,
+)
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 from model_adapters.varlen_dlm.conversion import convert_all, types_of
 from model_adapters.varlen_dlm.model_arguments import ModelArguments
@@ -45,6 +52,8 @@ OTHER_PROMISES = ("shortfall", "promise", "groups")  # and on these, where they 
 
 # Only methods that predict a bound look at these.
 OF_BOUNDS = ("predictor", "alpha", *OTHER_PROMISES, "rounding", "overflow", "reference")
+
+WHOLE = (STEP_ZERO, "full")  # an option that asks for nothing but what is done anyway
 
 
 class Unsaid(int):
@@ -147,7 +156,9 @@ class Arguments(SamplingArguments, ModelArguments):
         if self.decides_while_decoding:
             load_strategy(self.method, self.options).check(settings)
             self._refuse_bounds()
-        elif self.groups is not None and promise is None:
+            return
+        check_step_zero(self.method, self.options, has_folder=self.predictor is not None)
+        if self.groups is not None and promise is None:
             raise ConfigurationError(
                 f"groups={self.groups} keeps a promise in each group, and alpha=none promises "
                 "nothing"
@@ -244,7 +255,8 @@ class Arguments(SamplingArguments, ModelArguments):
         if self.predictor is not None:
             return local_folder(self.predictor)
         # A rule of the user's own is not the one that the embedded folder was calibrated for.
-        own_rule = self.options and self.row.fitting == "calibration"
+        own = {name: value for name, value in self.options.items() if (name, value) != WHOLE}
+        own_rule = own and self.row.fitting == "calibration"
         if own_rule or not self.is_embedded:
             return None
         return embedded.predictor_folder(self.method)

@@ -19,8 +19,8 @@ from eosbench.backbone import Backbone
 from eosbench.bounds import Promise, to_bound
 from eosbench.documents import decode_prompt, partly_masked_canvas
 from eosbench.errors import ConfigurationError
-from eosbench.forward import Cost, estimated_flops
-from eosbench.predictors import LengthReader, Reading
+from eosbench.forward import Cost, estimated_flops, pass_positions, scored_positions
+from eosbench.predictors import LengthReader, Reading, view_of
 from eosbench.records import LengthBound, LengthPrediction, Prompt
 from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.generation_requests import GenerationRequest
@@ -205,11 +205,9 @@ class Bounds:
         seconds = reading.seconds[self.rule]
         if not self.reader.reads_dlm(self.rule):
             return Cost(window, seconds=seconds)
-        if self.backbone.spec.attention == "block":  # the prompt alone is run
-            positions = len(prompt.ids)
-            flops = estimated_flops(self.backbone.spec, positions, 1, 0)
-            return Cost(window, 1, positions, flops, seconds, model_seconds=reading.model_seconds)
-        positions = len(prompt.ids) + len(prompt.canvas)
-        scored = len(prompt.canvas) if "eos" in self.fitted.row.needs else 0
-        flops = estimated_flops(self.backbone.spec, positions, 1, scored)
+        spec, view = self.backbone.spec, view_of(self.fitted.predictor)
+        positions = len(pass_positions(prompt, view, spec))
+        scores = "eos" in self.fitted.row.needs
+        scored = len(scored_positions(prompt, view, spec)) if scores else 0
+        flops = estimated_flops(spec, positions, 1, scored)
         return Cost(window, 1, positions, flops, seconds, model_seconds=reading.model_seconds)

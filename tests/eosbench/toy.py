@@ -50,7 +50,9 @@ def toy_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def toy_backbone() -> Backbone:
-    return ScriptedBackbone(says_its_length, vocab_size=V, tokenizer=toy_tokenizer())
+    return ScriptedBackbone(
+        says_its_length, vocab_size=V, takes_positions=True, tokenizer=toy_tokenizer()
+    )
 
 
 def toy_examples(size: int, seed: int) -> list[Example]:

@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.made_runs import make_runs
 from eosbench.cli import commands as cli
+from eosbench.cli import fit as fit_cli
 from eosbench.command_lines import model_args_text
 from eosbench.documents.instruct import instruct_documents
 from eosbench.errors import ConfigurationError, EosbenchError
@@ -225,6 +226,27 @@ def test_fit_refuses_before_it_runs_anything(data: Path, tmp_path: Path) -> None
     assert "no text in column prompt, the columns are question, answer" in refused(
         "--prompt_column", "prompt"
     )
+
+
+def test_fit_at_a_part_of_the_canvas(data: Path, tmp_path: Path) -> None:
+    """The methods that read the model get it, and the folder says so."""
+    jobs = fit_cli._jobs("classification,distilbert", tmp_path, [0], ["hidden=8"], "grid:31")
+    assert [job.options for job in jobs] == [
+        {"hidden": 8, "step_zero": "grid:31"},
+        {"hidden": 8},
+    ]
+    assert fit_cli._jobs("logit", tmp_path, [0], [], "full")[0].options == {}
+    for method, step_zero, message in (
+        ("mean", "grid:31", "--step_zero grid:31: mean reads nothing of the model"),
+        ("logit", "half", "step_zero='half': expected full, prompt, or grid:N"),
+        ("logit", "prompt", "'logit' reads positions of the canvas"),
+    ):
+        done = run(
+            *("fit", "--method", method, "--pretrained", "nowhere", "--data", data),
+            *("--step_zero", step_zero, "--output", tmp_path / "heads"),
+        )
+        assert isinstance(done.exception, ConfigurationError)
+        assert message in str(done.exception)
 
 
 def test_fit_several_seeds(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:

@@ -293,3 +293,35 @@ def test_few_calibration_documents_are_a_warning(
         fractions=(0.0,),
     )
     assert "12 calibration documents cannot serve alpha=0.05: that takes 19" in caplog.text
+
+
+def test_views_of_the_canvas_are_fitted_side_by_side(tmp_path: Path) -> None:
+    """Passes are shared by predictors of one view alone, and so are features on disk."""
+    views = ("full", "grid:8", "grid:8")
+    jobs = [
+        FitJob(method, tmp_path / str(at), {"step_zero": view} if view != "full" else {})
+        for at, (method, view) in enumerate(
+            zip(("classification", "classification", "smartcrop"), views, strict=True)
+        )
+    ]
+    data = FitData(toy_examples(40, seed=0), toy_examples(20, seed=1))
+    runs: dict[str, list[int]] = {}
+    for kept in ("first", "again"):
+        backbone = toy_backbone()
+        fit_all(
+            jobs,
+            passes=Passes(backbone, CANVAS, batch_size=20),
+            data=data,
+            fractions=(0.0,),
+            training=TrainingSettings(epochs=2),
+            store=tmp_path / "store",
+        )
+        runs[kept] = [ids_BT.shape[1] for ids_BT, _ in backbone.passes]
+    canvases = {kept: [width > CANVAS for width in widths] for kept, widths in runs.items()}
+    # Two batches of training documents for each view, then one of calibration documents for each;
+    # the second fit finds its features.
+    assert canvases == {"first": [True, True, False, False, True, False], "again": [True, False]}
+    assert len(list((tmp_path / "store").iterdir())) == 2
+    for job, view in zip(jobs, views, strict=True):
+        config = json.loads((job.output / "config.json").read_text(encoding="utf-8"))
+        assert config["options"]["step_zero"] == view
