@@ -11,9 +11,9 @@ In the loss of `after` the two classes weigh what `positive_weight` says (by def
 however short the answers are on their canvas. The loss of `at` and `hazard` is -log P(first EOS at
 L), and of an answer that fills the canvas -log P(none on the canvas).
 
-Of a canvas of which step zero runs a grid (`step_zero=grid:N`) the points of the grid are asked, and
-a distribution is one over them: a point stands for what is behind the point before. Between points
-the probability is on a straight line.
+Where step zero runs a grid of the canvas (`step_zero=grid:N`) its points are asked, and a
+distribution is one over them: a point stands for all that is behind the point before. Between
+points the probability is on a straight line.
 
 Legend: B batch, C canvas, K sampled positions, D width.
 """

@@ -109,6 +109,32 @@ def test_classification_asks_after_the_revealed_tokens() -> None:
     assert prediction.length == 5  # tau is 0.9
 
 
+@pytest.mark.parametrize(
+    ("target", "at_points"),
+    [("hazard", [0.5, 0.75, 0.875, 0.9375]), ("at", [0.2, 0.4, 0.6, 0.8])],
+)
+def test_a_distribution_is_one_over_the_points(target: str, at_points: list[float]) -> None:
+    """Logits of 0: each hazard is one half, or the four points and "none" share evenly."""
+    backbone = ScriptedBackbone(lambda ids_T: ids_T, vocab_size=8, takes_positions=True)
+    options = {"target": target, "step_zero": "grid:4", "tau": 0.5}
+    head = build("classification", backbone=backbone, canvas=12, options=options)
+    for parameter in head.module.parameters():  # type: ignore[attr-defined]
+        torch.nn.init.zeros_(parameter)
+    step = canvas_says(RISING)
+    [prediction] = head.predict(step)
+    curve = prediction.eos_probability
+    assert curve is not None and curve[[0, 1, 5, 11]] == pytest.approx(at_points)
+    assert curve[3] == pytest.approx((at_points[1] + at_points[2]) / 2)
+    # An answer of 3 tokens ends behind index 1, and so at the point 5.
+    told = replace(step, prompts=[replace(step.prompts[0], reference_length=3)])
+    kept = head.features(told)  # type: ignore[attr-defined]
+    assert kept["ending64_index"][0, :5].tolist() == [0, 1, 5, 11, -1]
+    assert kept["ending64_asked"].tolist() == [[4]]
+    loss = head.loss(kept, torch.tensor([3]))  # type: ignore[attr-defined]
+    expected = 0.125 if target == "hazard" else 0.2
+    assert loss.exp().item() == pytest.approx(1 / expected, rel=1e-4)
+
+
 def test_fits_keep_positions_of_the_grid() -> None:
     step = canvas_says(RISING, revealed=(1,))
     head = build("classification", backbone=BACKBONE, canvas=12, options={"positions": 6})
@@ -144,14 +170,19 @@ def test_concat_regression_reads_points_of_the_grid() -> None:
     )
 
 
-@pytest.mark.parametrize("method", READERS)
-def test_as_many_points_as_positions_give_the_same_lengths(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [*((method, {}) for method in READERS), ("classification", {"target": "hazard"})],
+)
+def test_as_many_points_as_positions_give_the_same_lengths(
+    method: str, more: dict[str, str]
+) -> None:
     backbone = load_golden("llada-trained").backbone
     prompts = [Prompt("", tuple(range(10, 14 + n)), (backbone.spec.mask_id,) * 32) for n in (0, 5)]
     found = []
     for view in (FULL, CanvasView(32)):
         torch.manual_seed(0)
-        options: dict[str, Any] = {"step_zero": str(view)}
+        options: dict[str, Any] = {"step_zero": str(view), **more}
         predictor = build(method, backbone=backbone, canvas=32, options=options)
         fitted = FittedPredictor(method, predictor)
         step = run_step_zero(backbone, prompts, view=view_of(predictor))
