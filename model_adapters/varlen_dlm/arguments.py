@@ -25,7 +25,7 @@ from eosbench.predictors import (
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
 from model_adapters.varlen_dlm.conversion import convert_all, types_of
 from model_adapters.varlen_dlm.model_arguments import ModelArguments
-from model_adapters.varlen_dlm.names import OF_DECODING
+from model_adapters.varlen_dlm.names import OF_DECODING, refuse_alg
 from model_adapters.varlen_dlm.sampling_arguments import SAMPLING, SamplingArguments
 
 REFERENCES = ("task", "self")
@@ -282,6 +282,7 @@ class Arguments(SamplingArguments, ModelArguments):
         Raises:
             ConfigurationError: a value of a wrong type or outside its range.
         """
+        refuse_alg(given)
         own = {OF_DECODING.get(name, name): value for name, value in given.items()}
         known = (*DECODING, *WHERE_GIVEN, *SAMPLING)
         said = {name: own[name] for name in known if name in own and name != "temperature"}

@@ -115,3 +115,15 @@ def in_own_names(given: Mapping[str, Any], kept: Collection[str] = ()) -> dict[s
             )
         named[own], typed[own] = value, name
     return named
+
+
+def refuse_alg(given: Mapping[str, Any]) -> None:
+    """Refuses Dream's `alg` among the generation arguments of a request, as among the model's.
+
+    Ignored with a warning, as other unknown names there, it would leave another sampler's scores.
+
+    Raises:
+        ConfigurationError: it is there; the message says what to write.
+    """
+    if given.get("alg") is not None:
+        in_own_names({"alg": given["alg"]})

@@ -82,6 +82,47 @@ def test_published_options_token_for_token(name: str, options: dict[str, Any]) -
         assert expected != [published_loop(golden, prompt, 20, {}) for prompt in prompts]
 
 
+def dreams_loop(golden: Golden, prompt: torch.Tensor, remasking: str) -> list[int]:
+    """Dream's loop at temperature 0 over 20 masks in 8 steps, with top_p=0.6 and top_k=12 by
+    transformers' warpers.
+    """
+    backbone, spec = golden.backbone, golden.backbone.spec
+    ids_T = torch.cat([prompt, torch.full((20,), spec.mask_id)])
+    times = torch.linspace(1, 1e-3, 9)
+    for step in range(8):
+        at_N = (ids_T == spec.mask_id).nonzero()[:, 0]
+        share = 1 - times[step + 1] / times[step]
+        count = int(len(at_N) * share) if step < 7 else len(at_N)
+        with torch.no_grad():
+            logits_NV = backbone.logits(ids_T[None])[0, at_N].double()
+        for warper in (TopPLogitsWarper(0.6), TopKLogitsWarper(12)):
+            logits_NV = warper(None, logits_NV)  # type: ignore[arg-type]
+        p_NV = logits_NV.softmax(dim=-1)
+        ranked_NV, tokens_NV = p_NV.sort(dim=-1, descending=True)
+        confidence_N = {
+            "maskgit_plus": ranked_NV[:, 0],
+            "topk_margin": ranked_NV[:, 0] - ranked_NV[:, 1],
+            "entropy": torch.special.entr(p_NV).sum(dim=-1).neg(),
+        }[remasking]
+        stays = confidence_N.topk(count).indices
+        ids_T[at_N[stays]] = tokens_NV[stays, 0]
+    found: list[int] = ids_T[len(prompt) :].tolist()
+    return found
+
+
+@pytest.mark.parametrize("remasking", ["maskgit_plus", "topk_margin", "entropy"])
+def test_dreams_limits_change_what_stays(remasking: str) -> None:
+    golden = load_golden("dream-tiny")
+    prompt = golden.tensors["generate.1.prompt"][0]
+    config = DecodeConfig(gen_length=20, steps=8, schedule="time", remasking=remasking)
+    limited = replace(config, top_p=0.6, top_k=12)
+    found, plain = (
+        denoise(golden.backbone, [prompt], one).sequences[0].tolist() for one in (limited, config)
+    )
+    assert found == dreams_loop(golden, prompt, remasking)
+    assert found != plain
+
+
 @pytest.mark.parametrize("name", [*FULL_CANVAS, "dream-tiny", "diffugpt-tiny", *BLOCKS])
 @settings(max_examples=2, deadline=None, derandomize=True)
 @given(data=st.data())

@@ -89,6 +89,7 @@ def test_what_is_random_has_a_draw_of_its_own() -> None:
         ({"top_k": "many"}, r"document 0: top_k='many': expected a whole number"),
         ({"top_k": 2.5}, r"document 0: top_k=2.5: expected a whole number"),
         ({"repetition_penalty": -1}, r"document 0: repetition_penalty=-1.0: expected above 0"),
+        ({"alg": "origin"}, r"document 0: .* remasking=entropy,schedule=time,block_length=0"),
         ({"logits_eos_inf": "perhaps"}, r"logits_eos_inf='perhaps': expected True or False"),
     ],
 )
