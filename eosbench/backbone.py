@@ -42,7 +42,8 @@ class BackboneSpec:
         last_parameters: those of them that run only at the rows that a pass needs (`needed` of
             `Backbone.hidden`).
         attention: "full" where every position sees every position, "block" where a position sees
-            its own block and those before it.
+            its own block and those before it, "causal" where it sees itself and those before it (an
+            autoregressive model, which is no Backbone but has such facts).
         block_length: tokens of such a block, counted from the start of the prompt; None where
             attention is full.
         block_rule: name of the published way to decode blocks, a row of RULES in
@@ -66,7 +67,7 @@ class BackboneSpec:
     layers: int = 0
     block_parameters: int = 0
     last_parameters: int = 0
-    attention: Literal["full", "block"] = "full"
+    attention: Literal["full", "block", "causal"] = "full"
     block_length: int | None = None
     block_rule: str = ""
     attention_width: int = 0

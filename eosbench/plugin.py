@@ -1,4 +1,4 @@
-"""Registration of the model and the tasks with lm-eval.
+"""Registration of the models and the tasks with lm-eval.
 
 Installed, nothing needs to be typed: eosbench/_bridge.py calls `add_model` and `add_tasks` as soon
 as lm-eval is imported. From a bare checkout, or under EOSBENCH_PLUGIN=0, the same by hand:
@@ -24,11 +24,14 @@ from eosbench.errors import ConfigurationError
 from eosbench.openmp import let_threads_sleep
 
 MODEL_NAME = "varlen_dlm"
-MODEL_TARGET = "model_adapters.varlen_dlm:VarLenDLM"
+MODELS = {
+    MODEL_NAME: "model_adapters.varlen_dlm:VarLenDLM",
+    "varlen_ar": "model_adapters.varlen_ar:VarLenAR",
+}
 
 
 def register() -> None:
-    """Makes `varlen_dlm` and the packaged tasks known to the lm-eval of this process.
+    """Makes the models and the packaged tasks known to the lm-eval of this process.
 
     Calling it again changes nothing.
 
@@ -61,17 +64,18 @@ def tasks_folder() -> Path:
 
 
 def add_model() -> None:
-    """Registers `varlen_dlm` lazily, unless lm-eval found it already.
+    """Registers `varlen_dlm` and `varlen_ar` lazily, unless lm-eval found them already.
 
-    Adapter and torch are imported when the model is used.
+    Adapter and torch are imported when a model is used.
     """
     _sleep_for_our_model()
     # lm-eval registers its own models only into an empty registry, so they come first.
     import lm_eval.models  # noqa: F401
     from lm_eval.api.registry import model_registry
 
-    if MODEL_NAME not in model_registry:
-        model_registry.register(MODEL_NAME, target=MODEL_TARGET)
+    for name, target in MODELS.items():
+        if name not in model_registry:
+            model_registry.register(name, target=target)
 
 
 def add_tasks() -> None:
@@ -111,7 +115,7 @@ def add_tasks() -> None:
 
 def _sleep_for_our_model() -> None:
     """Prepares torch, which lm-eval loads before the model, where a command line asks for ours."""
-    if any(argument.endswith(MODEL_NAME) for argument in sys.argv):
+    if any(argument.endswith(tuple(MODELS)) for argument in sys.argv):
         let_threads_sleep()
 
 

@@ -43,7 +43,7 @@ ROOMS = (
     ("model_adapters.families", "model_adapters.backbones"),
     ("model_adapters",),
     ("model_adapters.varlen_dlm", "eosbench.plugin", "eosbench.lm_eval_results"),
-    ("eosbench.sweep", "eosbench.api", "eosbench.recipe"),
+    ("eosbench.sweep", "eosbench.api", "eosbench.recipe", "model_adapters.varlen_ar"),
     ("eosbench.cli",),
     ("eosbench._bridge", "eosbench.__main__", "tasks", "benchmarks"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from model_adapters.backbones.adjusted import set_longest, set_mixed_precision
-from model_adapters.backbones.assembly import assemble
+from model_adapters.backbones.assembly import assemble, sizes_of
 from model_adapters.backbones.full_canvas import FullCanvasBackbone
 from model_adapters.backbones.noise_canvas import NoiseCanvasBackbone
 from model_adapters.backbones.placement import Placement, memory_limits
@@ -21,4 +21,5 @@ __all__ = [
     "refuse_stored",
     "set_longest",
     "set_mixed_precision",
+    "sizes_of",
 ]

@@ -51,20 +51,33 @@ BLOCK_ATTENTION = ("sdpa", "eager")
 
 
 @dataclass(frozen=True)
-class _Sizes:
-    """The numbers of a model's layers and weights, before any of them is made small."""
+class Sizes:
+    """The numbers of a model's layers and weights, before any of them is made small.
+
+    Attributes:
+        layers: its transformer blocks.
+        block_parameters: weights in the matrices of all blocks that a token runs through.
+        last_parameters: those of them that may run at chosen positions alone.
+        attention_width: heads times the width of a head.
+    """
 
     layers: int
     block_parameters: int
     last_parameters: int
+    attention_width: int
 
-    @classmethod
-    def of(cls, model: PreTrainedModel) -> _Sizes:
-        """The numbers of a model on the meta device."""
-        body: Any = model.base_model
-        active = active_share(model.config.get_text_config())
-        of_blocks = matrix_weights(blocks(body), active=active)
-        return cls(len(blocks(body)), of_blocks, chosen_weights(body, active=active))
+
+def sizes_of(model: PreTrainedModel) -> Sizes:
+    """The numbers of a model, which may stand on the meta device."""
+    body: Any = model.base_model
+    config = model.config.get_text_config()
+    active = active_share(config)
+    return Sizes(
+        layers=len(blocks(body)),
+        block_parameters=matrix_weights(blocks(body), active=active),
+        last_parameters=chosen_weights(body, active=active),
+        attention_width=_attention_width(config),
+    )
 
 
 def assemble(
@@ -98,7 +111,7 @@ def assemble(
     model = _on_meta(plan, attn_implementation)
     kept_dtype = dtype or checkpoint.weights.dtype()
     devices = placement.of(model, kept_dtype)
-    sizes = _Sizes.of(model)
+    sizes = sizes_of(model)
     if bits is not None:
         replace_layers(model, bits, kept_dtype)
     stored = checkpoint.weights
@@ -132,7 +145,7 @@ def _spec(
     family: str,
     plan: Blueprint,
     tokens: TokenIds,
-    sizes: _Sizes,
+    sizes: Sizes,
     weights: str,
     bits: int | None,
 ) -> BackboneSpec:
@@ -176,7 +189,7 @@ def _spec(
         attention="full" if plan.block_length is None else "block",
         block_length=plan.block_length,
         block_rule=plan.block_rule,
-        attention_width=_attention_width(config),
+        attention_width=sizes.attention_width,
     )
 
 

@@ -22,6 +22,9 @@ from model_adapters.varlen_dlm.prompts import (
     predicted,
 )
 from model_adapters.varlen_dlm.references import check_places
+from model_adapters.varlen_dlm.run_costs import RunCosts, in_a_run
+from model_adapters.varlen_dlm.shares import is_copy
+from model_adapters.varlen_dlm.training_record import training_record
 
 __all__ = [
     "OF_BOUNDS",
@@ -31,6 +34,7 @@ __all__ = [
     "Chat",
     "GenerationRequest",
     "Processes",
+    "RunCosts",
     "TextOrChat",
     "VarLenDLM",
     "WatchPrompt",
@@ -38,6 +42,9 @@ __all__ = [
     "asked",
     "check_places",
     "fits_blocks",
+    "in_a_run",
+    "is_copy",
     "parse_arguments",
     "predicted",
+    "training_record",
 ]

@@ -5,22 +5,18 @@ The report and the check read it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
-
-from huggingface_hub import try_to_load_from_cache
 
 import eosbench
 from eosbench import embedded
 from eosbench.backbone import Backbone
-from eosbench.digest import digest_of_json
 from eosbench.predictors import FittedPredictor
 from eosbench.results import BLOCK_SCHEMA
 from eosbench.strategies import Strategy
 from model_adapters.varlen_dlm.arguments import Arguments
+from model_adapters.varlen_dlm.training_record import training_record
 
 
 def model_info(
@@ -59,7 +55,7 @@ def model_info(
             "mask_id": spec.mask_id,
             "eos_ids": sorted(spec.eos_ids),
             "pad_id": spec.pad_id,
-            **_training(arguments.pretrained, arguments.revision, arguments.subfolder),
+            **training_record(arguments.pretrained, arguments.revision, arguments.subfolder),
         },
         "method": arguments.method,
         "method_options": dict(options),
@@ -74,30 +70,6 @@ def model_info(
         "fingerprint": fingerprint,
         "costs": {task: dict(cost) for task, cost in costs.items()},
     }
-
-
-def _training(pretrained: str, revision: str | None = None, subfolder: str = "") -> dict[str, Any]:
-    """The training of a model by `eosbench train`, as its training.json has it; else nothing."""
-    try:
-        folder = embedded.MODEL if pretrained == embedded.NAME else Path(pretrained)
-        path: Any = folder / subfolder / "training.json"
-        if not folder.is_dir():  # a hub id: what is not in the cache was not downloaded with it
-            name = f"{subfolder}/training.json".lstrip("/")
-            path = try_to_load_from_cache(pretrained, name, revision=revision)
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-        told = {**record["settings"], **record["arguments"]}
-        for name in ("output", "resume", "seed", "data_seed"):
-            told.pop(name, None)
-        return {
-            "recipe": record["recipe"],
-            "training_seed": record["seed"],
-            "training_steps": record["steps"],
-            "training_start": record["start"]["fingerprint"],
-            "training_data": record["data"].get("digest"),
-            "training_settings": digest_of_json(told),
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # another's model, or another's file of that name; no run is lost for it
 
 
 def _fit(fitted: FittedPredictor) -> dict[str, Any] | None:

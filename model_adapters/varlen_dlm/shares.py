@@ -11,6 +11,16 @@ from lm_eval.api.instance import Instance
 Answer = TypeVar("Answer")
 
 
+def is_copy(instances: Sequence[Instance]) -> list[bool]:
+    """Of each request whether it is a copy that fills up the share of a process."""
+    seen: set[int] = set()
+    copies = []
+    for place in Share.of(instances).answered_by:
+        copies.append(place in seen)
+        seen.add(place)
+    return copies
+
+
 @dataclass(frozen=True)
 class Share:
     """One process's requests.

@@ -123,9 +123,11 @@ def test_start_of_an_interpreter_imports_two_small_modules(environment: Environm
 def test_declares_the_official_entry_point(environment: Environment) -> None:
     code = (
         "from importlib.metadata import entry_points as e; "
-        "print([p.value for p in e(group='lm_eval.models', name='varlen_dlm')])"
+        "print([p.value for p in e(group='lm_eval.models')])"
     )
-    assert "model_adapters.varlen_dlm:VarLenDLM" in environment.run("-c", code).stdout
+    declared = environment.run("-c", code).stdout
+    assert "model_adapters.varlen_dlm:VarLenDLM" in declared
+    assert "model_adapters.varlen_ar:VarLenAR" in declared
 
 
 def test_half_uninstalled_it_stays_silent(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model_adapters.varlen_dlm.model_info import _training
+from model_adapters.varlen_dlm.training_record import training_record
 
 RECORD: dict[str, Any] = {
     "recipe": "eospad",
@@ -24,7 +24,7 @@ RECORD: dict[str, Any] = {
 def facts(folder: Path, **changed: Any) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     (folder / "training.json").write_text(json.dumps(RECORD | changed), encoding="utf-8")
-    return _training(str(folder), None)
+    return training_record(str(folder), None)
 
 
 def test_recipe_seed_steps_and_data_are_told(tmp_path: Path) -> None:
@@ -45,8 +45,8 @@ def test_settings_but_for_seeds_and_places_tell_runs_apart(tmp_path: Path) -> No
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"recipe": "x"}', '{"data": 1}'])
 def test_a_file_of_somebody_else_tells_nothing(text: str, tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text(text)
-    assert _training(str(tmp_path), None) == {}
+    assert training_record(str(tmp_path), None) == {}
 
 
 def test_other_models_tell_nothing(tmp_path: Path) -> None:
-    assert _training(str(tmp_path), None) == {}
+    assert training_record(str(tmp_path), None) == {}
