@@ -175,8 +175,13 @@ def _base_and_adapter(
             "merge one of them into its model first"
         )
     adapter = open_adapter(folder, path_or_hub_id)
+    if not adapter.base:
+        raise CheckpointError(
+            f"{path_or_hub_id} holds a LoRA adapter alone, and its adapter_config.json does not "
+            f"say for which model: give pretrained=THE MODEL,peft={path_or_hub_id}"
+        )
     try:
-        return resolve_folder(adapter.base or "(not said)"), str(adapter.base), adapter
+        return resolve_folder(adapter.base), adapter.base, adapter
     except CheckpointError as error:
         raise CheckpointError(
             f"{path_or_hub_id} holds a LoRA adapter alone, for the model {adapter.base!r}, which "

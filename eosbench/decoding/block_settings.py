@@ -69,6 +69,10 @@ def check_settings(spec: BackboneSpec, config: DecodeConfig) -> None:
             not config.stop_after_block,
             f"stop_after_block=True: {spec.family!r} decodes a whole canvas: take stop_at_eos=True",
         )
+        require(
+            (config.block_length or 1) <= config.gen_length,
+            f"block_length={config.block_length}: expected 1 to gen_length={config.gen_length}",
+        )
         return
     reasons = {
         "cfg_scale": (
@@ -88,7 +92,8 @@ def check_settings(spec: BackboneSpec, config: DecodeConfig) -> None:
         for name in ("steps", "steps_per_block"):
             reasons[name] = (
                 getattr(config, name),
-                "it has no schedule: threshold= says which tokens of a pass stay",
+                "it has no schedule, in steps or in tokens_per_step: threshold= says which tokens "
+                "of a pass stay",
             )
     for name, (value, reason) in reasons.items():
         require(value is None, f"{name}={value!r} on {spec.family!r}: {reason}")
@@ -102,7 +107,8 @@ def check_noise(spec: BackboneSpec, config: DecodeConfig) -> None:
     """
     plain = DecodeConfig()
     without_place = ("remasking", "schedule", *SAMPLING, "cfg_scale", "threshold", "cache")
-    for name in (*without_place, "suppress_tokens"):
+    of_blocks = ("editing_threshold", "sub_block_length")
+    for name in (*without_place, *of_blocks, "suppress_tokens"):
         value = getattr(config, name)
         require(
             value == getattr(plain, name),

@@ -38,7 +38,7 @@ class DecodeConfig:
         steps: the forward passes for the whole canvas, shared out over the blocks; None is one per
             token.
         block_length: how many tokens are decoded together; None is the whole canvas. The last block
-            may be shorter.
+            may be shorter, and on a block model a block may be longer than the canvas.
         remasking: which tokens of a pass stay: "low_confidence" those that the model is most
             confident of, "maskgit_plus" the likeliest of those that were drawn, "entropy" those of
             the least entropy, "topk_margin" those furthest ahead of the second, "random" any,
@@ -103,10 +103,7 @@ class DecodeConfig:
     def __post_init__(self) -> None:
         require(self.gen_length >= 1, f"gen_length={self.gen_length}: expected at least 1")
         block = self.block_length
-        require(
-            block is None or 1 <= block <= self.gen_length,
-            f"block_length={block}: expected 1 to gen_length={self.gen_length}",
-        )
+        require(block is None or block >= 1, f"block_length={block}: expected at least 1")
         blocks, most = -(-self.gen_length // (block or self.gen_length)), self.gen_length
         require(
             self.steps is None or blocks <= self.steps <= most,
@@ -123,6 +120,11 @@ class DecodeConfig:
         require(
             self.editing_threshold is None or 0 <= self.editing_threshold <= 1,
             f"editing_threshold={self.editing_threshold}: expected 0 to 1",
+        )
+        require(
+            self.editing_threshold is not None or self.max_post_steps == type(self).max_post_steps,
+            f"max_post_steps={self.max_post_steps}: it limits passes that edit, and without "
+            "editing_threshold= none does: give both, or leave it out",
         )
         require(
             self.remasking in REMASKING,

@@ -46,7 +46,8 @@ def denoise_noise(
         prompt: its ids.
         config: `steps` or `steps_per_block` is the most passes over a canvas, the rest has no
             place.
-        length: most tokens of the answer, which are rounded up to whole canvases and cut again.
+        length: most tokens of the answer, which are rounded up to whole canvases and cut again;
+            the last canvas may reach beyond the model's positions, the answer may not.
         canvas: C, tokens of every canvas.
         seed: of its random numbers.
         index: a number that errors name.
@@ -56,9 +57,8 @@ def denoise_noise(
     """
     spec = backbone.spec
     check_noise(spec, config)
-    whole = -(-length // canvas) * canvas
     require(
-        len(prompt) + whole <= spec.max_length,
+        len(prompt) + length <= spec.max_length,
         f"sequence {index}: a prompt of {len(prompt)} tokens leaves no room for "
         f"gen_length={length} in the model's {spec.max_length} positions: "
         "shorten the prompt or the canvas",

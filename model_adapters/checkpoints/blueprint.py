@@ -68,6 +68,9 @@ class Blueprint:
             position sees every position.
         block_rule: name of the way in which blocks are decoded.
         starts_as_noise: whether a canvas starts as noise: there is no mask token then.
+
+    Raises:
+        CheckpointError: a block length that is none.
     """
 
     config: PreTrainedConfig
@@ -82,6 +85,14 @@ class Blueprint:
     block_length: int | None = None
     block_rule: str = ""
     starts_as_noise: bool = False
+
+    def __post_init__(self) -> None:
+        length = self.block_length
+        if length is not None and (not isinstance(length, int) or length < 1):
+            raise CheckpointError(
+                f"config.json says blocks of {length!r} tokens: expected a whole number of at "
+                "least 1"
+            )
 
 
 def stock_config(model_type: str, config: dict[str, Any]) -> PreTrainedConfig:

@@ -139,7 +139,13 @@ class Weights:
                         break
 
     def _read(self, file: Any, stored: str, shape: tuple[int, ...]) -> torch.Tensor:
-        found = tuple(file.get_slice(stored).get_shape())
+        header = file.get_slice(stored)
+        found, kind = tuple(header.get_shape()), header.get_dtype()
+        if kind not in _DTYPES:
+            raise CheckpointError(
+                f"{self.name}: weight {stored} is stored as {kind}, expected one of "
+                f"{', '.join(_DTYPES)}: weights that are quantised are not read here"
+            )
         if found != shape:
             raise CheckpointError(
                 f"{self.name}: weight {stored} has shape {found}, its config.json asks for {shape}"

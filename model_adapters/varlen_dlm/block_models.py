@@ -7,13 +7,14 @@ a cap, at which a text that does not end by itself is cut.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from eosbench.backbone import BackboneSpec
 from eosbench.decoding import DecodeConfig, check_settings
 from eosbench.errors import ConfigurationError
-from eosbench.predictors import FittedPredictor
-from eosbench.strategies import Strategy
+from eosbench.predictors import FittedPredictor, row_of
+from eosbench.strategies import STRATEGIES, Strategy
 from model_adapters.varlen_dlm.arguments import Arguments, Unsaid
 
 INSTEAD = (
@@ -56,6 +57,25 @@ class BlockArguments(Arguments):
         )
 
 
+class NoiseArguments(BlockArguments):
+    """The arguments on a model whose canvas starts as noise: its steps are passes over a canvas.
+
+    They may be more than the canvas has tokens, since a pass may keep none.
+    """
+
+    def decode_config(self, canvas: int, temperature: float | None = None) -> DecodeConfig:
+        """The settings with which an answer is denoised, canvas after canvas.
+
+        Args:
+            canvas: the most tokens of an answer.
+            temperature: of the request; by default the model's.
+        """
+        if self.steps is None:
+            return super().decode_config(canvas, temperature)
+        by_canvas = replace(self, steps=None, steps_per_block=self.steps)
+        return by_canvas.decode_config(canvas, temperature)
+
+
 def on_model(arguments: Arguments, spec: BackboneSpec) -> Arguments:
     """The arguments as they hold for a model.
 
@@ -70,7 +90,8 @@ def on_model(arguments: Arguments, spec: BackboneSpec) -> Arguments:
         values: dict[str, Any] = {**vars(arguments)}
         if isinstance(arguments.block_length, Unsaid):
             values["block_length"] = Unsaid(spec.block_length or 0)
-        arguments = BlockArguments(**values)
+        kind = BlockArguments if spec.mask_id >= 0 else NoiseArguments
+        arguments = kind(**values)
     check_settings(spec, arguments.decode_config(arguments.max_gen_toks))
     if arguments.promise is not None and (spec.attention == "block" or spec.mask_id < 0):
         raise ConfigurationError(
@@ -80,13 +101,15 @@ def on_model(arguments: Arguments, spec: BackboneSpec) -> Arguments:
     return arguments
 
 
-def check_method(arguments: Arguments, spec: BackboneSpec, method: Any) -> None:
+def check_method(
+    arguments: Arguments, spec: BackboneSpec, method: FittedPredictor | Strategy | None = None
+) -> None:
     """Refuses a method that looks at a whole canvas, on a model that has none.
 
     Args:
         arguments: of the run.
         spec: of the model.
-        method: its predictor or strategy.
+        method: its predictor or strategy; None where it has none yet.
 
     Raises:
         ConfigurationError: the method, why, and what to take.
@@ -104,10 +127,12 @@ def fits_blocks(name: str, method: FittedPredictor | Strategy | None) -> bool:
 
     Args:
         name: of the method.
-        method: its predictor, if it has one.
+        method: its predictor or strategy, if it has one.
     """
-    if not isinstance(method, FittedPredictor):
+    if name in STRATEGIES:
         return name == "blocks"
-    if not method.row.needs:
+    if not row_of(name).needs:
         return True
+    if not isinstance(method, FittedPredictor):
+        return False
     return method.predictor.options.get("pooling") == "prompt"

@@ -116,6 +116,8 @@ class VarLenDLM(HostedModel):
         processes = Processes(arguments.device)
         backbone = load_backbone(**arguments.loading(), device=processes.device)
         predictors = {}
+        if arguments.predictor_folder() is None:
+            check_method(arguments, backbone.spec)
         if not arguments.decides_while_decoding:
             predictors[arguments.method] = load_predictor(
                 arguments.method,

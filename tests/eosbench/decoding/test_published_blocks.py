@@ -316,11 +316,15 @@ def test_sequences_that_had_to_wait_for_memory_go_on_where_they_were() -> None:
         ("sdar-tiny", {"schedule": "time"}, "blocks have an even schedule"),
         ("sdar-tiny", {"editing_threshold": 0.5}, "only llada2 has that"),
         ("llada2-tiny", {"sub_block_length": 4}, "only fast_dllm_v2 has that"),
-        ("fast-dllm-v2-tiny", {"steps_per_block": 4}, "it has no schedule: threshold="),
+        ("fast-dllm-v2-tiny", {"steps_per_block": 4}, "it has no schedule, in steps or"),
         ("fast-dllm-v2-tiny", {"sub_block_length": 5}, "expected a divisor of the block length"),
         ("llada-tiny", {"stop_after_block": True}, "take stop_at_eos=True"),
         ("llada-tiny", {"editing_threshold": 0.5}, "only llada2 has that"),
+        ("llada-tiny", {"block_length": 33}, "expected 1 to gen_length=32"),
         ("diffusion-gemma-tiny", {"threshold": 0.5}, "by rules of its own"),
+        ("diffusion-gemma-tiny", {"editing_threshold": 0.5}, "by rules of its own"),
+        ("diffusion-gemma-tiny", {"sub_block_length": 4}, "by rules of its own"),
+        ("llada2-tiny", {"max_post_steps": 4}, "without editing_threshold= none does"),
     ],
 )
 def test_settings_that_a_model_has_no_place_for(
@@ -339,6 +343,29 @@ def test_a_block_takes_as_many_passes_as_its_steps() -> None:
     assert result.row_token_positions == [8 * 2 + 8 * 3]
     by_steps = denoise(backbone, [prompt], DecodeConfig(gen_length=16, steps=4))
     assert by_steps.row_passes_by_kind[0]["denoise"] == 1 + 2 + 2
+
+
+@pytest.mark.parametrize("name", BLOCK_MODELS)
+def test_a_block_may_be_longer_than_the_canvas(name: str) -> None:
+    """The block length that is typed decodes as the one that a model is loaded with."""
+    asked = prompts(load_golden(name).backbone, (5, 20))
+    as_loaded = denoise(
+        load_backbone(GOLDEN / name, block_length=16), asked, DecodeConfig(gen_length=9)
+    )
+    as_typed = denoise(load_golden(name).backbone, asked, DecodeConfig(9, block_length=16))
+    assert [one.tolist() for one in as_typed.sequences] == [
+        one.tolist() for one in as_loaded.sequences
+    ]
+    assert as_typed.row_forward_passes == as_loaded.row_forward_passes
+
+
+def test_a_last_canvas_of_noise_may_reach_beyond_the_models_positions() -> None:
+    backbone = load_backbone(GOLDEN / "diffusion-gemma-tiny", max_length=60)
+    config = DecodeConfig(gen_length=20, block_length=16)
+    (prompt,) = prompts(load_golden("llada2-tiny").backbone, (40,))
+    assert len(denoise(backbone, [prompt], config).sequences[0]) == 20
+    with pytest.raises(ConfigurationError, match="leaves no room for gen_length=20"):
+        denoise(backbone, [[*prompt, 7]], config)
 
 
 def test_steps_per_block_of_a_whole_canvas() -> None:

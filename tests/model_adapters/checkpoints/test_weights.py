@@ -61,6 +61,16 @@ def test_dtype(asked: str, got: torch.dtype) -> None:
     assert backbone.hidden(torch.tensor([[2, 9, 3]])).dtype is got
 
 
+def test_weights_that_were_stored_as_whole_numbers_are_refused(folder: Path) -> None:
+    def quantise(tensors: dict[str, torch.Tensor]) -> None:
+        name = "model.transformer.ln_f.weight"
+        tensors[name] = tensors[name].to(torch.int8)
+
+    edit_weights(folder, quantise)
+    with pytest.raises(CheckpointError, match=r"ln_f.weight is stored as I8, expected one of F64"):
+        load_backbone(folder)
+
+
 def test_shards_are_read_as_one(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     names = sorted(tensors)

@@ -129,6 +129,14 @@ def test_settings_that_block_models_do_not_have() -> None:
         load_backbone(GOLDEN / "sdar-tiny", attn_implementation="flash_attention_2")
 
 
+@pytest.mark.parametrize("said", [-4, "four", 2.5])
+def test_a_block_length_in_a_config_that_is_none(tmp_path: Path, said: Any) -> None:
+    shutil.copytree(GOLDEN / "sdar-tiny", tmp_path / "copy")
+    edit(tmp_path / "copy", block_size=said)
+    with pytest.raises(CheckpointError, match=f"says blocks of {said!r} tokens: expected a whole"):
+        load_backbone(tmp_path / "copy")
+
+
 # Mask and ends.
 
 

@@ -124,7 +124,9 @@ def test_a_canvas_of_noise_is_as_long_as_the_bound(folder: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["sdar-tiny", "diffusion-gemma-tiny"])
-@pytest.mark.parametrize("method", ["logit", "smartcrop", "daedal", "rho_eos"])
+@pytest.mark.parametrize(
+    "method", ["logit", "smartcrop", "classification", "average_regression", "daedal", "rho_eos"]
+)
 def test_methods_that_look_at_a_whole_canvas_say_what_to_take(
     folder: Any, name: str, method: str
 ) -> None:
@@ -161,6 +163,20 @@ def test_the_block_length_is_the_models_own_unless_one_is_typed(folder: Any) -> 
     assert other.arguments.decode_config(24).block_length == 8
     assert own.fingerprint != other.fingerprint
     assert own.generate_until(asked(), True) != other.generate_until(asked(), True)
+
+
+def test_a_typed_block_length_may_be_longer_than_a_requests_canvas(folder: Any) -> None:
+    pretrained = folder("sdar-tiny")
+    as_typed = model(pretrained, method="blocks", block_length=4)
+    own = model(pretrained, method="blocks")
+    short = asked(max_gen_toks=3)
+    assert as_typed.generate_until(short, True) == own.generate_until(short, True)
+
+
+def test_steps_of_a_canvas_of_noise_may_be_more_than_its_tokens(folder: Any) -> None:
+    one = model(folder("diffusion-gemma-tiny"), method="blocks", steps=60)
+    one.generate_until([*asked(1), *asked(1, steps=30)], True)
+    assert costs(one)["forward_passes"] == 60 + 30
 
 
 def test_settings_of_some_block_models(folder: Any) -> None:
