@@ -62,8 +62,18 @@ class Engine:
             self._runner = BlockRunner(self.backbone)
         self._finished: deque[Sequence] = deque()
 
-    def add(self, sequence: Sequence) -> None:
-        """Takes a sequence in."""
+    @torch.no_grad()
+    def add(self, sequence: Sequence, first_ND: torch.Tensor | None = None) -> None:
+        """Takes a sequence in.
+
+        Args:
+            sequence: the sequence.
+            first_ND: hidden states that score the first N positions of its canvas, from a pass over
+                the sequence as it stands, which has been run and charged already. Its first pass is
+                then left out, where that is all that it would compute (docs/engine.md).
+        """
+        if first_ND is not None:
+            self._begin_from(sequence, first_ND)
         if sequence.done:
             self._finished.append(sequence)
         else:
@@ -80,6 +90,27 @@ class Engine:
                 return
             self._pass(batch)
             self._finished.extend(one for one in batch.sequences if one.done)
+
+    def _begin_from(self, sequence: Sequence, first_ND: torch.Tensor) -> None:
+        """Answers the first step of a sequence from a pass that was run before.
+
+        A pass with a cache also keeps keys and values, one with guidance runs without the prompt
+        too, and with a suffix it sees what stands behind the canvas: these are run.
+        """
+        step, config = sequence.step, sequence.config
+        if step is None or step.whole_canvas or step.columns or sequence.suffix_length:
+            return
+        if config.cache or config.cfg_scale:
+            return
+        count = len(step.positions_N)
+        if count > len(first_ND) or not step.positions_N.equal(torch.arange(count)):
+            return
+        started, in_model = time.perf_counter(), self.backbone.seconds
+        hidden_ND = first_ND[:count].to(self.backbone.device)
+        (scores,) = self._scores([sequence], HiddenStates((hidden_ND,), [0], [False], [0]))
+        sequence.advance(scores, 0, ran=False)
+        sequence.seconds += time.perf_counter() - started
+        sequence.model_seconds += self.backbone.seconds - in_model
 
     def _pass(self, batch: Batch) -> None:
         """One forward pass; one that does not fit into memory changes no sequence."""

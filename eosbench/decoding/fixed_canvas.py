@@ -68,7 +68,7 @@ def _quotas(
 ) -> list[int]:
     """The number of tokens that stay after each of the passes over a block, by the schedule."""
     if config.remasking == "origin":
-        name = f"{sequence.seed}/origin/{start}/{sequence.passes}"
+        name = f"{sequence.seed}/origin/{start}/{sequence.drawn}"
         return drawn_schedule(masked, steps, torch.Generator().manual_seed(torch_seed_from(name)))
     schedule: list[int] = SCHEDULES[config.schedule](torch.tensor([masked]), steps)[0].tolist()
     return schedule

@@ -63,6 +63,8 @@ class Sequence:
         ids: [P + C + S], the prompt, the canvas and the suffix as they stand.
         step: what the policy asks of the coming pass; None when nothing is left to do.
         passes: how many forward passes it has been in.
+        drawn: the passes that random numbers were drawn for: one more where the first one was run
+            before the sequence began.
         passes_by_kind: how many of them were of which kind (`Step.kind`).
         kept: of a block model, the number of columns whose keys and values are kept.
         retries: how often its window was found too small.
@@ -111,6 +113,7 @@ class Sequence:
         self.seed = torch_seed_from(self.ids.numpy().tobytes()) if seed is None else seed
         self.prompt_length, self.suffix_length = len(prompt_P), len(suffix_S)
         self.passes = self.retries = self.kept = 0
+        self.drawn = 0
         self.passes_by_kind: Counter[str] = Counter()
         self.seconds = self.model_seconds = 0.0
         # What sequences of one batch have in common: all of the config but lengths and steps.
@@ -244,32 +247,37 @@ class Sequence:
 
         They are the same however often, and in whatever batch, the pass is tried.
         """
-        return torch.Generator(device).manual_seed(torch_seed_from(f"{self.seed}/{self.passes}"))
+        return torch.Generator(device).manual_seed(torch_seed_from(f"{self.seed}/{self.drawn}"))
 
-    def advance(self, scores: Scores, token_positions: int) -> None:
+    def advance(self, scores: Scores, token_positions: int, *, ran: bool = True) -> None:
         """Ends a pass: the policy takes its scores and says what comes next.
 
         Args:
             scores: the pass's answer to `step`.
             token_positions: how many tokens of this sequence ran through the model in it.
+            ran: False for a pass that was run, and charged, before the sequence began. It counts
+                among those that random numbers are drawn for, and costs its output layer alone.
         """
         assert self.step is not None, "a sequence that is done has no pass to end"
         rows = 2 if self.config.cfg_scale else 1
         read = len(self.canvas) if self.step.whole_canvas else len(self.step.positions_N)
         usage = self._usage[len(self.canvas)]
+        kind = self.step.kind
         first, stop = self.step.columns or (0, len(self))
         attended = rows * (stop - first) * (self.step.past + stop - first)
-        self.passes += 1
-        self.passes_by_kind[self.step.kind] += 1
+        self.drawn += 1
         try:
             self.step = self._steps.send(scores)
         except StopIteration:
             self.step = None
-        usage.passes += 1
-        usage.token_positions += token_positions
         usage.scored_positions += rows * scores.scored
-        usage.read_positions += rows * read
-        usage.attended_positions += attended
+        if ran:
+            self.passes += 1
+            self.passes_by_kind[kind] += 1
+            usage.passes += 1
+            usage.token_positions += token_positions
+            usage.read_positions += rows * read
+            usage.attended_positions += attended
         if self._watch is not None:
             self._watch(self)
 

@@ -45,6 +45,8 @@ class Job:
         suffix: token ids that stand behind the canvas, which then fills the gap between.
         watch: is called with the sequence after each of its passes; never for a model whose canvas
             starts as noise, which denoises it by itself.
+        first_ND: hidden states of the window's first N positions, where a pass over prompt and
+            masked window has been run, and charged, already; see `Engine.add`.
     """
 
     prompt: tuple[int, ...]
@@ -55,6 +57,7 @@ class Job:
     fixes_stop: SaysStop | None = None
     suffix: tuple[int, ...] = ()
     watch: Watch | None = None
+    first_ND: torch.Tensor | None = None
 
     @property
     def config(self) -> DecodeConfig:
@@ -209,7 +212,7 @@ def generate(
             fixes_stop=job.fixes_stop,
             watch=job.watch,
         )
-        engine.add(sequence)
+        engine.add(sequence, job.first_ND)
     for sequence in engine:
         yield sequence.index, _answer(sequence)
 

@@ -80,7 +80,7 @@ def estimated_flops(
             every row attends to itself, and all have one length.
     """
     if not forward_passes:
-        return 0.0
+        return 2.0 * spec.width * spec.vocab_size * scored_positions
     unread = 0.0 if read_positions is None else token_positions - read_positions
     if attended_positions is None:
         attended_positions = token_positions * token_positions / forward_passes

@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from eosbench.backbone import Backbone
 from eosbench.canvas_view import CanvasView
-from eosbench.forward import BatchSize, Need, TimedBackbone, run_step_zero, text_only
+from eosbench.forward import BatchSize, Need, StepZero, TimedBackbone, run_step_zero, text_only
 from eosbench.predictors import FittedPredictor, view_of
 from eosbench.records import LengthPrediction, Prompt
 
@@ -33,6 +34,8 @@ class Reading:
         predictions: method -> prediction.
         seconds: method -> its share of the time of the batch.
         model_seconds: the part of it that step zero spent inside the DLM.
+        first_ND: hidden states of the first N positions of a canvas that is all masked, on the CPU,
+            where the reader keeps them.
         eos_probability_C, eos_rank_C: per canvas position, where they were asked for and the pass
             ran the whole canvas.
     """
@@ -40,6 +43,7 @@ class Reading:
     predictions: dict[str, LengthPrediction] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     model_seconds: float = 0.0
+    first_ND: torch.Tensor | None = None
     eos_probability_C: NDArray[np.float32] | None = None
     eos_rank_C: NDArray[np.int64] | None = None
 
@@ -52,13 +56,21 @@ class LengthReader:
         predictors: method -> fitted predictor.
         keep: remember every reading, for methods that are asked later (a sweep); otherwise memory
             does not grow with the prompts.
+        first_positions: N, of how many positions at the start of a masked canvas the hidden states
+            are kept in a reading, for decoding to start from.
     """
 
     def __init__(
-        self, backbone: Backbone, predictors: Mapping[str, FittedPredictor], *, keep: bool = False
+        self,
+        backbone: Backbone,
+        predictors: Mapping[str, FittedPredictor],
+        *,
+        keep: bool = False,
+        first_positions: int = 0,
     ) -> None:
         self.backbone = TimedBackbone(backbone)
         self.predictors = dict(predictors)
+        self.first_positions = first_positions
         self._kept: dict[Key, Reading] | None = {} if keep else None
 
     def reads_dlm(self, method: str) -> bool:
@@ -107,6 +119,23 @@ class LengthReader:
             self._kept.update(zip(new, readings, strict=True))
         return [self._kept[key] for key in keys]
 
+    def _first_hidden(self, step: StepZero) -> list[torch.Tensor | None]:
+        """The hidden states at the start of each canvas that is all masked, and of which all ran.
+
+        None for any other.
+        """
+        found: list[torch.Tensor | None] = [None] * len(step.prompts)
+        hidden_BCD = step.canvas_hidden_BCD
+        if hidden_BCD is None or not self.first_positions:
+            return found
+        plain_BC = step.read("masked_BC") & step.read("scored_BC")
+        for row, prompt in enumerate(step.prompts):
+            canvas = len(prompt.canvas)
+            if bool(plain_BC[row, :canvas].all()):
+                first_ND = hidden_BCD[row, : min(self.first_positions, canvas)]
+                found[row] = first_ND.to("cpu", copy=True)
+        return found
+
     def _predict(
         self, fitted: Mapping[str, FittedPredictor], prompts: Sequence[Prompt], with_eos: bool
     ) -> list[Reading]:
@@ -120,6 +149,8 @@ class LengthReader:
         started, in_model = time.perf_counter(), self.backbone.seconds
         needs: set[Need] = {need for one in fitted.values() for need in one.row.needs}
         reads_dlm = bool(needs)
+        if reads_dlm and self.first_positions:
+            needs.add("hidden")
         if reads_dlm:
             more: set[Need] = {"eos"} if with_eos else set()
             step = run_step_zero(self.backbone, prompts, needs | more, view)
@@ -128,7 +159,10 @@ class LengthReader:
         pass_seconds = time.perf_counter() - started
 
         model_seconds = (self.backbone.seconds - in_model) / len(prompts)
-        readings = [Reading(model_seconds=model_seconds) for _ in prompts]
+        readings = [
+            Reading(model_seconds=model_seconds, first_ND=first_ND)
+            for first_ND in self._first_hidden(step)
+        ]
         for method, one in fitted.items():
             started = time.perf_counter()
             for reading, prediction in zip(readings, one.predict(step), strict=True):

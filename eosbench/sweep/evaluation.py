@@ -105,7 +105,7 @@ def sweep(
     runs = [run for run in runs if _fits(run, backbone, fitted)]
     used = {run.predictor for run in runs}
     shared = {name: one for name, one in fitted.items() if name in used}
-    reader = LengthReader(backbone, shared, keep=True)
+    reader = LengthReader(backbone, shared, keep=True, first_positions=first.first_positions)
 
     results = {}
     with _environment_described_once():

@@ -111,7 +111,7 @@ class BoundAnswers:
         bounds = list(self.bounds_for_texts(requests))
         answers = generate(
             self.backbone,
-            [one.shown.request.job(tokenizer, one.bound.bound) for one in bounds],
+            [one.shown.request.job(tokenizer, one.bound.bound, one.first_ND) for one in bounds],
             batch_size=self.arguments.batch_size,
             overflow=self.arguments.overflow,
         )

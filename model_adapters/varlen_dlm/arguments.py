@@ -248,6 +248,14 @@ class Arguments(SamplingArguments, ModelArguments):
         """The promise of requests that say nothing of their own."""
         return self.promise_for(self.decode_config(self.max_gen_toks), self.rounding)
 
+    @property
+    def first_positions(self) -> int:
+        """The positions of a window that its first pass scores, if step zero may stand for it."""
+        if self.cache is not None or self.cfg_scale:
+            return 0
+        settings = self.decode_config(self.max_gen_toks)
+        return settings.block_length or settings.gen_length
+
     def predictor_folder(self) -> Path | None:
         """The folder of the fitted predictor, None for a method that works without one."""
         if self.decides_while_decoding:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ from eosbench.records import LengthBound, LengthPrediction, Prompt
 from model_adapters.varlen_dlm.arguments import Arguments
 from model_adapters.varlen_dlm.generation_requests import GenerationRequest
 from model_adapters.varlen_dlm.references import References
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Bounded:
         bound: what calibration, rounding and clamping made of it.
         promise: what the bound is calibrated for; None where it is not calibrated.
         cost: of the prediction: step zero, where the method reads the model, and its own seconds.
+        first_ND: hidden states at the start of the window, where step zero was the first pass over
+            it: where the window is the whole canvas, and masked; None elsewhere.
         eos_rank_C, eos_probability_C: of step zero, per canvas position, where they were asked for
             and the method reads the model.
     """
@@ -63,6 +69,7 @@ class Bounded:
     bound: LengthBound
     promise: Promise | None
     cost: Cost
+    first_ND: torch.Tensor | None
     eos_rank_C: NDArray[np.int64] | None
     eos_probability_C: NDArray[np.float32] | None
 
@@ -119,6 +126,7 @@ class Bounds:
                 bound,
                 promise,
                 self._cost(one.prompt, reading, bound.bound),
+                reading.first_ND if bound.bound == len(one.prompt.canvas) else None,
                 reading.eos_rank_C if reads_dlm else None,
                 reading.eos_probability_C if reads_dlm else None,
             )

@@ -28,6 +28,8 @@ from model_adapters.varlen_dlm.stop_strings import fixes_stop, holds_stop, text_
 from model_adapters.varlen_dlm.suffixes import suffix_ids
 
 if TYPE_CHECKING:
+    import torch
+
     from model_adapters.varlen_dlm.bounds import Bounded
 
 logger = logging.getLogger(__name__)
@@ -111,8 +113,14 @@ class GenerationRequest:
         starts_as_noise = spec.mask_id < 0
         return str(self.seed) if self.settings.is_random or starts_as_noise else None
 
-    def job(self, tokenizer: Any, window: int) -> Job:
-        """The request as decoding takes it, in a window of so many tokens."""
+    def job(self, tokenizer: Any, window: int, first_ND: torch.Tensor | None = None) -> Job:
+        """The request as decoding takes it.
+
+        Args:
+            tokenizer: reads tokens for stop strings.
+            window: the tokens that are decoded at first.
+            first_ND: see `Job`.
+        """
         stops = fixes_stop_here = None
         if self.until:
             stops = partial(holds_stop, tokenizer, self.until, **self._around)
@@ -126,6 +134,7 @@ class GenerationRequest:
             fixes_stop=fixes_stop_here,
             suffix=self.suffix,
             watch=self.watch,
+            first_ND=first_ND,
         )
 
     def text(self, tokenizer: Any, tokens: Sequence[int]) -> str:

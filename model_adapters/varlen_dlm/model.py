@@ -126,7 +126,7 @@ class VarLenDLM(HostedModel):
                 canvas=arguments.max_gen_toks,
                 options=arguments.options,
             )
-        reader = LengthReader(backbone, predictors)
+        reader = LengthReader(backbone, predictors, first_positions=arguments.first_positions)
         self._set_up(arguments, processes, backbone, reader, arguments.method)
 
     def _set_up(
