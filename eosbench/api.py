@@ -110,7 +110,8 @@ class Model:
         """An upper bound on the length of the answer to each prompt, in order.
 
         They are the bounds that the benchmark `eos_upper_bound` measures where nothing of an answer
-        is unmasked.
+        is unmasked, rounded up to powers of two unless `rounding` says otherwise; `generate` does
+        not round them.
 
         Args:
             prompts: texts, or chats as lists of messages; see `generate`.

@@ -17,6 +17,7 @@ _TELLING = (
     "predictor",
     "canvas",
     "rounding",
+    "window_rounding",
     "overflow",
     "calibration",
     "backbone",

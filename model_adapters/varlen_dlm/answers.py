@@ -39,7 +39,7 @@ class Answerer(Protocol):
         ...
 
     def bounds_for_texts(self, requests: Sequence[GenerationRequest]) -> Iterator[Bounded]:
-        """The bounds of requests that want a text, in order, before anything is denoised.
+        """The bounds of requests that want a text, in order, as the benchmark measures them.
 
         Raises:
             ConfigurationError: the method predicts no bound.
@@ -96,11 +96,18 @@ class BoundAnswers:
 
     def bounds_for_texts(self, requests: Sequence[GenerationRequest]) -> Iterator[Bounded]:
         """The bounds of requests that want a text, in order, before anything is denoised."""
-        return self.bounds.of([self.bounds.masked(request) for request in requests])
+        return self._bounds_for_texts(requests, self.arguments.rounding_of_bounds)
+
+    def _bounds_for_texts(
+        self, requests: Sequence[GenerationRequest], rounding: str
+    ) -> Iterator[Bounded]:
+        shown = [self.bounds.masked(request) for request in requests]
+        return self.bounds.of(shown, rounding=rounding)
 
     def _records(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationRequest]:
         shown = [self.bounds.revealed(request) for request in requests]
-        for bounded in self.bounds.of(shown, with_eos=True):
+        rounding = self.arguments.rounding_of_bounds
+        for bounded in self.bounds.of(shown, rounding=rounding, with_eos=True):
             request = bounded.shown.request
             self._charge("predict", bounded, bounded.cost)
             request.answer = length_record(self.arguments.method, bounded).to_json()
@@ -108,7 +115,8 @@ class BoundAnswers:
 
     def _texts(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationRequest]:
         tokenizer = self.backbone.tokenizer
-        bounds = list(self.bounds_for_texts(requests))
+        rounding = self.arguments.rounding_of_windows
+        bounds = list(self._bounds_for_texts(requests, rounding))
         answers = generate(
             self.backbone,
             [one.shown.request.job(tokenizer, one.bound.bound, one.first_ND) for one in bounds],

@@ -31,7 +31,7 @@ from model_adapters.varlen_dlm.sampling_arguments import SAMPLING, SamplingArgum
 REFERENCES = ("task", "self")
 CHOICES = {
     "method": ALL_METHODS,
-    "rounding": ROUNDINGS,
+    "rounding": (*ROUNDINGS, "auto"),
     "overflow": OVERFLOWS,
     "reference": REFERENCES,
 }
@@ -80,7 +80,8 @@ class Arguments(SamplingArguments, ModelArguments):
             token-positions, retries included; needs overflow=retry.
         groups: keeps the promise within groups of documents of like "prompt" or "prediction" length
             (Mondrian), not only over all documents.
-        rounding: pow2, block or none.
+        rounding: pow2, block or none; "auto" is pow2 for bounds that are measured, as in the paper,
+            and none for windows that are decoded (docs/benchmarks.md).
         max_gen_toks: C, the canvas in tokens, for requests that do not say.
         steps: denoising steps of a whole canvas.
         tokens_per_step: the same as tokens that are unmasked per step, 1 by default.
@@ -114,7 +115,7 @@ class Arguments(SamplingArguments, ModelArguments):
     shortfall: float | None = None
     promise: str | None = None
     groups: str | None = None
-    rounding: str = "pow2"
+    rounding: str = "auto"
     max_gen_toks: int = embedded.CANVAS
     steps: int | None = None
     tokens_per_step: int | None = None
@@ -152,7 +153,7 @@ class Arguments(SamplingArguments, ModelArguments):
                 )
         self._check_numbers()
         settings = self.decode_config(self.max_gen_toks)
-        promise = self.promise_for(settings, self.rounding)
+        promise = self.promise_for(settings)
         if self.decides_while_decoding:
             load_strategy(self.method, self.options).check(settings)
             self._refuse_bounds()
@@ -228,17 +229,28 @@ class Arguments(SamplingArguments, ModelArguments):
         """Whether the method predicts no bound."""
         return self.method in STRATEGIES
 
-    def promise_for(self, settings: DecodeConfig, rounding: str) -> Promise | None:
+    @property
+    def rounding_of_bounds(self) -> str:
+        """The rounding of bounds that are measured and not decoded."""
+        return "pow2" if self.rounding == "auto" else self.rounding
+
+    @property
+    def rounding_of_windows(self) -> str:
+        """The rounding of bounds that become windows."""
+        return "none" if self.rounding == "auto" else self.rounding
+
+    def promise_for(self, settings: DecodeConfig) -> Promise | None:
         """The promise that bounds are to keep; None where they are not calibrated.
+
+        The cheapest margin is that of windows, also for bounds that are measured.
 
         Args:
             settings: how a whole canvas is denoised, which the cost of a window depends on.
-            rounding: of the bounds.
         """
         cheapest = None
         if self.promise is not None:
             block_length = settings.block_length or settings.gen_length
-            cheapest = Cheapest(WindowBlocks(settings), rounding, block_length)
+            cheapest = Cheapest(WindowBlocks(settings), self.rounding_of_windows, block_length)
         return Promise.of(
             alpha=self.alpha, shortfall=self.shortfall, cheapest=cheapest, groups=self.groups
         )
@@ -246,7 +258,7 @@ class Arguments(SamplingArguments, ModelArguments):
     @property
     def usual_promise(self) -> Promise | None:
         """The promise of requests that say nothing of their own."""
-        return self.promise_for(self.decode_config(self.max_gen_toks), self.rounding)
+        return self.promise_for(self.decode_config(self.max_gen_toks))
 
     @property
     def first_positions(self) -> int:

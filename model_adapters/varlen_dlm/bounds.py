@@ -102,11 +102,14 @@ class Bounds:
         self.is_told = "reference" in self.fitted.row.reads
         self._is_fitted = arguments.predictor_folder() is not None
 
-    def of(self, shown: Sequence[Shown], *, with_eos: bool = False) -> Iterator[Bounded]:
+    def of(
+        self, shown: Sequence[Shown], *, rounding: str, with_eos: bool = False
+    ) -> Iterator[Bounded]:
         """The bound of each request, in order.
 
         Args:
             shown: of any lengths; neighbours of like length make better batches.
+            rounding: pow2, block or none.
             with_eos: whether the rank and the probability of EOS are wanted as well.
         """
         readings = self.reader.read(
@@ -119,7 +122,7 @@ class Bounds:
         for one, reading in zip(shown, readings, strict=True):
             prediction = reading.predictions[self.rule]
             promise = self._promise(one.request)
-            bound = self._bound(one, prediction, promise)
+            bound = self._bound(one, prediction, promise, rounding)
             yield Bounded(
                 one,
                 prediction,
@@ -188,10 +191,14 @@ class Bounds:
         """The promise that a bound keeps; None where it is not calibrated."""
         if self.fitted.calibration is None:
             return None
-        return self.arguments.promise_for(request.settings, self.arguments.rounding)
+        return self.arguments.promise_for(request.settings)
 
     def _bound(
-        self, shown: Shown, prediction: LengthPrediction, promise: Promise | None
+        self,
+        shown: Shown,
+        prediction: LengthPrediction,
+        promise: Promise | None,
+        rounding: str,
     ) -> LengthBound:
         request = shown.request
         return to_bound(
@@ -201,7 +208,7 @@ class Bounds:
             calibration=self.fitted.calibration,
             promise=promise,
             prompt_length=len(request.ids),
-            rounding=self.arguments.rounding,
+            rounding=rounding,
             block_length=self._block_length(request),
         )
 

@@ -12,11 +12,13 @@ import pytest
 from eosbench.forward.step_zero import StepZero
 from eosbench.predictors import METHODS, FittedPredictor
 from eosbench.predictors.reader import LengthReader
-from eosbench.records import LengthPrediction
+from eosbench.records import LengthPrediction, LengthRecord
 from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.parsing import parse_arguments
+from model_adapters.varlen_dlm.prompts import asked as prompts_asked
+from model_adapters.varlen_dlm.prompts import predicted
 from tests.fakes import MASK
-from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, ids
+from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, ids
 
 QUESTION, CANVAS = "Long?", 32
 REPLY = "abcdefghij"  # 10 tokens: the EOS stands at index 10
@@ -102,3 +104,36 @@ def test_a_stop_string_ends_an_answer_as_an_eos_does(method: str) -> None:
     assert dlm.generate_until([asked(QUESTION, reference=REPLY, until=["zz", "e"])]) == [REPLY[:4]]
     (costs,) = dlm.get_model_info()["eosbench"]["costs"].values()
     assert (costs["mean_window"], costs["retries"], costs["truncated"]) == (6, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "measured", "decoded"),
+    [
+        ({}, 16, 11),
+        ({"rounding": "auto"}, 16, 11),
+        ({"rounding": "pow2"}, 16, 16),
+        ({"rounding": "block", "block_length": 12}, 12, 12),
+        ({"rounding": "none"}, 11, 11),
+    ],
+)
+def test_bounds_are_rounded_where_they_are_measured_and_windows_are_not(
+    given: dict[str, Any], measured: int, decoded: int
+) -> None:
+    """A bound of 11 tokens. The paper's powers of two stay with the bounds that are measured."""
+    arguments = parse_arguments(
+        {"pretrained": "scripted", "device": "cpu", "method": "mean", "max_gen_toks": CANVAS}
+        | given
+    )
+    backbone = backbone_of({QUESTION: REPLY})
+    reader = LengthReader(backbone, {"mean": FittedPredictor("mean", Says(11))})
+    dlm = VarLenDLM.sharing(arguments, backbone, reader)
+    (record,) = dlm.generate_until([benchmark(QUESTION, REPLY)])
+    (bounded,) = predicted(dlm, prompts_asked(dlm, [QUESTION], {}))
+    assert LengthRecord.from_json(record).bound == bounded.bound.bound == measured
+    dlm.get_model_info()
+    assert dlm.generate_until([asked(QUESTION)]) == [REPLY]
+    block = dlm.get_model_info()["eosbench"]
+    assert block["costs"]["task"]["mean_window"] == decoded
+    rounding = given.get("rounding", "auto")
+    both = ("pow2", "none") if rounding == "auto" else (rounding, rounding)
+    assert (block["rounding"], block["window_rounding"]) == both

@@ -90,6 +90,7 @@ def test_the_cheapest_margin_is_that_of_what_a_request_is_charged(tmp_path: Path
         "predictor": folder_with(table, tmp_path / "ten", backbone),
         "promise": "cheapest",
         "overflow": "retry",
+        "rounding": "pow2",
     }
     dlm = model_of(backbone, **given, stop_at_eos=False)
     assert len(dlm.tok_encode("q?")) == 3
