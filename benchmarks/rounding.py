@@ -5,8 +5,8 @@
 
 Predictions are made once for each method. Runs whose windows agree on a document have the same
 answer there, which is decoded once; each run is charged for it as if it had run alone, step zero
-included (also where the window is the canvas, whose first pass `varlen_dlm` leaves out). Seconds are
-those of that one time, shared out over the batch.
+included, and the first pass even where the window is the canvas (`varlen_dlm` leaves it out there).
+Seconds are those of that one time, shared out over the batch.
 """
 
 from __future__ import annotations
