@@ -616,7 +616,7 @@ def test_telemetry_has_a_line_per_request(tmp_path: Path) -> None:
     ]
     assert found == [
         ("predict", 6, 8, 8, 5.0),
-        ("generate", 5, 8, 8, 5.0),
+        ("generate", 5, 5, 5, 5.0),
         ("loglikelihood", 7, 0, None, None),
     ]
 
