@@ -29,10 +29,21 @@ from model_adapters import load_backbone
 
 # Options that are changed alone.
 VARIED: dict[str, dict[str, tuple[Any, ...]]] = {
-    "concat_regression": {"hidden": (32, 64, 128), "grid": (8, 16, 32), "project": (8, 16, 32)},
-    "average_regression": {"hidden": (32, 64, 128, 256), "pooling": ("both", "canvas", "prompt")},
+    "concat_regression": {
+        "hidden": (32, 64, 128),
+        "depth": ("mlp", "linear"),
+        "grid": (8, 16, 32),
+        "project": (8, 16, 32),
+    },
+    "average_regression": {
+        "hidden": (32, 64, 128, 256),
+        "depth": ("mlp", "linear"),
+        "pooling": ("both", "canvas", "prompt"),
+    },
     "classification": {
         "hidden": (32, 64, 128),
+        "depth": ("mlp", "linear"),
+        "target": ("after", "at", "hazard"),
         "positions": (32, 64, 128),
         "tau": (0.5, 0.7, 0.8, 0.9, 0.95),
         "positive_weight": (0.5, 1.0, 2.0),

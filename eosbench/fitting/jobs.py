@@ -83,7 +83,9 @@ def check_jobs(jobs: Sequence[FitJob]) -> None:
 
     Raises:
         ConfigurationError: no job, two jobs for one folder, a folder that is a file, an unknown
-            method, one that has nothing to fit, or one that cannot read its part of the canvas.
+            method or option, a method that has nothing to fit, or one that cannot read its part of
+            the canvas.
+        PredictorError: a pretrained encoder that cannot be had.
     """
     folders = [job.key for job in jobs]
     if not jobs or len(set(folders)) != len(folders):
@@ -95,8 +97,13 @@ def check_jobs(jobs: Sequence[FitJob]) -> None:
             raise ConfigurationError(
                 f"{job.output} is a file: expected the name of a folder for the predictor"
             )
-        if row_of(job.method).fitting == "none":
+        row = row_of(job.method)
+        if row.fitting == "none":
             raise ConfigurationError(
                 f"method {job.method!r} has nothing to fit: use it without a predictor folder"
             )
+        row.check_options(job.method, job.options)
+        check = getattr(row.load(), "check", None)
+        if check is not None:
+            check(job.options)
         check_step_zero(job.method, job.options)

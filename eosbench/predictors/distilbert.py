@@ -16,20 +16,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tokenizers import Tokenizer
-from torch import nn
 from torch.nn import functional
-from transformers import DistilBertConfig, DistilBertModel
+from transformers import DistilBertModel
 
 from eosbench.digest import short_digest
-from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.errors import ConfigurationError
 from eosbench.metrics import bucket
 from eosbench.predictors.config import public_name
-from eosbench.predictors.encoder import Encoder, fast, longest_text, pretrained, rebuilt
+from eosbench.predictors.encoder import config_of
+from eosbench.predictors.encoder_choice import (
+    SCRATCH,
+    TOKENIZER,
+    chosen_encoder,
+    name_and_revision,
+    rate_of,
+)
 from eosbench.predictors.encoder_input import EncoderInput
 from eosbench.predictors.heads import LogLengthLoss, device_of, lengths
 from eosbench.predictors.protocol import Features, FineTuning, Kept
@@ -41,22 +45,7 @@ if TYPE_CHECKING:
     from eosbench.forward import StepZero
 
 HEADS = ("classes", "regression")
-SCRATCH = "scratch"
-SMALL = {"n_layers": 2, "dim": 64, "n_heads": 4, "hidden_dim": 256}
-SHAPE = (
-    "vocab_size",
-    "max_position_embeddings",
-    "n_layers",
-    "dim",
-    "n_heads",
-    "hidden_dim",
-    "sinusoidal_pos_embds",
-    "pad_token_id",
-)
-TOKENIZER = "tokenizer.json"
 HEAD_RATE = 1e-3
-FINE_TUNING_RATE, FINE_TUNING_RATE_OF_LARGE = 5e-5, 2e-5
-LARGE = 200_000_000  # weights beside the embeddings
 
 
 class DistilBert:
@@ -99,12 +88,12 @@ class DistilBert:
             )
         name, revision = encoder, encoder_revision
         if encoder_config is None:
-            name, revision = _name_and_revision(encoder, encoder_revision, train_encoder)
+            name, revision = name_and_revision(encoder, encoder_revision, train_encoder)
         self.canvas, self.head = canvas, head
         self.edges = [min(2**k, canvas) for k in range(int(bucket(canvas)) + 1)]
         out = len(self.edges) if head == "classes" else 1
         middle = 0.0 if head == "classes" else math.log1p(canvas) / 2
-        body = _body(name, revision, encoder_config, files, backbone)
+        body = chosen_encoder(name, revision, encoder_config, files, backbone)
         self.options: dict[str, Any] = {"head": head, "encoder": public_name(name)}
         self.module: ScratchText | PretrainedText
         if isinstance(body.model, DistilBertModel) and "config" not in body.settings:
@@ -121,12 +110,28 @@ class DistilBert:
         if self.frozen:
             body.model.requires_grad_(False)
         elif isinstance(self.module, PretrainedText):
-            self.learning_rate = _rate_of(body.model)
+            self.learning_rate = rate_of(body.model)
             self.fine_tuning = FineTuning(self.module.head, HEAD_RATE)
         self.log_length_loss = LogLengthLoss("smooth_l1", quantile=0.5)
         self.level = self.log_length_loss.level
         self.files = {TOKENIZER: body.tokenizer.to_str()}
         self.array, self.kept = self._arrays(body.settings.get("weights", ""))
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Refuses options that cannot work, before a backbone is loaded; weights are not read.
+
+        Raises:
+            ConfigurationError: options that do not fit.
+            PredictorError: the pretrained encoder cannot be had, or is no encoder.
+        """
+        name, revision = name_and_revision(
+            str(options.get("encoder", SCRATCH)),
+            options.get("encoder_revision"),
+            options.get("train_encoder", True),
+        )
+        if name != SCRATCH:
+            config_of(name, revision)
 
     def predict(self, batch: StepZero) -> list[LengthPrediction]:
         """The predicted length of every prompt, from 0 to C."""
@@ -208,77 +213,3 @@ class DistilBert:
         text_BT = text_BT[:, :longest].to(device)
         ids_BT = ids_BT[:, :longest].long().to(device)
         return ids_BT.where(text_BT, self.pad_id), text_BT
-
-
-def _name_and_revision(
-    encoder: str, revision: str | None, train_encoder: bool
-) -> tuple[str, str | None]:
-    """The name of an encoder without its revision, and that.
-
-    Raises:
-        ConfigurationError: two revisions, one where there is none, or a new encoder that is not to
-            be trained.
-    """
-    if not isinstance(train_encoder, bool):
-        raise ConfigurationError(f"train_encoder={train_encoder!r}: expected true or false")
-    folder = Path(encoder).expanduser()
-    is_folder = folder.is_dir()
-    name, _, asked = (str(folder), "", "") if is_folder else encoder.partition("@")
-    if asked and revision not in (None, asked):
-        raise ConfigurationError(
-            f"encoder={encoder} and encoder_revision={revision}: expected one revision"
-        )
-    if revision and (name == SCRATCH or is_folder):
-        raise ConfigurationError(
-            f"encoder_revision={revision}: expected a hub id beside it, and {encoder!r} is none"
-        )
-    if name == SCRATCH and not train_encoder:
-        raise ConfigurationError(
-            "train_encoder=false: a new encoder knows nothing yet: name a pretrained one "
-            "(encoder=distilbert-base-uncased), or leave the option out"
-        )
-    return name, asked or revision
-
-
-def _body(
-    name: str,
-    revision: str | None,
-    settings: Mapping[str, Any] | None,
-    files: Mapping[str, str] | None,
-    backbone: Backbone,
-) -> Encoder:
-    """The encoder: of a folder, new, or that of a checkpoint."""
-    if settings is not None:
-        if not files or TOKENIZER not in files:
-            raise PredictorError(
-                f"the distilbert predictor's folder has no {TOKENIZER}: fit it again"
-            )
-        if "config" in settings:
-            return rebuilt(settings, files[TOKENIZER])
-        return _new(settings, Tokenizer.from_str(files[TOKENIZER]))
-    if name == SCRATCH:
-        tokenizer = fast(backbone.tokenizer)
-        shape = {**SMALL, "vocab_size": tokenizer.get_vocab_size(), "pad_token_id": 0}
-        return _new(shape, tokenizer)
-    return pretrained(name, revision)
-
-
-def _new(shape: Mapping[str, Any], tokenizer: Tokenizer) -> Encoder:
-    """A DistilBERT of this shape with random weights, which reads the beginning of a text."""
-    model = DistilBertModel(DistilBertConfig(**shape))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(longest_text(model))
-    return Encoder(model, tokenizer, {name: getattr(model.config, name) for name in SHAPE})
-
-
-def _rate_of(encoder: nn.Module) -> float:
-    """The learning rate of a pretrained encoder: lower for a large one.
-
-    Embeddings do not count, which are most of a multilingual model.
-    """
-    weights = sum(
-        parameter.numel()
-        for name, parameter in encoder.named_parameters()
-        if "embeddings" not in name
-    )
-    return FINE_TUNING_RATE if weights <= LARGE else FINE_TUNING_RATE_OF_LARGE

@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING, 
 
 from eosbench.digest import digest_of_parts
 from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.predictors.encoder_weights import check_weights
 
 # Tokens of a text where neither the model nor its tokenizer says how many it holds.
 USUAL_TOKENS = 512
@@ -41,9 +42,8 @@ NOT_OF_THE_NETWORK = (
     "label2id",
     "transformers_version",
 )
-NAMED = 3  # weights that a message names
 
-__all__ = ["Encoder", "fast", "longest_text", "pretrained", "rebuilt"]
+__all__ = ["Encoder", "config_of", "fast", "longest_text", "pretrained", "rebuilt"]
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,13 @@ def pretrained(name: str, revision: str | None = None) -> Encoder:
         ConfigurationError: its tokenizer has no tokenizer.json.
         PredictorError: the checkpoint cannot be had or read, is no encoder, or lacks weights.
     """
-    where: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
-    where = {**where, "subfolder": _subfolder(Path(name).expanduser())}
-    if Path(name).expanduser().is_dir():
-        name, where["revision"] = str(Path(name).expanduser()), None
-    with _in_one_line(name):
-        config = transformers.AutoConfig.from_pretrained(name, **where)
+    config = config_of(name, revision)
     kind, keywords = _class_of(config, name)
-    with _in_one_line(name), _without_load_reports():
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **where)
+    where = {"revision": revision, "subfolder": _subfolder(name)}
+    with _in_one_line(name), _quiet():
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            name, trust_remote_code=False, **where
+        )
         model, info = kind.from_pretrained(
             name,
             config=config,
@@ -91,9 +89,9 @@ def pretrained(name: str, revision: str | None = None) -> Encoder:
             ignore_mismatched_sizes=True,  # they are named below
             output_loading_info=True,
             **keywords,
-            **{key: value for key, value in where.items() if key != "trust_remote_code"},
+            **where,
         )
-    _check_weights(name, model, info)
+    check_weights(name, model, info)
     inner = fast(tokenizer)
     words = inner.get_vocab_size(with_added_tokens=False)
     if words > model.get_input_embeddings().num_embeddings:
@@ -119,6 +117,23 @@ def pretrained(name: str, revision: str | None = None) -> Encoder:
         ),
     }
     return Encoder(model.eval(), inner, settings)
+
+
+def config_of(name: str, revision: str | None = None) -> Any:
+    """The config of an encoder's checkpoint, without its weights.
+
+    Args:
+        name, revision: see `pretrained`.
+
+    Raises:
+        PredictorError: the checkpoint cannot be had, or is no encoder.
+    """
+    with _in_one_line(name), _quiet():
+        config = transformers.AutoConfig.from_pretrained(
+            name, revision=revision, subfolder=_subfolder(name), trust_remote_code=False
+        )
+    _class_of(config, name)
+    return config
 
 
 def rebuilt(settings: Mapping[str, Any], tokenizer: str) -> Encoder:
@@ -169,8 +184,9 @@ def longest_text(model: Any, of_tokenizer: float = NO_LIMIT) -> int:
     return min(known, default=USUAL_TOKENS)
 
 
-def _subfolder(folder: Path) -> str:
+def _subfolder(name: str) -> str:
     """The transformer's own folder in one of sentence-transformers that keeps it apart."""
+    folder = Path(name)
     modules = folder / "modules.json"
     if not modules.is_file() or (folder / "config.json").is_file():
         return ""
@@ -201,43 +217,6 @@ def _class_of(config: Any, name: str) -> tuple[Any, dict[str, Any]]:
     return kind, {"add_pooling_layer": False} if has_pooler else {}
 
 
-def _check_weights(name: str, model: Any, info: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint whose body is not that of its config.json.
-
-    Raises:
-        PredictorError: weights that are missing, of another shape, or of layers too many.
-    """
-    parts = {part for part, _ in model.named_children()} - {"pooler"}
-    beside = []
-    for key in map(str, info["unexpected_keys"]):
-        own = key.removeprefix(f"{model.base_model_prefix}.")
-        if own.partition(".")[0] in parts and own.endswith((".weight", ".bias")):
-            beside.append(own)
-    missing = [key for key in map(str, info["missing_keys"]) if not key.startswith("pooler.")]
-    other_shape = [str(key[0]) for key in info["mismatched_keys"]]
-    faults = [
-        f"{fault} {_listed(keys)}"
-        for fault, keys in (
-            ("lacks", missing),
-            ("holds in another shape", other_shape),
-            ("holds beside them", beside),
-        )
-        if keys
-    ]
-    if faults:
-        raise PredictorError(
-            f"the encoder {name!r} does not hold the weights of the {type(model).__name__} that "
-            f"its config.json describes: it {'; it '.join(faults)}. Expected all of them: download "
-            "the checkpoint again, or name one whose weights fit its config.json"
-        )
-
-
-def _listed(keys: list[str]) -> str:
-    """The first names, and the number of the others."""
-    first = ", ".join(sorted(keys)[:NAMED])
-    return f"{first} and {len(keys) - NAMED} more" if len(keys) > NAMED else first
-
-
 @contextmanager
 def _in_one_line(name: str) -> Iterator[None]:
     """Turns whatever transformers raises of a checkpoint into one line.
@@ -264,12 +243,15 @@ def _in_one_line(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _without_load_reports() -> Iterator[None]:
-    """Keeps transformers from listing weights that are checked here."""
+def _quiet() -> Iterator[None]:
+    """Keeps transformers from listing weights that are checked here, and from its progress bar."""
     logging = transformers.utils.logging
-    before = logging.get_verbosity()
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()

@@ -120,6 +120,7 @@ class LearnedPredictor(Predictor, Protocol):
 
     Members that only some have: `files`, the text files that it keeps beside its weights (a
     tokenizer), by name; `fine_tuning`, a FineTuning, where it starts from pretrained weights;
+    `check(options)`, a class method that refuses what can be refused before a model is loaded;
     `cut(texts)`, the number of prompts that it cannot read whole, and the tokens that it can.
 
     Attributes:

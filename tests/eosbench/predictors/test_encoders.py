@@ -16,7 +16,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditional
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.fitting.examples import FitData
 from eosbench.fitting.fit import fit_all
-from eosbench.fitting.jobs import FitJob
+from eosbench.fitting.jobs import FitJob, check_jobs
 from eosbench.fitting.passes import Passes, Sample, to_prompt
 from eosbench.fitting.rates import Rates
 from eosbench.fitting.train import TrainingSettings
@@ -244,6 +244,26 @@ def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
             text_encoder(tmp_path / name)
 
 
+def test_what_can_be_refused_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    save_encoder(tmp_path / "good")
+    GPT2LMHeadModel(GPT2Config(vocab_size=30, n_embd=8, n_layer=1, n_head=1)).save_pretrained(
+        tmp_path / "gpt2"
+    )
+
+    def check(**options: Any) -> None:
+        check_jobs([FitJob("distilbert", tmp_path / "p", options)])
+
+    check(encoder=str(tmp_path / "good"))
+    with pytest.raises(PredictorError, match="no text encoder"):
+        check(encoder=str(tmp_path / "gpt2"))
+    with pytest.raises(PredictorError, match="cannot be loaded"):
+        check(encoder=str(tmp_path / "none"))
+    with pytest.raises(ConfigurationError, match="knows nothing yet"):
+        check(train_encoder=False)
+    with pytest.raises(ConfigurationError, match="has no option encodr"):
+        check(encodr="x")
+
+
 def test_checkpoints_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(PredictorError, match=r"'.*nowhere' cannot be loaded \(.*\): check the"):
         text_encoder(tmp_path / "nowhere")
@@ -265,7 +285,7 @@ def test_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((name, revision))
         return pretrained(str(folder))
 
-    monkeypatch.setattr("eosbench.predictors.distilbert.pretrained", from_here)
+    monkeypatch.setattr("eosbench.predictors.encoder_choice.pretrained", from_here)
     for options in (
         {"encoder": "owner/name"},
         {"encoder": "owner/name@v2"},

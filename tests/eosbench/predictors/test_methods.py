@@ -60,7 +60,7 @@ def lengths(fitted: FittedPredictor, batch: list[Prompt]) -> list[float]:
 def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
     folder = Path(__file__).parents[3] / "eosbench" / "predictors"
     on_disk = {"folder", "config", "tensors", "card", "hub"}
-    of_text = {"encoder", "encoder_input", "text_networks"}
+    of_text = {"encoder", "encoder_choice", "encoder_input", "encoder_weights", "text_networks"}
     of_positions = {"ending", "end_distribution"}
     shared = {"__init__", "methods", "protocol", "heads", "reader", "views", *on_disk}
     shared |= of_text | of_positions
