@@ -49,6 +49,8 @@ def name_and_revision(
     """
     if not isinstance(train_encoder, bool):
         raise ConfigurationError(f"train_encoder={train_encoder!r}: expected true or false")
+    # A command line reads a name of digits as a number.
+    encoder, revision = str(encoder), None if revision is None else str(revision)
     folder = Path(encoder).expanduser()
     is_folder = folder.is_dir()
     name, _, asked = (str(folder), "", "") if is_folder else encoder.partition("@")

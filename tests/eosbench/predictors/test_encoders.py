@@ -291,11 +291,13 @@ def test_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         {"encoder": "owner/name@v2"},
         {"encoder": "owner/name", "encoder_revision": "v2"},
         {"encoder": "owner/name@v2", "encoder_revision": "v2"},
+        {"encoder": "owner/name", "encoder_revision": 1234567},
     ):
         own = build("distilbert", backbone=BACKBONE, canvas=CANVAS, options=options)
         assert own.options["encoder"] == "owner/name"
         assert own.options["encoder_revision"] == asked[-1][1]
-    assert asked == [("owner/name", None), *[("owner/name", "v2")] * 3]
+    revisions = [None, "v2", "v2", "v2", "1234567"]
+    assert asked == [("owner/name", revision) for revision in revisions]
 
 
 @pytest.mark.parametrize(
