@@ -68,6 +68,8 @@ def scored_positions(prompt: Prompt, view: CanvasView, spec: BackboneSpec) -> li
     """The canvas indices that the pass scores, ascending: the grid among them."""
     if spec.attention == "block" or view == PROMPT:
         return []
+    if view.covers(len(prompt.canvas)):
+        return list(range(len(prompt.canvas)))
     P, run = len(prompt.ids), set(pass_positions(prompt, view, spec))
     shift = int(spec.logits_shifted)
     return [index for index in range(len(prompt.canvas)) if max(0, P + index - shift) in run]

@@ -5,7 +5,9 @@ and lists them in `options`, so that a folder can build it again; keywords calle
 `backbone` and `files` are no options but facts, and are filled in by `build` where a method's
 constructor names them. Methods that learn weights add some members (`LearnedPredictor`); methods
 that learn a number from the lengths of the training answers, or of prompts and answers, add a class
-method (`LengthsPredictor`, `PromptsPredictor`). No base class: a method is a file.
+method (`LengthsPredictor`, `PromptsPredictor`). A method that can do with a part of the canvas has
+the option `step_zero` and holds the part as `view` (views.py); `StepZero.scored_BC` then says which
+positions have states. No base class: a method is a file.
 """
 
 from __future__ import annotations
