@@ -38,6 +38,15 @@ def test_no_part_of_a_path_begins_with_a_dash() -> None:
     assert [path for path in tracked() if path.startswith("-") or "/-" in path] == []
 
 
+def test_no_file_holds_the_marks_of_a_conflict() -> None:
+    marked = []
+    for path in tracked():
+        if Path(path).suffix in (".py", ".md", ".yaml", ".yml", ".toml", ".json", ".cff", ""):
+            lines = (REPOSITORY / path).read_text(encoding="utf-8", errors="replace").splitlines()
+            marked += [path for line in lines if line.startswith(("<" * 7 + " ", ">" * 7 + " "))]
+    assert marked == []
+
+
 def test_large_files_are_weights_or_shown_in_the_docs() -> None:
     allowed = shown()
     large = [path for path in tracked() if (REPOSITORY / path).stat().st_size > LARGEST]

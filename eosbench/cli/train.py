@@ -39,12 +39,13 @@ def train(
     output = run_training(*parsed, load=load_trainable)
     settings = parsed[1]
     console.print(f"Written to {output}", highlight=False, soft_wrap=True)
-    console.print(
-        f"Next: eosbench fit --pretrained {output} --canvas {settings.canvas} --method five "
-        f"--data ... --output heads/{output.name}",
-        highlight=False,
-        soft_wrap=True,
+    following = (
+        f"eosbench fit --pretrained {output} --canvas {settings.canvas} --method five "
+        f"--data ... --output heads/{output.name}"
     )
+    if settings.noise == "causal":
+        following = f"lm_eval --model varlen_ar --model_args pretrained={output} --tasks ..."
+    console.print(f"Next: {following}", highlight=False, soft_wrap=True)
 
 
 def _list() -> None:

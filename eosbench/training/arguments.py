@@ -29,8 +29,8 @@ RECIPES = Path(__file__).parent / "recipes"
 COMMON = RECIPES / "_common.yaml"
 CHOICES = {
     "layout": ("text", "eos", "eoseos", "eospad", "rainbow"),
-    "noise": ("uniform", "suffix", "full", "in_use"),
-    "windows": ("drawn", "full", "exact"),
+    "noise": ("uniform", "suffix", "full", "in_use", "causal"),
+    "windows": ("drawn", "full", "exact", "ended"),
     "row_norm": ("none", "sqrt", "mean"),
     "objective": ("denoise", "first_end", "policy", "exact"),
     "curriculum": ("none", "staircase", "geometric"),
@@ -220,11 +220,31 @@ def _check(settings: Settings, arguments: TrainingArguments) -> None:
             f"--objective {settings.objective} needs an end, which the layout text has not: "
             "--layout eos, eoseos, eospad or rainbow"
         )
+    if settings.noise == "causal":
+        _check_causal(settings)
     if arguments.label_smoothing_factor:
         raise ConfigurationError(
             "--label_smoothing_factor: the denoiser's loss has none: leave it out"
         )
     parsed_shares(settings.shares)
+
+
+def _check_causal(settings: Settings) -> None:
+    """Refuses what looks at masks, where nothing is masked."""
+    without = {
+        "objective": "denoise",
+        "contrastive_weight": 0.0,
+        "consistency_weight": 0.0,
+        "inverse_share": False,
+        "anneal_steps": 0,
+        "held_out": [],
+    }
+    for name, plain in without.items():
+        if (value := getattr(settings, name)) != plain:
+            raise ConfigurationError(
+                f"--{name} {value}: --noise causal trains an autoregressive model, in which "
+                "nothing is masked and which has no step zero: leave it out"
+            )
 
 
 def parsed_shares(text: str) -> dict[str, float] | None:

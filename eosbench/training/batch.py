@@ -33,7 +33,7 @@ from eosbench.training.weights import loss_weights
 
 Batch = dict[str, torch.Tensor]
 SORTED_AT_ONCE = 2_048  # rows among which those of like length are looked for
-WINDOWS = ("drawn", "full", "exact")
+WINDOWS = ("drawn", "full", "exact", "ended")
 
 
 class MakeBatch(Protocol):
@@ -97,12 +97,13 @@ def make_batch(
         fillers=fillers,
         more=more,
     )
+    causal = noise == "causal"
     seen = [_masked_rows(rows, noise, full_share, block_length, rng) for _ in range(views)]
     masked_BT = torch.cat([masked for masked, _ in seen])
     share_B = torch.cat([share for _, share in seen])
     targets_BT, kind_BT = (part.repeat(views, 1) for part in (rows.ids_BT, rows.kind_BT))
     batch = {
-        "ids": targets_BT.masked_fill(masked_BT, mask_id),
+        "ids": targets_BT if causal else targets_BT.masked_fill(masked_BT, mask_id),
         "targets": targets_BT,
         "kinds": kind_BT,
         "masked": masked_BT,
@@ -112,7 +113,7 @@ def make_batch(
     }
     if not rows.token_BT.all():
         batch["token"] = rows.token_BT.repeat(views, 1)
-    ratio = ramp(step, anneal_steps)
+    ratio = 0.0 if causal else ramp(step, anneal_steps)
     if ratio < 1.0:
         batch["seen"] = draw_seen(rows.ids_BT.shape[1], ratio, rng)
     if draws:
@@ -149,7 +150,8 @@ class PairBatches(torch.utils.data.Dataset[Batch]):
         tokens: of a micro-batch, about; 0: `rows` say it.
         rows: of a micro-batch, where tokens do not.
         canvas: longest window behind a prompt.
-        windows: `drawn` (see `room_behind`), `full` (always the canvas) or `exact` (no room).
+        windows: `drawn` (see `room_behind`), `full` (always the canvas), `exact` (no room) or
+            `ended` (room for the end).
         longest: optimizer step -> tokens that an answer has at most; for all rows but `free_share`.
         free_share: of the rows, which have answers of any length.
         shares: of families among the rows; 1 where nothing is said.
@@ -234,6 +236,8 @@ class PairBatches(torch.utils.data.Dataset[Batch]):
     def _room(self, rng: torch.Generator, length: int) -> int:
         if self.windows == "drawn":
             return room_behind(rng, length, self.canvas)
+        if self.windows == "ended":
+            return 1
         return max(self.canvas - length, 0) if self.windows == "full" else 0
 
     def _others(self, rng: torch.Generator, tokens: int) -> list[Document]:

@@ -13,21 +13,25 @@ def training_card(record: Mapping[str, Any], name: str) -> str:
     start, data = record["start"], record["data"]
     base = [f"base_model: {start['name']}"] if str(start["name"]).count("/") == 1 else []
     settings = {**record["settings"], **record["arguments"]}
+    causal = settings.get("noise") == "causal"
+    kind = "An autoregressive language model" if causal else "A masked diffusion language model"
+    model, task = ("varlen_ar", "gsm8k") if causal else ("varlen_dlm", "eos_upper_bound")
+    tags = "[eosbench]" if causal else "[eosbench, diffusion-language-model]"
     lines = [
         "---",
         "library_name: eosbench",
-        "tags: [eosbench, diffusion-language-model]",
+        f"tags: {tags}",
         *base,
         "---",
         "",
         f"# {name}: {start['name']} after the recipe {record['recipe']}",
         "",
-        f"A masked diffusion language model, trained by `eosbench train {record['recipe']}` for "
+        f"{kind}, trained by `eosbench train {record['recipe']}` for "
         f"{record['steps']} steps with seed {record['seed']}, from `{start['name']}` (fingerprint "
         f"`{start['fingerprint']}`).",
         "",
         "```bash",
-        f"lm_eval --model varlen_dlm --model_args pretrained={name} --tasks eos_upper_bound",
+        f"lm_eval --model {model} --model_args pretrained={name} --tasks {task}",
         "```",
         "",
         "## Data",

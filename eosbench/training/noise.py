@@ -6,10 +6,11 @@
 | `suffix` | everything from a place drawn per row to the end of the window |
 | `full` | everything behind the prompt: step zero |
 | `in_use` | a quarter of the rows fully, a quarter as blocks leave them, half uniformly |
+| `causal` | nothing: attention is causal, and every token behind the prompt is a target |
 
-All but the last mask a further share of the rows fully (`full_share`), since step zero is what
-every length predictor reads. Nothing behind the answer is spared: where fillers are masked less
-often than text, the empty canvas is never seen in training.
+`uniform` and `suffix` mask a further share of the rows fully (`full_share`), since step zero is
+what every length predictor reads. Nothing behind the answer is spared: where fillers are masked
+less often than text, the empty canvas is never seen in training.
 
 Legend: B rows, T tokens.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import torch
 
-NOISES = ("uniform", "suffix", "full", "in_use")
+NOISES = ("uniform", "suffix", "full", "in_use", "causal")
 LEAST = 1e-3  # share of masked positions, LLaDA's
 
 
@@ -34,6 +35,8 @@ def draw_masks(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(masked [B, T] bool, share of masked positions that was drawn [B]); at least one a row.
 
+    Of `causal` they are the targets, which no state that scores them sees: all but a first token.
+
     Args:
         noise: one of NOISES.
         open_BT: True where a mask may stand: the response and what is behind it.
@@ -46,6 +49,8 @@ def draw_masks(
     B, T = open_BT.shape
     if noise == "in_use":
         masked_BT, share_B = in_use(open_BT, prompt_B, block_length=block_length, rng=rng)
+    elif noise == "causal":
+        masked_BT, share_B = open_BT & (torch.arange(T) > 0), torch.ones(B)
     elif noise == "full":
         masked_BT, share_B = open_BT.clone(), torch.ones(B)
     elif noise == "suffix":

@@ -62,6 +62,13 @@ def train(
         trust_remote_code=settings.trust_remote_code,
     )
     start = {"name": settings.pretrained, "fingerprint": model.spec.fingerprint}
+    causal = settings.noise == "causal"
+    if causal and not model.spec.logits_shifted:
+        raise ConfigurationError(
+            f"--noise causal trains a model whose states score the next token, and those of "
+            f"{settings.pretrained} ({model.spec.family}) score their own: start from an "
+            "autoregressive model (GPT-2, LLaMA, Qwen)"
+        )
     fillers = (
         model.add_tokens(filler_names(settings.layout)) if filler_names(settings.layout) else []
     )
@@ -82,7 +89,8 @@ def train(
         )
     data = read_data(settings, arguments, model, fillers)
     arguments.max_steps = data.batches.steps
-    if not data.held_out:
+    evaluates = bool(data.held_out) and not causal  # step zero is what is looked at
+    if not evaluates:
         arguments.eval_strategy = type(arguments.eval_strategy)("no")
     denoiser = Denoiser(
         model,
@@ -98,7 +106,7 @@ def train(
         settings, arguments, {**start, **data.facts}, first=trainer.is_world_process_zero()
     )
     trainer.train(resume_from_checkpoint=found)
-    metrics = trainer.evaluate() if data.held_out else {}
+    metrics = trainer.evaluate() if evaluates else {}
     output = Path(settings.output)
     if trainer.is_world_process_zero():
         if settings.lora_rank:

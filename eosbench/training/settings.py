@@ -60,11 +60,11 @@ class Settings:
     held_out_documents: int = _say("To evaluate on, at most.", 200)
 
     layout: str = _say("Behind the answer: text, eos, eoseos, eospad or rainbow.", "eoseos")
-    noise: str = _say("What is masked: uniform, suffix, full or in_use.", "uniform")
+    noise: str = _say("What is masked: uniform, suffix, full, in_use, causal.", "uniform")
     full_share: float = _say("Rows that are wholly masked, under uniform and suffix.", 0.25)
     block_length: int = _say("Tokens of a block, under in_use.", 32)
     canvas: int = _say("Longest window behind a prompt, in tokens.", 256)
-    windows: str = _say("drawn (every size), full (the canvas) or exact (the answer).", "drawn")
+    windows: str = _say("drawn (every size), full (canvas), exact (answer), ended.", "drawn")
     batch_tokens: int = _say(
         "Tokens of a micro-batch, rows of like length; 0: per_device_train_batch_size rows.", 0
     )

@@ -39,7 +39,7 @@ def test_every_recipe_is_settings_and_arguments_and_says_what_it_is(recipe: str)
 
 def test_the_table_of_recipes_is_there() -> None:
     expected = "text eoseos eospad rainbow first_step eos_only hazard curriculum annealed weighted"
-    expected += " contrastive consistency policy exact embedded"
+    expected += " contrastive consistency policy exact embedded causal"
     assert set(recipe_names()) == set(expected.split())
 
 
@@ -86,7 +86,7 @@ def test_the_run_s_own_folder_lies_in_the_output() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "expected one of annealed, consistency"),
+        ([], "expected one of annealed, causal, consistency"),
         (["eospda"], "no recipe 'eospda', did you mean 'eospad'?"),
         (
             ["text", "--leraning_rate", "1"],

@@ -33,7 +33,7 @@ def losses(record: dict[str, Any]) -> list[float]:
     return [line["loss"] for line in record["log"] if "loss" in line]
 
 
-@pytest.mark.parametrize("recipe", recipe_names())
+@pytest.mark.parametrize("recipe", sorted({*recipe_names()} - {"causal"}))  # test_causal.py
 def test_every_recipe_trains_and_what_it_writes_loads(
     recipe: str, quick: list[str], start: Path, tmp_path: Path
 ) -> None:
