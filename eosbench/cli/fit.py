@@ -17,8 +17,8 @@ from eosbench.cli.shared import (
     ChatTemplate,
     Device,
     console,
-    key_values,
     names,
+    text_pairs,
 )
 from eosbench.command_lines import command_line, model_args_text
 from eosbench.errors import ConfigurationError
@@ -161,9 +161,11 @@ def fit(
         TrainingSettings,
         apart,
         check_jobs,
+        check_model,
         check_places,
         fit_all,
         load_examples,
+        possible_jobs,
         split_calibration,
     )
     from eosbench.predictors import push
@@ -192,6 +194,9 @@ def fit(
         revision=revision,
         trust_remote_code=trust_remote_code,
     )
+    if method == "all":
+        jobs = possible_jobs(jobs, backbone.spec)
+    check_model(jobs, backbone.spec)
     if canvas >= backbone.spec.max_length:
         raise ConfigurationError(
             f"--canvas {canvas} leaves no room for a prompt: "
@@ -247,21 +252,23 @@ def _jobs(
     from eosbench.fitting import FitJob
     from eosbench.predictors import METHODS, STEP_ZERO
     from eosbench.sweep import chosen_methods
+    from model_adapters.varlen_dlm import method_options
 
     methods = chosen_methods(method, METHODS)
     if method == "all":
         methods = [name for name in methods if METHODS[name].fitting != "none"]
-    given, view = key_values(options), CanvasView.of(step_zero)
+    given, view = text_pairs(options), CanvasView.of(step_zero)
     if view != FULL and not any(METHODS[name].needs for name in methods):
         raise ConfigurationError(
             f"--step_zero {view}: {', '.join(methods)} reads nothing of the model: leave it out"
         )
+    of_method = {name: method_options(name, given) for name in methods}
     jobs = []
     for seed in seeds:
         for name in methods:
             folder = _folder(output, name, seed, len(methods), len(seeds))
             shown = {STEP_ZERO: str(view)} if view != FULL and METHODS[name].needs else {}
-            jobs.append(FitJob(name, folder, {**given, **shown}, seed))
+            jobs.append(FitJob(name, folder, {**of_method[name], **shown}, seed))
     return jobs
 
 

@@ -56,21 +56,34 @@ def numbers(text: str, name: str) -> list[float]:
         raise ConfigurationError(f"--{name} {text}: expected numbers with commas") from error
 
 
-def key_values(pairs: list[str]) -> dict[str, Any]:
-    """Pairs `name=value` as a dictionary; see `value`.
+def text_pairs(pairs: list[str]) -> dict[str, str]:
+    """Pairs `name=value` as a dictionary of texts.
 
     Raises:
         ConfigurationError: a piece that is no such pair.
 
     Example:
-        >>> key_values(["tau=0.3", "variant=threshold"])
-        {'tau': 0.3, 'variant': 'threshold'}
+        >>> text_pairs(["tau=0.3", "variant = threshold"])
+        {'tau': '0.3', 'variant': 'threshold'}
     """
     broken = [pair for pair in pairs if not all(pair.partition("=")[:2])]
     if broken:
         raise ConfigurationError(f"{', '.join(broken)}: expected name=value")
     parts = [pair.partition("=") for pair in pairs]
-    return {name.strip(): value(text.strip()) for name, _, text in parts}
+    return {name.strip(): text.strip() for name, _, text in parts}
+
+
+def key_values(pairs: list[str]) -> dict[str, Any]:
+    """Pairs `name=value` as a dictionary, for names of which no type is known; see `value`.
+
+    Raises:
+        ConfigurationError: a piece that is no such pair.
+
+    Example:
+        >>> key_values(["size=3", "split=calibration"])
+        {'size': 3, 'split': 'calibration'}
+    """
+    return {name: value(text) for name, text in text_pairs(pairs).items()}
 
 
 def value(text: str) -> Any:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from eosbench.fitting.data import load_examples, read_pairs
 from eosbench.fitting.examples import FitData, apart, split_calibration
 from eosbench.fitting.fit import fit_all
-from eosbench.fitting.jobs import FitJob, FitReport, check_jobs, check_places
+from eosbench.fitting.jobs import (
+    FitJob,
+    FitReport,
+    check_jobs,
+    check_model,
+    check_places,
+    possible_jobs,
+)
 from eosbench.fitting.passes import Passes
 from eosbench.fitting.train import TrainingSettings
 
@@ -17,9 +24,11 @@ __all__ = [
     "TrainingSettings",
     "apart",
     "check_jobs",
+    "check_model",
     "check_places",
     "fit_all",
     "load_examples",
+    "possible_jobs",
     "read_pairs",
     "split_calibration",
 ]

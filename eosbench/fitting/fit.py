@@ -31,7 +31,7 @@ from eosbench.documents import FRACTIONS
 from eosbench.errors import CalibrationError, ConfigurationError
 from eosbench.fitting.calibrate import calibrate, predicted_lengths, scores_of
 from eosbench.fitting.examples import Example, FitData
-from eosbench.fitting.jobs import FitJob, FitReport, check_jobs, check_places
+from eosbench.fitting.jobs import FitJob, FitReport, check_jobs, check_model, check_places
 from eosbench.fitting.learn import learn
 from eosbench.fitting.passes import Passes
 from eosbench.fitting.train import USUAL, TrainingSettings
@@ -75,14 +75,16 @@ def fit_all(
             temporary folder.
 
     Raises:
-        ConfigurationError: an unknown method or option, a method that fits nothing, two jobs for
-            one folder, too few documents, or hidden states that are not finite numbers.
+        ConfigurationError: an unknown method or option, a method that fits nothing or cannot work
+            on the model, two jobs for one folder, too few documents, or hidden states that are not
+            finite numbers.
         CalibrationError: no calibration documents.
         PredictorError: a pretrained encoder that cannot be loaded.
     """
     started = time.monotonic()
     check_jobs(jobs)
     check_places(jobs, store)
+    check_model(jobs, passes.backbone.spec)
     data = data.on_canvas(passes.backbone, passes.canvas)
     _check_calibration(len(data.calibration), passes.canvas)
     predictors = {

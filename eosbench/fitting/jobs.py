@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eosbench.backbone import BackboneSpec
 from eosbench.errors import ConfigurationError
 from eosbench.fitting.train import Training
 from eosbench.places import CACHE_REMEDY, check_folder, is_there
-from eosbench.predictors import check_step_zero, row_of
+from eosbench.predictors import (
+    check_step_zero,
+    needs_whole_canvas,
+    refuse_whole_canvas,
+    row_of,
+)
 
-__all__ = ["FitJob", "FitReport", "check_jobs", "check_places"]
+logger = logging.getLogger(__name__)
+
+__all__ = ["FitJob", "FitReport", "check_jobs", "check_model", "check_places", "possible_jobs"]
 
 
 @dataclass(frozen=True)
@@ -107,3 +116,40 @@ def check_jobs(jobs: Sequence[FitJob]) -> None:
         if check is not None:
             check(job.options)
         check_step_zero(job.method, job.options)
+
+
+def check_model(jobs: Sequence[FitJob], spec: BackboneSpec) -> None:
+    """Refuses methods that look at a whole canvas, on a model that never shows one.
+
+    Args:
+        jobs: of a fit.
+        spec: of the model.
+
+    Raises:
+        ConfigurationError: the first such method, why, and what to take.
+    """
+    for job in jobs:
+        if not _works(job, spec):
+            refuse_whole_canvas(job.method, spec)
+
+
+def possible_jobs(jobs: Sequence[FitJob], spec: BackboneSpec) -> list[FitJob]:
+    """The jobs that a model can do, with a warning about the others.
+
+    Args:
+        jobs: of a fit of all methods.
+        spec: of the model.
+    """
+    kept = [job for job in jobs if _works(job, spec)]
+    left_out = dict.fromkeys(job.method for job in jobs if not _works(job, spec))
+    if left_out:
+        logger.warning(
+            "left out: %s look at the whole canvas, and %s attends causally between blocks",
+            ", ".join(left_out),
+            spec.family,
+        )
+    return kept
+
+
+def _works(job: FitJob, spec: BackboneSpec) -> bool:
+    return spec.attention != "block" or not needs_whole_canvas(job.method, job.options)

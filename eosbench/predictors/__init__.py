@@ -31,6 +31,7 @@ from eosbench.predictors.protocol import (
 )
 from eosbench.predictors.views import OPTION as STEP_ZERO
 from eosbench.predictors.views import check_step_zero, view_of
+from eosbench.predictors.whole_canvas import needs_whole_canvas, refuse_whole_canvas
 
 if TYPE_CHECKING:
     from eosbench.backbone import Backbone
@@ -70,8 +71,10 @@ __all__ = [
     "device_of",
     "load_predictor",
     "local_folder",
+    "needs_whole_canvas",
     "push",
     "refuse_promise",
+    "refuse_whole_canvas",
     "row_of",
     "save_folder",
     "view_of",

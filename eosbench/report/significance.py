@@ -1,8 +1,8 @@
 """The differences between runs that are more than chance: every pair on the same documents.
 
-Coverage and right-or-wrong qualities are compared by McNemar's exact test, everything else by
-the paired bootstrap. Bounds are compared at each benchmark's least unmasked fraction; Holm's
-correction runs over all pairs of one metric there.
+Coverage and qualities that are right or wrong are compared by McNemar's exact test, everything
+else (means over seeds among it) by the paired bootstrap. Bounds are compared at each benchmark's
+least unmasked fraction; Holm's correction runs over all pairs of one metric there.
 
 Legend: N documents, M pairs.
 """
@@ -33,7 +33,6 @@ HIGHER_IS_BETTER = {
     "compute_ratio": False,
     "area": True,
 }
-EXACT = ("coverage",)
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def _pairs(
     )
     names = [name for name in order if name in wide.columns]
     values_NM = wide[names].to_numpy(dtype=np.float64)
-    exact = metric in EXACT or bool(np.isin(values_NM[~np.isnan(values_NM)], (0.0, 1.0)).all())
+    exact = bool(np.isin(values_NM[~np.isnan(values_NM)], (0.0, 1.0)).all())
     found: list[dict[str, Any]] = []
     for index, name in enumerate(names[:-1]):
         first_NM = np.broadcast_to(values_NM[:, [index]], (len(values_NM), len(names) - index - 1))

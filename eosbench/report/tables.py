@@ -113,9 +113,10 @@ def below_promise(row: Row, column: Column) -> bool:
 def interval(score: Score, column: Column) -> tuple[float, float]:
     """The ends of the 95 % interval, NaN if unknown.
 
-    It is Wilson's for shares of documents, else the resampled one, else a normal approximation.
+    It is Wilson's for shares of documents, else the resampled one, else a normal approximation. A
+    mean over seeds brings its own.
     """
-    if column.share and score.count:
+    if column.share and score.count and math.isnan(score.spread):
         return wilson(score.value, score.count)
     if not math.isnan(score.low):
         return score.low, score.high

@@ -72,6 +72,14 @@ class VarLenAR(HFLM):  # type: ignore[misc]  # lm_eval has no types
         self._model_seconds, self._since = 0.0, time.perf_counter()
 
     @property
+    def rank(self) -> int:
+        """The number of this process, which lm-eval reads where the requests of a run are over."""
+        costs = self.__dict__.get("costs")  # `hf` reads it while it is made
+        if costs is not None:
+            costs.rank_was_read()
+        return int(super().rank)
+
+    @property
     def pretrained_name(self) -> str:
         """The name of the model, whether it was loaded here or came in memory."""
         return str(getattr(self.model, "name_or_path", "") or self.pretrained)

@@ -11,7 +11,7 @@ from model_adapters.varlen_dlm.block_models import fits_blocks
 from model_adapters.varlen_dlm.bounds import Bounded
 from model_adapters.varlen_dlm.generation_requests import GenerationRequest
 from model_adapters.varlen_dlm.model import VarLenDLM
-from model_adapters.varlen_dlm.parsing import parse_arguments
+from model_adapters.varlen_dlm.parsing import method_options, parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
 from model_adapters.varlen_dlm.prompts import (
     Chat,
@@ -44,6 +44,7 @@ __all__ = [
     "fits_blocks",
     "in_a_run",
     "is_copy",
+    "method_options",
     "parse_arguments",
     "predicted",
     "training_record",

@@ -13,15 +13,9 @@ from typing import Any
 from eosbench.backbone import BackboneSpec
 from eosbench.decoding import DecodeConfig, check_settings
 from eosbench.errors import ConfigurationError
-from eosbench.predictors import FittedPredictor, row_of
+from eosbench.predictors import FittedPredictor, needs_whole_canvas, refuse_whole_canvas
 from eosbench.strategies import STRATEGIES, Strategy
 from model_adapters.varlen_dlm.arguments import Arguments, Unsaid
-
-INSTEAD = (
-    "take method=blocks, the model's own way to end, or a bound from the prompt alone: fixed, "
-    "mean, max, random, prompt_length, oracle, distilbert, or average_regression fitted with "
-    "pooling=prompt"
-)
 
 
 class BlockArguments(Arguments):
@@ -114,12 +108,8 @@ def check_method(
     Raises:
         ConfigurationError: the method, why, and what to take.
     """
-    if spec.attention == "full" or fits_blocks(arguments.method, method):
-        return
-    raise ConfigurationError(
-        f"method {arguments.method!r} looks at the whole canvas, and {spec.family!r} attends "
-        f"causally between blocks, so that no pass shows one: {INSTEAD}"
-    )
+    if spec.attention == "block" and not fits_blocks(arguments.method, method):
+        refuse_whole_canvas(arguments.method, spec)
 
 
 def fits_blocks(name: str, method: FittedPredictor | Strategy | None) -> bool:
@@ -131,8 +121,5 @@ def fits_blocks(name: str, method: FittedPredictor | Strategy | None) -> bool:
     """
     if name in STRATEGIES:
         return name == "blocks"
-    if not row_of(name).needs:
-        return True
-    if not isinstance(method, FittedPredictor):
-        return False
-    return method.predictor.options.get("pooling") == "prompt"
+    options = method.predictor.options if isinstance(method, FittedPredictor) else {}
+    return not needs_whole_canvas(name, options)

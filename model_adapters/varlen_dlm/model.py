@@ -162,6 +162,12 @@ class VarLenDLM(HostedModel):
         self.cache = ResponseCache(self.cache_hook, self.fingerprint)
         _check_backbone(arguments, backbone)
 
+    @property
+    def rank(self) -> int:
+        """The number of this process, which lm-eval reads where the requests of a run are over."""
+        self.costs.rank_was_read()
+        return super().rank
+
     def barrier(self) -> None:
         """Waits for all processes; afterwards each knows what all of them spent."""
         self.processes.wait()

@@ -79,8 +79,32 @@ def _spelled_out(name: str, value: Any) -> Any:
     return value
 
 
+def method_options(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a method, converted by the signature of its class.
+
+    Args:
+        method: a name of ALL_METHODS.
+        given: texts of a command line, or values.
+
+    Raises:
+        ConfigurationError: an option that the method does not have, or a value of a wrong type.
+
+    Example:
+        >>> method_options("logit", {"q": "0.5", "variant": "quantile"})
+        {'q': 0.5, 'variant': 'quantile'}
+    """
+    row = row_of(method, ALL_METHODS)
+    row.check_options(method, given)
+    types = {name: ArgumentType.of(one.annotation) for name, one in row.options().items()}
+    return convert_all(given, types)
+
+
 def _options(method: str, given: Mapping[str, Any], arguments: Iterable[str]) -> dict[str, Any]:
-    """Options of the method, converted by the signature of its class."""
+    """Those arguments that are options of the method, converted.
+
+    Raises:
+        ConfigurationError: a name that is none of either (the message lists both).
+    """
     if not given:
         return {}
     options = row_of(method, ALL_METHODS).options()
@@ -92,8 +116,7 @@ def _options(method: str, given: Mapping[str, Any], arguments: Iterable[str]) ->
             f"expected {', '.join(options) or 'none'}."
         )
         raise ConfigurationError(message + _nearest(unknown, [*arguments, *options]))
-    types = {name: ArgumentType.of(one.annotation) for name, one in options.items()}
-    return convert_all(given, types)
+    return method_options(method, given)
 
 
 def _nearest(unknown: Iterable[str], known: Sequence[str]) -> str:

@@ -2,7 +2,8 @@
 
 One model may serve several runs: two calls of `lm_eval.simple_evaluate`, for example. lm-eval says
 nowhere that a run begins or ends. But it asks for the description of the model last, and within a
-run it sends no request in two calls.
+run it sends no request in two calls. It reads the rank of the process before all requests and after
+them, never between two kinds of requests: so a run that fails in the metric of a task is over too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ Answers = TypeVar("Answers")
 class RunCosts:
     """Counts what a run costs, over all processes, and forgets the runs before it.
 
-    A run is over after `end`, after an error, or when a request comes that it has answered.
+    A run is over after `end`, after an error, when the rank is read after its requests, or when a
+    request comes that it has answered.
 
     Args:
         ledger: is charged for every request, and cleared where a run begins.
@@ -34,7 +36,7 @@ class RunCosts:
     def __init__(self, ledger: Ledger, processes: Processes) -> None:
         self.ledger, self._processes = ledger, processes
         self._answered: set[tuple[str, str | None, int | None, int]] = set()
-        self._is_over = False
+        self._is_over = self._is_answering = False
         self._spent_by_all: list[dict[str, dict[str, float]]] | None = None
 
     @contextmanager
@@ -48,11 +50,14 @@ class RunCosts:
         if self._is_over or asked & self._answered:
             self.begin()
         self._answered |= asked
+        self._is_answering = True
         try:
             yield
         except BaseException:
             self.end()
             raise
+        finally:
+            self._is_answering = False
 
     def begin(self) -> None:
         """Begins a run, which has cost nothing so far."""
@@ -62,6 +67,11 @@ class RunCosts:
     def end(self) -> None:
         """Ends the run. Its costs stay until requests of the next one come."""
         self._is_over = True
+
+    def rank_was_read(self) -> None:
+        """Ends the run, unless it is the model itself that reads its rank while it answers."""
+        if not self._is_answering:
+            self.end()
 
     def share(self) -> None:
         """Tells every process what all of them spent; each of them must come here."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eosbench.report.answers.bounds import bound_sentences
+from eosbench.report.answers.joined import seeds_sentences, with_seeds_joined
 from eosbench.report.answers.next_steps import all_censored, alone, only_limits, too_few
 from eosbench.report.answers.other_tasks import other_sentences
 from eosbench.report.answers.sentence import Sentence, known
@@ -43,11 +44,14 @@ class Answers:
 def make_answers(evidence: Evidence, tables: Tables, folder: str | Path) -> list[Answers]:
     """The answers of every benchmark, in the order of the tables; one without bounds elsewise.
 
+    Runs that are seeds of one method are told of as one.
+
     Args:
         evidence: the runs and documents.
         tables: made from them.
         folder: where the results lie, for the commands that add to them.
     """
+    evidence, tables = with_seeds_joined(evidence, tables)
     comparison = tables.comparison
     made: list[Answers] = []
     for benchmark in comparison.benchmarks:
@@ -74,7 +78,7 @@ def _of_benchmark(
     enough = [row for row in predicting if _answers(row) >= FEWEST]
     if not enough:
         return too_few(predicting)
-    sentences = bound_sentences(evidence, enough, tables.pairs)
+    sentences = bound_sentences(evidence, enough, tables.pairs) + seeds_sentences(enough)
     if len(predicting) == 1:
         sentences.append(alone(folder, predicting[0], tasks))
     return sentences

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from eosbench.report.answers.joined import seeds_sentences
 from eosbench.report.answers.next_steps import BENCHMARK, TASKS_SHOWN, sweep_command
 from eosbench.report.answers.sentence import (
     Sentence,
@@ -91,7 +92,10 @@ def _of_likelihoods(evidence: Evidence, folder: str | Path) -> Sentence:
 
 
 def _quality(rows: Sequence[Row], generation: Table, pairs: Sequence[Pair]) -> list[Sentence]:
-    """The run that answers best, its cost, and the runs that it is told apart from."""
+    """The run that answers best, its cost, and the runs that it is told apart from.
+
+    Where all runs score the same, none is the best.
+    """
     column = next(column for column in generation.columns if column.key == "quality")
     judged = [row for row in rows if row.documents > 1 and known(row.cells.get("quality"))]
     if not judged:
@@ -108,18 +112,24 @@ def _quality(rows: Sequence[Row], generation: Table, pairs: Sequence[Pair]) -> l
     score = measured(best.cells["quality"], column, "%" if column.percent else "")
     title = metric.split(",")[0].replace("_", " ")
     of = counted(best.documents, "answer")
+    tied = [row for row in judged if row.cells["quality"].value == best.cells["quality"].value]
+    joined = seeds_sentences(judged)
+    if len(tied) == len(judged) > 1:
+        names = [row.run.name for row in tied]
+        return [
+            Sentence(f"On {best.task} {listed(names)} have the same {title}: {score} over {of}."),
+            *joined,
+        ]
     superlative = "the best" if len(judged) > 1 else "the only"
     cost = ""
     if known(best.cells.get("token_positions")):
         positions = plain_number(best.cells["token_positions"].value)
         cost = f", at {positions} token-positions an answer"
-    sentences = [
-        Sentence(
-            f"On {best.task} {best.run.name} has {superlative} {title}, {score} over {of}{cost}."
-        )
-    ]
+    first = Sentence(
+        f"On {best.task} {best.run.name} has {superlative} {title}, {score} over {of}{cost}."
+    )
     told = _told_apart(best, judged, metric, pairs)
-    return [*sentences, Sentence(told)] if told else sentences
+    return [first, *([Sentence(told)] if told else []), *joined]
 
 
 def _told_apart(best: Row, judged: Sequence[Row], metric: str, pairs: Sequence[Pair]) -> str:

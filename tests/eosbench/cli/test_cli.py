@@ -228,13 +228,40 @@ def test_fit_refuses_before_it_runs_anything(data: Path, tmp_path: Path) -> None
     )
 
 
+def test_fit_on_a_block_model_says_why_and_what_to_take_before_the_work(tmp_path: Path) -> None:
+    model = ("fit", "--pretrained", GOLDEN / "llada2-tiny", "--feature_store", "none")
+    given = (*model, "--data", tmp_path / "nowhere.jsonl", "--output", tmp_path / "x")
+    refused = run(*given, "--method", "classification")
+    message = str(refused.exception)
+    assert isinstance(refused.exception, ConfigurationError)
+    assert "'classification' looks at the whole canvas, and 'llada2' attends causally" in message
+    assert "mean, max, random, prompt_length, oracle, distilbert" in message
+    # Those that read the prompt alone get as far as the documents.
+    for possible in (("all",), ("average_regression", "--option", "pooling=prompt")):
+        assert "no data file" in str(run(*given, "--method", *possible).exception)
+
+
+def test_options_of_a_fit_have_the_types_of_the_method() -> None:
+    def options(method: str, *pairs: str) -> dict[str, Any]:
+        (job,) = fit_cli._jobs(method, Path("x"), [0], list(pairs), "full")
+        return dict(job.options)
+
+    assert options("distilbert", "encoder=2024", "train_encoder=0") == {
+        "encoder": "2024",  # a folder, whose name is no number
+        "train_encoder": False,
+    }
+    assert options("distilbert", "encoder_revision=none") == {"encoder_revision": None}
+    assert options("classification", "hidden=1e2", "tau=1") == {"hidden": 100, "tau": 1.0}
+    with pytest.raises(ConfigurationError, match="hidden='half': expected a whole number"):
+        options("classification", "hidden=half")
+    with pytest.raises(ConfigurationError, match="'logit' has no option depth"):
+        options("logit", "depth=3")
+
+
 def test_fit_at_a_part_of_the_canvas(data: Path, tmp_path: Path) -> None:
     """The methods that read the model get it, and the folder says so."""
-    jobs = fit_cli._jobs("classification,distilbert", tmp_path, [0], ["hidden=8"], "grid:31")
-    assert [job.options for job in jobs] == [
-        {"hidden": 8, "step_zero": "grid:31"},
-        {"hidden": 8},
-    ]
+    jobs = fit_cli._jobs("classification,distilbert", tmp_path, [0], [], "grid:31")
+    assert [job.options for job in jobs] == [{"step_zero": "grid:31"}, {}]
     assert fit_cli._jobs("logit", tmp_path, [0], [], "full")[0].options == {}
     for method, step_zero, message in (
         ("mean", "grid:31", "--step_zero grid:31: mean reads nothing of the model"),

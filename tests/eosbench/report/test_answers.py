@@ -287,6 +287,55 @@ def test_only_generation_was_run(tmp_path: Path) -> None:
     assert (last.command or "").startswith("eosbench sweep ")
 
 
+def test_equal_qualities_have_no_best(tmp_path: Path) -> None:
+    for method in ("blocks", "logit"):
+        path = make_run(tmp_path / method, method, size=40, fractions=())
+        for file in path.parent.iterdir():  # no answer is right
+            text = file.read_text(encoding="utf-8")
+            text = re.sub(r'"exact_match(,none)?": (1\.0|0\.\d+)', r'"exact_match\1": 0.0', text)
+            file.write_text(text, encoding="utf-8")
+    first, *others = told(tmp_path)
+    assert first == (
+        "On varlen_instruct logit and blocks have the same exact match: 0.0 % "
+        f"(0.0 to {100 * wilson(0.0, 40)[1]:.1f}) over 40 answers."
+    )
+    assert not any("best" in sentence for sentence in others)
+
+
+def test_seeds_of_a_method_are_told_of_as_one(tmp_path: Path) -> None:
+    """Overshoots of 10, 12 and 14 tokens have the mean 12; all go 20 beyond with the other method.
+
+    Compute of the windows: (20 30 + 22 32 + 24 34) / 3 = 706.7 of 40 50 = 2000 token-positions.
+    """
+    for seed in range(3):
+        make(tmp_path / f"{seed}", "classification", 20 + 2 * seed, seed=seed)
+        make(tmp_path / f"{seed}", "distilbert", 30, seed=seed)
+    make(tmp_path, "logit", 35)
+    first, tests, oracle, _, promise, seeds = told(tmp_path)
+    assert first.startswith(
+        "At a promised coverage of 95 % classification is on average the tightest of 3 runs: its "
+        "bounds cover 100.0 % of 40 answers"
+    )
+    assert "and go 12.0 tokens (10.0 to 14.0) beyond" in first
+    assert tests == (
+        "By paired tests on the same answers (Holm-corrected, 5 %) logit and distilbert are looser."
+    )
+    assert oracle.startswith("The windows of classification take 35.3 % of the full canvas's")
+    assert promise.startswith("No run is shown to break its promise")
+    assert seeds == "The numbers of classification and distilbert are means over 3 seeds."
+
+
+def test_qualities_of_seeds_are_told_of_as_one(tmp_path: Path) -> None:
+    for seed in range(3):
+        for method in ("concat_regression", "classification"):
+            folder = tmp_path / f"{seed}" / method
+            make_run(folder, method, size=40, fractions=(), seed=seed)
+    found = told(tmp_path)
+    assert re.match(r"On varlen_instruct \w+ has the best exact match, \d+\.\d % \(", found[0])
+    assert "The numbers of concat_regression and classification are means over 3 seeds." in found
+    assert not any("seed=" in sentence for sentence in found)
+
+
 def test_the_same_sentences_are_on_the_page_and_in_markdown(tmp_path: Path) -> None:
     make(tmp_path / "runs", "logit", 20)
     make(tmp_path / "runs", "zeta", 30)

@@ -14,6 +14,8 @@ from lm_eval.api.instance import Instance
 
 from eosbench.backbone import scoring_rows
 from eosbench.errors import ConfigurationError, PredictorError
+from eosbench.fitting import FitData, FitJob, Passes, TrainingSettings, fit_all
+from eosbench.fitting.examples import Example
 from eosbench.forward import run_step_zero
 from eosbench.predictors import FittedPredictor, save_folder
 from eosbench.predictors.average_regression import AverageRegression
@@ -107,6 +109,40 @@ def test_the_length_of_the_prompt_is_a_cap(folder: Any, tmp_path: Path) -> None:
     )
     capped.generate_until(asked(), True)
     assert costs(capped)["mean_window"] == 5
+
+
+CAPS = ("mean", "max", "random", "prompt_length", "distilbert", "average_regression")
+FITTED_WITH = {"average_regression": {"pooling": "prompt"}}
+
+
+@pytest.fixture(scope="module")
+def caps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders of all methods that read the prompt alone, fitted on one block model."""
+    folder = tmp_path_factory.mktemp("caps")
+    documents = [
+        Example(f"w{at % 30}", tuple(range(3 + at % 30)), tuple(range(1 + at % 12)))
+        for at in range(80)
+    ]
+    fit_all(
+        [FitJob(method, folder / method, FITTED_WITH.get(method, {})) for method in CAPS],
+        passes=Passes(load_backbone(GOLDEN / "llada2-tiny"), canvas=24),
+        data=FitData(documents[:50], documents[50:]),
+        training=TrainingSettings(epochs=1),
+    )
+    return folder
+
+
+@pytest.mark.parametrize("method", CAPS)
+def test_fitted_methods_that_read_the_prompt_alone_are_caps(caps: Path, method: str) -> None:
+    """The answer that is generated is the start of the uncapped one, in the window of the bound."""
+    pretrained = GOLDEN / "llada2-tiny"
+    capped = model(pretrained, method=method, predictor=str(caps / method), rounding="none")
+    benchmark = {"eos_upper_bound": {"fraction": 0.0, "document": "d"}, "reference": "w7 w8 w9 w4"}
+    (record,) = [json.loads(text) for text in capped.generate_until(asked(1, **benchmark), True)]
+    assert 1 <= record["bound"] < 24 and record["length"] == 4
+    whole = model(pretrained, method="fixed").generate_until(asked(1), True)
+    assert whole[0].startswith(capped.generate_until(asked(1), True)[0])
+    assert costs(capped)["mean_window"] == record["bound"]
 
 
 def test_a_canvas_of_noise_is_as_long_as_the_bound(folder: Any) -> None:

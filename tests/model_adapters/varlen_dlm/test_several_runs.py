@@ -102,6 +102,16 @@ def test_a_run_that_failed_leaves_nothing(manager: TaskManager) -> None:
     assert costs(model, manager, "targets") == costs(fresh(), manager, "targets")
 
 
+@pytest.mark.parametrize("others", [["targets"], ["texts"], ["more_texts", "targets"]])
+def test_a_run_that_failed_in_a_metric_costs_the_next_one_nothing(
+    manager: TaskManager, others: list[str]
+) -> None:
+    model = fresh()
+    with pytest.raises(RuntimeError, match="the metric fails"):
+        costs(model, manager, "broken")
+    assert costs(model, manager, *others) == costs(fresh(), manager, *others)
+
+
 def test_an_evaluation_without_a_description_is_a_run_too(manager: TaskManager) -> None:
     model = fresh()
     for _ in range(2):
