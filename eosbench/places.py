@@ -30,6 +30,7 @@ __all__ = [
     "cache_folder",
     "check_file",
     "check_folder",
+    "give_usual_mode",
     "is_there",
     "shortened",
     "writing",
@@ -113,6 +114,17 @@ def writing(said: str, kind: str = "a folder", remedy: str = "") -> Iterator[Non
             f"{shortened(said)}: expected {kind} that can be written ({reason or error})"
             + (f": {remedy}" if remedy else "")
         ) from error
+
+
+def give_usual_mode(*files: Path) -> None:
+    """Gives files the mode that the umask leaves, as `open` does.
+
+    safetensors writes a temporary file that its owner alone may read, and renames it.
+    """
+    left_out = os.umask(0o077)
+    os.umask(left_out)
+    for file in files:
+        file.chmod(0o666 & ~left_out)
 
 
 def is_there(path: Path) -> bool:

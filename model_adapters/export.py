@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaModel, PreTrainedModel
 
 from eosbench.errors import ConfigurationError
+from eosbench.places import give_usual_mode
 from model_adapters.checkpoints import Blueprint, Checkpoint, StoredTensor, stored_tensors
 from model_adapters.families import family_file
 
@@ -57,6 +58,7 @@ def export_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = _tensors(model, plan, checkpoint, dtype)
     save_torch_state_dict(tensors, folder, max_shard_size=max_shard_size)
+    give_usual_mode(*folder.glob("*.safetensors"))
     config = dict(checkpoint.config)
     if dtype is not None:
         name = "dtype" if "dtype" in config else "torch_dtype"
@@ -184,6 +186,7 @@ def save_llada(
         for name, value in parameters.items()
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    give_usual_mode(folder / "model.safetensors")
 
 
 def llada_config(

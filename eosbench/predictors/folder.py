@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from eosbench.errors import ConfigurationError, PredictorError
-from eosbench.places import writing
+from eosbench.places import give_usual_mode, writing
 from eosbench.predictors import build
 from eosbench.predictors.card import model_card
 from eosbench.predictors.config import (
@@ -65,6 +65,7 @@ def save_folder(
             for name, text in texts.items():
                 Path(unfinished, name).write_text(text, encoding="utf-8")
             save_file(all_tensors(fitted), Path(unfinished, WEIGHTS))
+            give_usual_mode(Path(unfinished, WEIGHTS))
             folder.mkdir(exist_ok=True)
             for name in (*files, CARD, WEIGHTS, CONFIG):
                 Path(unfinished, name).replace(folder / name)

@@ -13,6 +13,7 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from eosbench.errors import ConfigurationError
+from eosbench.places import check_folder
 from eosbench.training.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,39 @@ SAME = (
     "fp16",
     "optim",
 )
+RECORD = "training.json"  # stands in every folder of a trained model
 FREE = ("output", "resume", "export_dtype", "held_out_documents", "trust_remote_code")
+
+
+def check_output(settings: Settings, arguments: TrainingArguments) -> None:
+    """Tries the folders that a training will write to, before anything is loaded.
+
+    Args:
+        settings, arguments: of the run.
+
+    Raises:
+        ConfigurationError: one of them cannot be written, holds files of something else than a
+            training, or a run that nobody asked to go on with.
+    """
+    output, run = Path(settings.output), Path(str(arguments.output_dir))
+    check_folder(output, f"--output {output}")
+    check_folder(run, f"--output_dir {run}")
+    names = sorted(path.name for path in output.iterdir()) if output.is_dir() else []
+    if names and not {RECORD, run.name} & set(names):
+        raise ConfigurationError(
+            f"--output {output}: it holds {', '.join(names[:3])}{', ...' if names[3:] else ''} and "
+            f"no {RECORD}, so that it is no folder of a training: choose a new or an empty one"
+        )
+    if not settings.resume:
+        _refuse_run(run)
+
+
+def _refuse_run(folder: Path) -> None:
+    """Refuses a folder with a run that nobody asked to go on with."""
+    if folder.is_dir() and get_last_checkpoint(str(folder)) is not None:
+        raise ConfigurationError(
+            f"{folder} holds a run already: go on with it (--resume), or choose another --output"
+        )
 
 
 def checkpoint_to_resume(
@@ -48,7 +81,7 @@ def checkpoint_to_resume(
         first: whether this process writes.
 
     Raises:
-        ConfigurationError: the folder holds a run that nobody asked to go on with, or another one.
+        ConfigurationError: the folder holds another run.
     """
     folder = Path(str(arguments.output_dir))
     last: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None
@@ -64,10 +97,6 @@ def checkpoint_to_resume(
         if first:
             write_json(path, now)
         return None
-    if not settings.resume:
-        raise ConfigurationError(
-            f"{folder} holds a run already: go on with it (--resume), or choose another --output"
-        )
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     now = json.loads(json.dumps(now))
     for name in now:

@@ -25,7 +25,14 @@ from eosbench.training.denoiser import Denoiser
 from eosbench.training.layout import filler_names
 from eosbench.training.lora import add_lora, merge_lora
 from eosbench.training.protocol import TrainableModel
-from eosbench.training.resume import SAME, checkpoint_to_resume, plain, write_json
+from eosbench.training.resume import (
+    RECORD,
+    SAME,
+    check_output,
+    checkpoint_to_resume,
+    plain,
+    write_json,
+)
 from eosbench.training.settings import Settings
 from eosbench.training.trainer import DenoisingTrainer
 
@@ -49,10 +56,11 @@ def train(
         load: `model_adapters.load_trainable`.
 
     Raises:
-        ConfigurationError: settings that do not fit the model, the data, or the run that is
-        resumed.
+        ConfigurationError: an output folder that cannot be written or holds something else, or
+            settings that do not fit the model, the data, or the run that is resumed.
     """
     started = time.perf_counter()
+    check_output(settings, arguments)
     push, arguments.push_to_hub = arguments.push_to_hub, False  # the run's folder is never uploaded
     model = load(
         str(embedded.MODEL) if settings.pretrained == embedded.NAME else settings.pretrained,
@@ -127,7 +135,7 @@ def train(
             "versions": {name: version(name) for name in ("eosbench", "torch", "transformers")},
             "log": trainer.state.log_history,
         }
-        write_json(output / "training.json", record)
+        write_json(output / RECORD, record)
         (output / "README.md").write_text(training_card(record, output.name), encoding="utf-8")
         logger.info("%s: %.0f s in all", output, time.perf_counter() - started)
         if push:

@@ -260,6 +260,11 @@ def _on_meta(plan: Blueprint, attn_implementation: str | None) -> PreTrainedMode
             f"attn_implementation={attn_implementation!r}: {error} "
             "(expected sdpa, eager, or one that is installed)"
         ) from error
+    except (TypeError, ArithmeticError) as error:  # a size that is missing, or none
+        raise CheckpointError(
+            f"config.json does not describe a {plan.config.model_type} model: sizes are missing or "
+            f"wrong ({error})"
+        ) from error
     if _unaligned_experts(model):
         model.set_experts_implementation("eager")
     return model

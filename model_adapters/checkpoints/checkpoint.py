@@ -53,7 +53,7 @@ class Checkpoint:
         """
         found = find_token_ids(
             self.name,
-            {**self.config.get("text_config", {}), **self.config},
+            {**(self.config.get("text_config") or {}), **self.config},
             self.tokenizer,
             vocab_size=vocab_size,
             generation=self.generation,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoModelForMultimodalLM
 
+from eosbench.errors import CheckpointError
 from model_adapters.checkpoints import Blueprint, stock_config
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ def recognises(config: dict[str, Any], weight_names: Collection[str]) -> bool:
 
 def blueprint(checkpoint: Checkpoint) -> Blueprint:
     """The checkpoint on transformers' DiffusionGemmaForBlockDiffusion."""
+    text = checkpoint.config.get("text_config")
+    if not isinstance(text, dict) or not text:
+        raise CheckpointError(
+            f"text_config={text!r} in config.json of {checkpoint.name}: expected the sizes of a "
+            "diffusion_gemma model"
+        )
     config = stock_config("diffusion_gemma", checkpoint.config)
     return Blueprint(
         config,

@@ -50,6 +50,19 @@ def test_a_recipe_with_flags_is_trained_and_says_what_is_next(tmp_path: Path) ->
         (["text", "--leraning_rate", "1"], "did you mean 'learning_rate'"),
         (["broken.yaml"], "broken.yaml: unknown name 'nonsense'"),
         (["text", "--pretrained", "nowhere"], "no folder nowhere, and the hub did not deliver it"),
+        # The place comes first: there is no such model either.
+        (
+            ["text", "--pretrained", "nowhere", "--output", "/proc/eosbench/here"],
+            "--output /proc/eosbench/here: expected a folder that can be written",
+        ),
+        (
+            ["text", "--pretrained", "nowhere", "--output", "broken.yaml/out"],
+            "--output broken.yaml/out: expected a folder that can be written (broken.yaml is a",
+        ),
+        (
+            ["text", "--pretrained", "nowhere", "--output", "."],
+            "--output .: it holds broken.yaml and no training.json, so that it is no folder of a",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

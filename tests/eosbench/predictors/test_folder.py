@@ -61,6 +61,8 @@ def test_round_trip(method: str, tmp_path: Path) -> None:
         u: list(scores) for u, scores in CALIBRATION.scores.items()
     }
     assert after.info["data"] == {"train": 12}
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "p").iterdir()}
+    assert set(modes.values()) == {modes["config.json"]}
     assert after.info["backbone"]["fingerprint"] == BACKBONE.spec.fingerprint
 
 

@@ -59,6 +59,8 @@ def test_what_is_written_holds_no_pickle_and_says_how_it_came_about(
     written = {path.name for path in out.iterdir() if path.is_file()}
     assert written >= {"config.json", "model.safetensors", "training.json", "README.md"}
     assert not {path.suffix for path in out.iterdir()} & {".bin", ".pt", ".pth", ".pkl"}
+    modes = {path.name: path.stat().st_mode for path in out.iterdir() if path.is_file()}
+    assert set(modes.values()) == {modes["training.json"]}
     checkpoints = list((out / "run").glob("checkpoint-*"))
     assert [path.name for path in checkpoints] == ["checkpoint-4"]
     assert not (checkpoints[0] / "training_args.bin").exists()

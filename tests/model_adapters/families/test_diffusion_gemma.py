@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from eosbench.backbone import NoiseCanvas
-from eosbench.errors import ConfigurationError
+from eosbench.errors import CheckpointError, ConfigurationError
 from model_adapters import load_backbone
 from tests.golden_files import GOLDEN, load_golden
 
@@ -113,3 +113,27 @@ def test_what_it_has_not(backbone: Any) -> None:
         backbone.denoise_noise([5], canvas_length=4, max_new_tokens=4, seed=0, temperature=1.0)
     with pytest.raises(ConfigurationError, match="has no mask token, and needs none"):
         load_backbone(GOLDEN / NAME, mask_token_id=3)
+
+
+@pytest.mark.parametrize(
+    ("text_config", "message"),
+    [
+        (
+            {},
+            r"text_config=\{\} in config.json of .*: expected the sizes of a diffusion_gemma model",
+        ),
+        (None, "text_config=None in config.json"),
+        ("some", "text_config='some' in config.json"),
+        ({"num_experts": None}, "config.json does not describe a diffusion_gemma model: sizes are"),
+    ],
+)
+def test_a_config_without_sizes_is_one_line(text_config: Any, message: str, tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / NAME, tmp_path / "copy")
+    path = tmp_path / "copy" / "config.json"
+    config = json.loads(path.read_text())
+    if isinstance(text_config, dict) and text_config:
+        text_config = config["text_config"] | text_config
+    path.write_text(json.dumps({**config, "text_config": text_config}))
+    with pytest.raises(CheckpointError, match=message) as raised:
+        load_backbone(tmp_path / "copy")
+    assert "\n" not in str(raised.value)
