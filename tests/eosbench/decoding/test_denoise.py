@@ -225,7 +225,6 @@ def test_nothing_in_nothing_out() -> None:
     ("changes", "value"),
     [
         ({"gen_length": 0}, "gen_length=0"),
-        ({"block_length": 9}, "block_length=9"),
         ({"block_length": 0}, "block_length=0"),
         ({"steps": 9}, "steps=9: expected 1 .* to 8"),
         ({"steps": 2, "block_length": 3}, "steps=2: expected 3"),

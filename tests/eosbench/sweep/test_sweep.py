@@ -292,10 +292,11 @@ def test_strategies_run_where_no_bound_is_asked_for(
         for line in page.read_text(encoding="utf-8").splitlines()
         if line.startswith("| ")
     ]
-    assert [row for row in rows if row.replace("\\", "") in methods][:4] == [
+    assert [row for row in rows if row.replace("\\", "") in methods][:5] == [
         "blocks",
         "daedal",
         "rho\\_eos",
+        "cal",
         "fixed",
     ]
 

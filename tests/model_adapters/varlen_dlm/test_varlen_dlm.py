@@ -383,8 +383,8 @@ def test_long_prompts_are_cut_from_the_left(caplog: pytest.LogCaptureFixture) ->
 
 def test_unknown_generation_arguments_are_named(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        texts(model_of(backbone_of({"q?": "yes"})), asked("q?", top_k=3, until=[]))
-    assert "ignores the generation arguments ['top_k']" in caplog.text
+        texts(model_of(backbone_of({"q?": "yes"})), asked("q?", num_beams=3, until=[]))
+    assert "ignores the generation arguments ['num_beams']" in caplog.text
 
 
 # Bounds and records.
