@@ -31,7 +31,7 @@ from eosbench.metrics import bootstrap, mcnemar, percentiles, wilson
 from model_adapters.varlen_dlm import VarLenDLM
 
 RIVAL = "daedal"
-GRID = "grid:31"
+GRIDS = ("grid:31", "grid:16")
 THRESHOLD = 0.9
 READERS = ("classification", "average_regression", "concat_regression", "logit", "smartcrop")
 ALONE = ("distilbert", "prompt_length", "mean")  # what reads no model
@@ -72,19 +72,23 @@ def competitors() -> list[Competitor]:
         Competitor("cal", "cal", few=True),
     ]
     safe = fast | {"rounding": "none"}
-    cheap = safe | {"promise": "cheapest", "overflow": "retry"}
+    promises = {"95 %": safe, "90 %, retry": safe | {"alpha": 0.1, "overflow": "retry"}}
+    cheapest = safe | {"promise": "cheapest", "overflow": "retry"}
     for method in (*READERS, *ALONE):
-        for step_zero in ("full", GRID) if method in READERS else ("full",):
+        for step_zero in ("full", *GRIDS) if method in READERS else ("full",):
             read = f", {step_zero}" if method in READERS else ""
-            lines.append(Competitor(f"{method}{read}, 95 %", method, step_zero, safe))
-            lines.append(Competitor(f"{method}{read}, cheapest", method, step_zero, cheap))
+            for words, arguments in (promises | {"cheapest": cheapest}).items():
+                lines.append(Competitor(f"{method}{read}, {words}", method, step_zero, arguments))
     lines.append(Competitor("oracle, threshold", "oracle", arguments=fast))
     return lines
 
 
 def fit_for(canvas: int, folder: Path, documents: int, calibration: int) -> None:
-    """Fits what is not fitted yet: over the whole canvas, and over the grid."""
-    for step_zero, methods in (("full", (*READERS, *ALONE)), (GRID, READERS)):
+    """Fits what is not fitted yet: over the whole canvas, and over each grid."""
+    for step_zero, methods in (
+        ("full", (*READERS, *ALONE)),
+        *((grid, READERS) for grid in GRIDS),
+    ):
         output = _heads(folder, canvas, step_zero)
         missing = [method for method in methods if not (output / method / "config.json").is_file()]
         if not missing:
