@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from model_adapters.hub import resolve_folder
-from model_adapters.loading import dtype_name, load_backbone
+from model_adapters.loading import attends_between_blocks, dtype_name, load_backbone
 
 if TYPE_CHECKING:
     from model_adapters.export import save_llada
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Trainable",
+    "attends_between_blocks",
     "dtype_name",
     "load_backbone",
     "load_trainable",

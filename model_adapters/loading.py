@@ -153,6 +153,26 @@ def load_backbone(
     return found
 
 
+def attends_between_blocks(
+    path_or_hub_id: str, revision: str | None = None, subfolder: str = ""
+) -> bool:
+    """Whether a checkpoint attends causally between blocks, by its config.json alone.
+
+    Args:
+        path_or_hub_id, revision, subfolder: as for `load_backbone`; no weights are downloaded.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or its config.json cannot be read.
+    """
+    from model_adapters.checkpoints import read_json
+    from model_adapters.families import BLOCK_FAMILIES, recognised
+
+    here = f"{subfolder}/config.json" if subfolder else "config.json"
+    folder = resolve_folder(path_or_hub_id, revision, subfolder, patterns=(here,))
+    config = folder / "config.json"
+    return config.is_file() and recognised(read_json(config), ()) in BLOCK_FAMILIES
+
+
 def _base_and_adapter(
     path_or_hub_id: str, revision: str | None, subfolder: str, peft: str | Path | None
 ) -> tuple[Path, str, Adapter | None]:

@@ -147,6 +147,10 @@ def fit(
         str, typer.Option(help="Of the model's weights: float32, bfloat16, float16 or auto.")
     ] = "float32",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Folder or hub id of another tokenizer than the checkpoint's own."),
+    ] = None,
     apply_chat_template: ChatTemplate = False,
     trust_remote_code: Annotated[
         bool,
@@ -192,6 +196,7 @@ def fit(
         device=processes.device,
         dtype=dtype,
         revision=revision,
+        tokenizer=tokenizer,
         trust_remote_code=trust_remote_code,
     )
     if method == "all":
@@ -232,6 +237,7 @@ def fit(
     first = jobs[0]
     use = model_args_text(
         pretrained=pretrained,
+        **({} if tokenizer is None else {"tokenizer": tokenizer}),
         max_gen_toks=canvas,
         method=first.method,
         predictor=str(first.output),

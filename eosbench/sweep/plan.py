@@ -6,6 +6,7 @@ and so do their forward passes; a run with a rule of its own has a predictor of 
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,12 @@ from typing import Any
 from eosbench import embedded
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.places import is_there
-from eosbench.predictors import STEP_ZERO, row_of
+from eosbench.predictors import METHODS, STEP_ZERO, needs_whole_canvas, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES
+from model_adapters import attends_between_blocks
 from model_adapters.varlen_dlm import OF_BOUNDS, OTHER_PROMISES, Arguments, parse_arguments
+
+logger = logging.getLogger(__name__)
 
 # Rules beside the fitted one: the option that a sweep goes through -> the methods that have it,
 # with the other options that choose the rule.
@@ -154,16 +158,45 @@ def planned_runs(
             "eosbench fit makes it"
         )
     runs: dict[str, Run] = {}
-    for method in methods:
+    for method in _possible(methods, given, predictors):
         for variant in grid.variants(method):
             model_args = _model_args(method, variant, given, predictors)
             run = Run(method, variant, model_args, parse_arguments({**model_args, **flags}))
             runs[run.label] = run
     if not runs:
         raise ConfigurationError(
-            "a sweep over no methods: expected all, five, or names with commas"
+            "a sweep over no methods that can run: expected all, five, or names with commas"
         )
     return list(runs.values())
+
+
+def _possible(
+    methods: Sequence[str], given: Mapping[str, Any], predictors: Path | None
+) -> list[str]:
+    """The methods, on a block model without those that could only be fitted for a whole canvas.
+
+    A warning names the others: nobody is to be told to fit what cannot be fitted.
+    """
+    pretrained = str(given.get("pretrained", embedded.NAME))
+    unfit = [
+        method
+        for method in methods
+        if method in METHODS
+        and METHODS[method].fitting == "weights"
+        and needs_whole_canvas(method, {})
+        and not (predictors is not None and (predictors / method).is_dir())
+    ]
+    if not unfit or pretrained == embedded.NAME:
+        return list(methods)
+    where = [str(given.get(name) or "") for name in ("revision", "subfolder")]
+    if not attends_between_blocks(pretrained, where[0] or None, where[1]):
+        return list(methods)
+    logger.warning(
+        "left out: %s look at the whole canvas, and %s attends causally between blocks",
+        ", ".join(unfit),
+        pretrained,
+    )
+    return [method for method in methods if method not in unfit]
 
 
 def _refuse(given: Mapping[str, Any], names: Iterable[str], message: str) -> None:

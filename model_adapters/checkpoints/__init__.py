@@ -10,7 +10,7 @@ from model_adapters.checkpoints.blueprint import (
     rope_parameters,
     stock_config,
 )
-from model_adapters.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from model_adapters.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_json
 from model_adapters.checkpoints.held import hold
 from model_adapters.checkpoints.lora import Adapter, holds_an_adapter_alone, open_adapter
 from model_adapters.checkpoints.pieces import (
@@ -42,6 +42,7 @@ __all__ = [
     "open_checkpoint",
     "open_tokenizer",
     "own_name",
+    "read_json",
     "require_settings",
     "rope_parameters",
     "stacked_experts",

@@ -99,15 +99,20 @@ def open_checkpoint(
     return Checkpoint(
         name,
         folder,
-        _json_object(config_path),
+        read_json(config_path),
         tokenizer,
         find_weights(name, folder),
-        _json_object(generation_path) if generation_path.is_file() else {},
+        read_json(generation_path) if generation_path.is_file() else {},
         asked_mask or MaskToken(),
     )
 
 
-def _json_object(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a JSON file of a checkpoint holds.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds something else.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:

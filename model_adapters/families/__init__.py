@@ -15,7 +15,14 @@ from typing import Any
 from eosbench.errors import CheckpointError
 from model_adapters.families.unsupported import why_unsupported
 
-__all__ = ["FAMILIES", "family_file", "family_of", "recognised", "why_unsupported"]
+__all__ = [
+    "BLOCK_FAMILIES",
+    "FAMILIES",
+    "family_file",
+    "family_of",
+    "recognised",
+    "why_unsupported",
+]
 
 # Name of a family's file -> the checkpoints it is for. The first one that recognises a checkpoint
 # describes it.
@@ -34,6 +41,8 @@ FAMILIES: dict[str, str] = {
     "masked_encoder": "BERT, RoBERTa, ModernBERT",
     "a2d": "Qwen3, Qwen2, LLaMA or GPT-2 with a mask token",
 }
+# Those that attend causally between blocks, so that no pass of theirs shows a whole canvas.
+BLOCK_FAMILIES = ("llada2", "sdar", "fast_dllm_v2", "stable_diffcoder", "diffusion_gemma")
 
 
 def family_of(config: dict[str, Any], weight_names: Collection[str] = (), name: str = "") -> str:

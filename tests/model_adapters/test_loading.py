@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eosbench.errors import CheckpointError, ConfigurationError
-from model_adapters import load_backbone
+from model_adapters import attends_between_blocks, load_backbone
 from tests.golden_files import GOLDEN
 
 
@@ -20,6 +20,13 @@ def test_names_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="is a file"):
         load_backbone(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in GOLDEN.glob("*/model.safetensors")])
+def test_config_json_alone_says_who_attends_between_blocks(name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((GOLDEN / name / "config.json").read_bytes())
+    loaded = load_backbone(GOLDEN / name)
+    assert attends_between_blocks(str(tmp_path)) == (loaded.spec.attention == "block")
 
 
 def test_devices_and_dtypes_that_are_not_there() -> None:

@@ -27,6 +27,7 @@ from eosbench.documents.instruct import instruct_documents
 from eosbench.errors import ConfigurationError, EosbenchError
 from eosbench.records import LengthRecord
 from eosbench.sweep import Grid
+from model_adapters.varlen_dlm import VarLenDLM
 from tests.golden_files import GOLDEN
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -158,8 +159,6 @@ def test_fit_writes_predictors_that_varlen_dlm_runs(heads: Path) -> None:
     """A regression that is calibrated and a zero-shot method that is: both answer a benchmark
     request.
     """
-    from model_adapters.varlen_dlm.model import VarLenDLM
-
     for method in ("average_regression", "logit"):
         config = json.loads((heads / method / "config.json").read_text(encoding="utf-8"))
         used = [config["data"][part]["documents"] for part in ("train", "calibration")]
@@ -239,6 +238,23 @@ def test_fit_on_a_block_model_says_why_and_what_to_take_before_the_work(tmp_path
     # Those that read the prompt alone get as far as the documents.
     for possible in (("all",), ("average_regression", "--option", "pooling=prompt")):
         assert "no data file" in str(run(*given, "--method", *possible).exception)
+
+
+def test_fit_with_another_tokenizer_on_a_checkpoint_that_has_none(tmp_path: Path) -> None:
+    given = ("--pretrained", GOLDEN / "sdar-tiny", "--tokenizer", GOLDEN / "llada-moe-tiny")
+    words = [{"prompt": f"w{n} w{n + 1}", "response": "w5 " * (1 + n % 9)} for n in range(140)]
+    path = tmp_path / "words.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in words), encoding="utf-8")
+    data = ("--data", path, "--canvas", "24", "--output", tmp_path / "mean")
+    done = run("fit", "--method", "mean", *given, *data, "--feature_store", "none")
+    assert done.exit_code == 0, (done.output, done.exception)
+    _, _, arguments = done.output.partition("--model_args ")
+    use = arguments.split()[0]
+    assert f"tokenizer={GOLDEN / 'llada-moe-tiny'}" in use
+    model = VarLenDLM.create_from_arg_string(use, {"device": "cpu"})
+    asked = Instance("generate_until", {}, ("w7 w8", {"until": []}), 0, ("task", 0, 1))
+    model.generate_until([asked], disable_tqdm=True)
+    assert model.get_model_info()["eosbench"]["costs"]["task"]["mean_window"] < 24
 
 
 def test_options_of_a_fit_have_the_types_of_the_method() -> None:

@@ -22,6 +22,7 @@ from eosbench.results.runs import read_runs
 from eosbench.results.table import read_results
 from eosbench.strategies import ALL_METHODS, STRATEGIES
 from eosbench.sweep import Grid, chosen_methods, sweep
+from eosbench.sweep.plan import planned_runs
 from tests.golden_files import GOLDEN, load_golden
 
 MODEL = {"pretrained": str(GOLDEN / "llada-trained"), "max_gen_toks": 64}
@@ -299,6 +300,27 @@ def test_strategies_run_where_no_bound_is_asked_for(
         "cal",
         "fixed",
     ]
+
+
+def test_on_a_block_model_nobody_is_told_to_fit_what_cannot_be_fitted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = {"pretrained": str(GOLDEN / "llada2-tiny")}
+
+    def planned(*methods: str) -> list[str]:
+        runs = planned_runs(methods, model, flags={}, predictors=None, grid=Grid())
+        return [run.method for run in runs]
+
+    learned = ("concat_regression", "average_regression", "classification")
+    assert planned("fixed", *learned, "blocks") == ["fixed", "blocks"]
+    assert f"left out: {', '.join(learned)} look at the whole canvas" in caplog.text
+    with pytest.raises(PredictorError, match="eosbench fit --method mean"):
+        planned("mean")
+    with pytest.raises(ConfigurationError, match="a sweep over no methods that can run"):
+        planned("classification")
+    model["pretrained"] = str(GOLDEN / "llada-tiny")
+    with pytest.raises(PredictorError, match="eosbench fit --method classification"):
+        planned("classification")
 
 
 def test_a_sweep_of_nothing_but_strategies_over_bound_tasks_writes_nothing(
