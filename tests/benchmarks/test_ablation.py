@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks.ablation import CANVASES, RECIPES, Plan, Stage, summary
+from benchmarks import ablation
+from benchmarks.ablation import RECIPES, Plan, Stage
+from benchmarks.ablation_tables import CANVASES, differences, summary
 from eosbench.training import parse, recipe_names
 
 
@@ -33,6 +35,8 @@ def test_bounds_and_answers_on_every_canvas_are_asked_for(tmp_path: Path) -> Non
     stages = list(plan(tmp_path).evaluation("hazard", 0))
     assert [stage.command[0] for stage in stages] == ["fit"] * 2 + ["sweep"] * (1 + len(CANVASES))
     assert len({stage.done for stage in stages}) == len(stages)
+    base = plan(tmp_path).evaluation("text", 0)
+    assert [stage.command[0] for stage in base] == ["fit", "fit", "sweep"]
 
 
 def test_a_stage_is_done_once_and_not_when_it_fails(
@@ -40,16 +44,21 @@ def test_a_stage_is_done_once_and_not_when_it_fails(
 ) -> None:
     ran: list[Any] = []
     monkeypatch.setattr(subprocess, "run", lambda command, check: ran.append(command))
-    stage = Stage(["train", "text"], tmp_path / "a" / "done")
+    stage = Stage(["train", "text"], tmp_path / "a" / "done", apart=True)
     stage.run()
     stage.run()
     assert len(ran) == 1
+    monkeypatch.setattr(ablation, "eosbench_command", lambda words, **_: ran.append(words))
+    here = Stage(["fit"], tmp_path / "a" / "fitted")
+    here.run()
+    here.run()
+    assert ran[1:] == [["fit"]]
 
     def fails(command: list[str], check: bool) -> None:
         raise subprocess.CalledProcessError(2, command)
 
     monkeypatch.setattr(subprocess, "run", fails)
-    broken = Stage(["train", "text"], tmp_path / "b")
+    broken = Stage(["train", "text"], tmp_path / "b", apart=True)
     with pytest.raises(subprocess.CalledProcessError):
         broken.run()
     assert not broken.done.exists()
@@ -66,3 +75,20 @@ def test_the_table_has_eos_false_and_joins_seeds() -> None:
     cells = dict(zip(head.split(" | "), line.split(" | "), strict=True))
     assert cells["eos_false"] == "0.800 ± 0.141"
     assert (cells["eos_top1"], cells["seeds"]) == ("1.000 ± 0.000", "2")
+
+
+def test_differences_are_paired_by_document_and_averaged_over_seeds() -> None:
+    exact = {("eoseos", 0): [0, 0, 1], ("eoseos", 1): [0, 0, 1], ("hazard", 0): [1, 0, 1]}
+    exact |= {("hazard", 1): [1, 1, 1]}
+    documents = pd.DataFrame(
+        [
+            {"recipe": recipe, "seed": seed, "document": index, "measure": "exact", "value": value}
+            for (recipe, seed), values in exact.items()
+            for index, value in enumerate(values)
+        ]
+    )
+    row = differences(documents).iloc[0]
+    assert (row["recipe"], row["less"]) == ("hazard", "eoseos")
+    assert row["difference"] == pytest.approx((1 + 0.5 + 0) / 3)
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert differences(documents[documents["recipe"] == "hazard"]).empty
