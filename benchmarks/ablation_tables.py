@@ -45,8 +45,11 @@ def documents_of(recipe: str, seed: int, found: Path) -> pd.DataFrame:
         if not (found / f"canvas-{canvas}").is_dir():  # of the base, which answers nothing
             continue
         answers = read_results(found / f"canvas-{canvas}")
-        names = pd.Series(f"exact_match.{canvas}", index=answers.index)
-        parts.append(_values(answers, "exact_match", names))
+        said, right = answers["output"].str.len(), answers["answer"].str.len()
+        answers["relative_length"] = said / right
+        for metric in ("exact_match", "relative_length"):
+            names = pd.Series(f"{metric}.{canvas}", index=answers.index)
+            parts.append(_values(answers, metric, names))
     return pd.concat(parts).assign(recipe=recipe, seed=seed)
 
 
@@ -77,7 +80,9 @@ def summary(rows: pd.DataFrame) -> str:
     shown |= {"eos_false.prefix_u50": "eos_false, half shown", "text_loss": "text loss"}
     for method in ("logit", *METHODS):
         shown[f"overshoot.{method}.u00"] = f"{method}: overshoot"
-    shown |= {f"exact_match.{canvas}": f"exact at {canvas}" for canvas in CANVASES}
+    for canvas in CANVASES:
+        shown |= {f"exact_match.{canvas}": f"exact at {canvas}"}
+        shown |= {f"relative_length.{canvas}": f"length at {canvas}"}
     shown["seconds"] = "seconds"
     lines = [f"| recipe | seeds | {' | '.join(shown.values())} |"]
     lines.append("| --- | ---: |" + " ---: |" * len(shown))
@@ -104,9 +109,9 @@ def differences(documents: pd.DataFrame, reference: str = REFERENCE) -> pd.DataF
 
     Args:
         documents: rows of `documents_of`, of all models.
-        reference: a recipe; nothing is compared where it is not among them.
+        reference: a recipe; nothing is compared where it is not among them, or alone.
     """
-    if reference not in set(documents["recipe"]):
+    if not {reference} < set(documents["recipe"]):
         return pd.DataFrame()
     joined = documents.groupby(["measure", "document", "recipe"], sort=False)["value"].mean()
     rows = []
