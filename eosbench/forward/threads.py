@@ -64,10 +64,10 @@ class Threads:
             torch.set_num_threads(chosen)
         if self.bounded is None:
             logger.info(
-                "torch computes with %d threads instead of %d: %d processors are at hand, and the "
-                "model can use %d (OMP_NUM_THREADS chooses another number)",
+                "torch computes with %d threads%s: %d processors are at hand, and the model can "
+                "use %d (OMP_NUM_THREADS chooses another number)",
                 chosen,
-                self.first,
+                "" if chosen == self.first else f" instead of {self.first}",
                 here,
                 self.useful,
             )
