@@ -87,7 +87,20 @@ def test_a_larger_model_raises_them_and_a_smaller_one_leaves_them(
     with caplog.at_level(logging.INFO):
         assert [bound.bound_for(spec) for spec in (SMALL, LARGE, SMALL)] == [3, 16, 16]
     assert machine.threads == 16
-    assert [record.args for record in caplog.records] == [(3, 64, 16, 3)]  # logged once
+    (said,) = caplog.messages  # logged once
+    assert said.startswith(
+        "torch computes with 3 threads instead of 64: 16 processors are at hand, and the model can "
+        "use 3 ("
+    )
+
+
+def test_no_other_number_is_named_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Machine(monkeypatch, cores=2, here=2, threads=2)
+    with caplog.at_level(logging.INFO):
+        assert Threads().bound_for(LARGE) == 2
+    assert "torch computes with 2 threads: 2 processors" in caplog.text
 
 
 def test_what_a_model_can_use() -> None:
