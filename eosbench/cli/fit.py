@@ -268,6 +268,10 @@ def _jobs(
         raise ConfigurationError(
             f"--step_zero {view}: {', '.join(methods)} reads nothing of the model: leave it out"
         )
+    if view != FULL and STEP_ZERO in given:
+        raise ConfigurationError(
+            f"--step_zero {view} beside --option {STEP_ZERO}={given[STEP_ZERO]}: leave one out"
+        )
     of_method = {name: method_options(name, given) for name in methods}
     jobs = []
     for seed in seeds:

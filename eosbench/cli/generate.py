@@ -115,7 +115,7 @@ def generate(
 ) -> None:
     """Answer one prompt: the predicted bound and its promise, the text, and what it cost."""
     text = _text(prompt)
-    more_arguments = _pairs("model_args", model_args)
+    flags = _given({"method": method, "predictor": predictor, "device": device, "dtype": dtype})
     drawn = {
         "seed": seed,
         "temperature": temperature,
@@ -126,11 +126,11 @@ def generate(
         "logits_eos_inf": logits_eos_inf or None,
         "confidence_eos_eot_inf": confidence_eos_eot_inf or None,
     }
-    settings = _pairs("gen_kwargs", gen_kwargs) | _given(drawn)
+    arguments = _joined("model_args", model_args, flags)
+    settings = _joined("gen_kwargs", gen_kwargs, _given(drawn))
     import eosbench
 
-    flags = _given({"method": method, "predictor": predictor, "device": device, "dtype": dtype})
-    model = eosbench.load(pretrained, **more_arguments | flags)
+    model = eosbench.load(pretrained, **arguments)
     with CanvasView(console, model.backbone.tokenizer) as view:
         [answer] = model.generate(
             [[{"role": "user", "content": text}]] if apply_chat_template else [text],
@@ -150,11 +150,11 @@ OWN_OPTIONS = {
 }
 
 
-def _pairs(option: str, text: str) -> dict[str, Any]:
-    """The pairs name=value of an option.
+def _joined(option: str, text: str, flags: dict[str, Any]) -> dict[str, Any]:
+    """The pairs name=value of an option, and the flags beside it.
 
     Raises:
-        ConfigurationError: one that has an option of its own.
+        ConfigurationError: a pair that has an option of its own, or that a flag says, too.
     """
     pairs = key_values(names(text))
     for name in OWN_OPTIONS[option]:
@@ -162,7 +162,12 @@ def _pairs(option: str, text: str) -> dict[str, Any]:
             raise ConfigurationError(
                 f"--{option} {name}={pairs[name]}: eosbench generate --help lists the option for it"
             )
-    return pairs
+    for name in flags:
+        if name in pairs:
+            raise ConfigurationError(
+                f"--{name} {flags[name]} beside --{option} {name}={pairs[name]}: leave one out"
+            )
+    return pairs | flags
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def check_config(
     if config["canvas"] != canvas:
         raise PredictorError(
             f"predictor '{folder}' was fitted for a canvas of {config['canvas']}, this one is "
-            f"{canvas}: choose a canvas of {config['canvas']}, or {again}"
+            f"{canvas}: choose a canvas of {config['canvas']}, or {again} --canvas {canvas}"
         )
 
 

@@ -290,6 +290,8 @@ def test_fit_at_a_part_of_the_canvas(data: Path, tmp_path: Path) -> None:
         )
         assert isinstance(done.exception, ConfigurationError)
         assert message in str(done.exception)
+    with pytest.raises(ConfigurationError, match="--step_zero grid:9 beside --option step_zero="):
+        fit_cli._jobs("logit", tmp_path, [0], ["step_zero=grid:8"], "grid:9")
 
 
 def test_fit_several_seeds(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:

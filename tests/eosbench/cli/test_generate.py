@@ -105,6 +105,16 @@ def test_steps_are_a_line_a_pass_where_there_is_no_terminal(model: Any) -> None:
         ([PROMPT, "--top_p", "3"], ConfigurationError, r"top_p=3.0: expected 0 to 1"),
         ([PROMPT, "--gen_kwargs", "stepz=3"], ConfigurationError, r"no generation argument stepz"),
         ([PROMPT, "--gen_kwargs", "until=x"], ConfigurationError, r"until=x: eosbench generate"),
+        (
+            [PROMPT, "--gen_kwargs", "top_k=3", "--top_k", "5"],
+            ConfigurationError,
+            r"--top_k 5 beside --gen_kwargs top_k=3: leave one out",
+        ),
+        (
+            [PROMPT, "--model_args", "method=fixed", "--method", "max"],
+            ConfigurationError,
+            r"--method max beside --model_args method=fixed: leave one out",
+        ),
         ([PROMPT, "--gen_kwargs", "steps"], ConfigurationError, r"steps: expected name=value"),
     ],
 )

@@ -142,7 +142,7 @@ def test_a_predictor_of_another_backbone_method_or_canvas(tmp_path: Path) -> Non
     ):
         VarLenDLM(**given, method="mean")
     backbone = backbone_of({"q?": "yes"})
-    with pytest.raises(PredictorError, match=r"fitted for a canvas of 64, this one is 16"):
+    with pytest.raises(PredictorError, match=r"a canvas of 64, this one is 16: .* --canvas 16$"):
         model_of(backbone, method="logit", predictor=str(folder))
     with pytest.raises(ConfigurationError, match=r"was fitted with q=0.5, asked for is 0.25"):
         model_of(backbone, method="logit", predictor=str(folder), max_gen_toks=64, q=0.25)
