@@ -156,8 +156,12 @@ class VarLenDLM(HostedModel):
         check_method(arguments, backbone.spec, self.method)
         self.scores = Scores(arguments, backbone)
         self.costs = RunCosts(self.ledger, processes)
+        info = self.method.info if isinstance(self.method, FittedPredictor) else {}
         self.fingerprint = settings_fingerprint(
-            backbone.spec, arguments, predictor_digest(arguments.predictor_folder())
+            backbone.spec,
+            arguments,
+            predictor_digest(arguments.predictor_folder()),
+            info.get("options", {}),
         )
         self.cache = ResponseCache(self.cache_hook, self.fingerprint)
         _check_backbone(arguments, backbone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,19 @@ def test_settings_of_another_view_have_another_fingerprint() -> None:
         for step_zero in ("full", "grid:4", "grid:5")
     }
     assert len(prints) == 3
+
+
+def test_an_option_that_says_what_holds_anyway_changes_no_fingerprint(tmp_path: Path) -> None:
+    """Neither a default nor what the predictor was fitted with: the answers are the same."""
+    backbone = backbone_of({"q?": "abcde"}, takes_positions=True)
+    plain = model_of(backbone, **TOP1).fingerprint
+    assert model_of(backbone, **TOP1, step_zero="full").fingerprint == plain
+    given: dict[str, Any] = {"variant": "threshold", "tau": 0.7, "step_zero": "grid:4"}
+    fitted = load_predictor("logit", backbone=backbone, canvas=16, options=given)
+    save_folder(tmp_path / "logit", fitted, backbone=backbone, canvas=16)
+    folder = {"method": "logit", "predictor": str(tmp_path / "logit")}
+    prints = {model_of(backbone, **folder, **more).fingerprint for more in ({}, given)}
+    assert len(prints) == 1
 
 
 @pytest.mark.parametrize(
