@@ -109,8 +109,9 @@ class Backbone(Protocol):
         Args:
             input_ids: [B, T].
             attention_mask: [B, T], 1 = token, 0 = padding; None when there is no padding.
-            needed: [B, T] bool, the raw rows that the caller needs; the values of the others are
-                left to the backbone. None: all.
+            needed: the raw rows that the caller needs, as [B, T] bool or as their places [n] in
+                [B, T] flattened (`raw_rows`); the values of the others are left to the backbone.
+                None: all.
         """
         ...
 
@@ -144,7 +145,7 @@ class PositionedBackbone(Backbone, Protocol):
         Args:
             input_ids: [B, T].
             attention_mask: [B, T], as for `Backbone.hidden`.
-            needed: [B, T] bool, as for `Backbone.hidden`.
+            needed: as for `Backbone.hidden`.
             position_ids: [B, T], the position of every token in its sequence, the first one 0;
                 None: each sequence counts its own tokens.
         """
@@ -204,43 +205,24 @@ def scoring_rows(hidden_BTD: torch.Tensor, logits_shifted: bool) -> torch.Tensor
     return torch.cat([hidden_BTD[:, :1], hidden_BTD[:, :-1]], dim=1)
 
 
-def states_of(
-    backbone: Backbone,
-    input_ids: torch.Tensor,
-    attention_mask: torch.Tensor,
-    where_BT: torch.Tensor,
-    **kept: Any,
+def raw_rows(
+    row_N: torch.Tensor, column_N: torch.Tensor, width: int, shifted: bool
 ) -> torch.Tensor:
-    """[N, D]: the hidden states that score the tokens at the N chosen positions, and no others.
-
-    Args:
-        backbone: the model.
-        input_ids: [B, T].
-        attention_mask: [B, T], as for `Backbone.hidden`.
-        where_BT: the chosen positions [B, T] bool; their states come row after row.
-        kept: further arguments of `Backbone.hidden`, as a cache of keys and values asks for them
-            (eosbench/forward/block_cache.py).
-    """
-    shifted = backbone.spec.logits_shifted
-    hidden_BTD = backbone.hidden(
-        input_ids, attention_mask, needed=raw_rows(where_BT, shifted), **kept
-    )
-    return scoring_rows(hidden_BTD, shifted)[where_BT]
-
-
-def raw_rows(where_BT: torch.Tensor, logits_shifted: bool) -> torch.Tensor:
-    """[B, T] bool -> [B, T] bool: the raw rows that score the chosen tokens.
+    """[N] places, in [B, T] flattened, of the raw rows that score the tokens at N positions.
 
     It is `scoring_rows` the other way round.
 
+    Args:
+        row_N: their rows.
+        column_N: their columns.
+        width: T.
+        shifted: whether raw row i scores token i + 1; nothing scores column 0 then, and its own raw
+            row stands in.
+
     Example:
         >>> import torch
-        >>> raw_rows(torch.tensor([[False, False, True, True]]), logits_shifted=True).tolist()
-        [[False, True, True, False]]
+        >>> raw_rows(torch.tensor([0, 1]), torch.tensor([2, 3]), width=4, shifted=True).tolist()
+        [1, 6]
     """
-    if not logits_shifted:
-        return where_BT
-    needed_BT = where_BT.roll(-1, dims=1)
-    needed_BT[:, -1] = False
-    needed_BT[:, 0] |= where_BT[:, 0]
-    return needed_BT
+    place_N = row_N * width + column_N
+    return place_N - (column_N > 0).long() if shifted else place_N

@@ -19,6 +19,7 @@ from eosbench.decoding.model_runner import HiddenStates
 from eosbench.decoding.policy import Step
 from eosbench.decoding.scheduler import Batch
 from eosbench.decoding.sequence import Sequence
+from eosbench.forward import send_together
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +78,10 @@ class BlockRunner:
                 states = self._pass([rows[place] for place in group])
                 for place, states_nD in zip(group, states, strict=True):
                     hidden[place] = states_nD
-        counts = [len(states_nD) for states_nD in hidden]
         return HiddenStates(
             hidden=(torch.cat(hidden),),
-            first=[sum(counts[:place]) for place in range(len(counts))],
-            whole=[False] * len(rows),
+            of_steps_count=sum(map(len, hidden)),
+            first=[None] * len(rows),
             token_positions=ran,
         )
 
@@ -102,33 +102,39 @@ class BlockRunner:
     def _pass(self, rows: abc.Sequence[_Row]) -> list[torch.Tensor]:
         """One forward pass: each row's hidden states [n, D] that score its positions."""
         kept, width = max(row.past for row in rows), max(map(len, rows))
-        pad_id, device = self.backbone.spec.pad_id, self.backbone.device
-        ids_RT = torch.full((len(rows), width), pad_id)
+        ids_RT = torch.full((len(rows), width), self.backbone.spec.pad_id)
         sees_RK = torch.zeros(len(rows), kept, dtype=torch.long)
         runs_RT = torch.zeros_like(ids_RT)
-        needed_RT = torch.zeros_like(ids_RT, dtype=torch.bool)
         first_R1 = torch.tensor([[row.first] for row in rows])
         for place, row in enumerate(rows):
             ids_RT[place, : len(row)] = row.sequence.ids[row.first : row.stop]
             runs_RT[place, : len(row)] = 1
             sees_RK[place, : row.past] = 1
             sees_RK[place, row.first : row.stop] = 0
-            needed_RT[place, row.raw_rows()] = True
+        counts = [len(row.positions_N) for row in rows]
+        raw_N = torch.cat([place * width + row.raw_rows() for place, row in enumerate(rows)])
+        slots = self._kept.slots([row.sequence for row in rows])
+        on_host = (
+            ids_RT,
+            torch.cat([sees_RK, runs_RT], dim=1),
+            first_R1 + torch.arange(width),
+            raw_N,
+            torch.tensor(slots),
+        )
+        ids, mask, positions, raw, slot_R = send_together(self.backbone.device, on_host)
         hidden_RTD = self.backbone.hidden(
-            ids_RT.to(device),
-            torch.cat([sees_RK, runs_RT], dim=1).to(device),
-            needed=needed_RT.to(device),
-            position_ids=(first_R1 + torch.arange(width)).to(device),
-            past=self._kept.cache([row.sequence for row in rows], kept),
+            ids,
+            mask,
+            needed=raw,
+            position_ids=positions,
+            past=self._kept.cache(slots, slot_R, kept),
             block_length=rows[0].sequence.config.block_length,
         )  # type: ignore[call-arg]
         for place, row in enumerate(rows):
             if row.keeps:
                 self._kept.keep(place, row.sequence, row.first, row.stop)
-        return [
-            hidden_RTD[place, row.raw_rows().to(hidden_RTD.device)]
-            for place, row in enumerate(rows)
-        ]
+        hidden_ND = hidden_RTD.flatten(0, 1).index_select(0, raw.to(hidden_RTD.device))
+        return list(hidden_ND.split(counts))
 
 
 def _alike(places: list[int], rows: abc.Sequence[_Row]) -> list[list[int]]:

@@ -31,7 +31,7 @@ from eosbench.decoding.sampler import choose_tokens, precise
 from eosbench.decoding.sampling import Sampling
 from eosbench.decoding.scheduler import FULL_ENOUGH, Batch, Scheduler
 from eosbench.decoding.sequence import Sequence
-from eosbench.forward import BatchSize, TimedBackbone, logits_in_pieces
+from eosbench.forward import BatchSize, TimedBackbone, logits_in_pieces, read_together
 
 # Tokens and their confidences, each [N].
 Chosen = tuple[torch.Tensor, torch.Tensor]
@@ -107,7 +107,7 @@ class Engine:
             return
         started, in_model = time.perf_counter(), self.backbone.seconds
         hidden_ND = first_ND[:count].to(self.backbone.device)
-        (scores,) = self._scores([sequence], HiddenStates((hidden_ND,), [0], [False], [0]))
+        (scores,) = self._scores([sequence], HiddenStates((hidden_ND,), count, [None], [0]))
         sequence.advance(scores, 0, ran=False)
         sequence.seconds += time.perf_counter() - started
         sequence.model_seconds += self.backbone.seconds - in_model
@@ -137,7 +137,7 @@ class Engine:
         sampling = Sampling.of(config, self.backbone.spec)
         steps = [one.step for one in sequences if one.step is not None]
         counts = [len(step.positions_N) for step in steps]
-        hidden = states.of_steps([step.positions_N for step in steps])
+        hidden = states.of_steps()
         generators = self._generators(sequences)
         penalises = sampling is not None and sampling.penalises
         if config.draws_tokens or penalises:
@@ -151,8 +151,8 @@ class Engine:
             likeliest_N = self._choose(hidden, config)
         if config.draws_positions:
             chosen_N = chosen_N[0], self._random_confidences(counts, generators)
-        chosen = _split(chosen_N, counts)
-        likeliest = chosen if likeliest_N is chosen_N else _split(likeliest_N, counts)
+        distinct = [chosen_N] if likeliest_N is chosen_N else [chosen_N, likeliest_N]
+        chosen, likeliest = _split(distinct, counts)
         return [
             Scores(
                 chosen[place],
@@ -245,7 +245,15 @@ def _joined(pieces: list[Chosen]) -> Chosen:
     return torch.cat(tokens), torch.cat(confidences)
 
 
-def _split(chosen: Chosen, counts: list[int]) -> list[Chosen]:
-    """The tokens and confidences of each sequence, on the CPU."""
-    tokens_N, confidence_N = (values_N.cpu() for values_N in chosen)
-    return list(zip(tokens_N.split(counts), confidence_N.split(counts), strict=True))
+def _split(distinct: abc.Sequence[Chosen], counts: list[int]) -> tuple[list[Chosen], list[Chosen]]:
+    """The chosen tokens of each sequence, and its likeliest ones, on the host.
+
+    Args:
+        distinct: those that were chosen, and the likeliest where these are others.
+        counts: the positions of each sequence.
+    """
+    parts = [
+        list(zip(tokens_N.split(counts), confidence_N.split(counts), strict=True))
+        for tokens_N, confidence_N in read_together(distinct)
+    ]
+    return parts[0], parts[-1]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import dataclass
-from itertools import accumulate
 
 import torch
 
@@ -28,34 +27,35 @@ class HiddenStates:
     """The hidden states that one pass read.
 
     Attributes:
-        hidden: [M, D], sequence after sequence; with guidance once more, without prompts.
-        first: where those of each sequence begin.
-        whole: whether they are those of the whole canvas, and not of the step's positions alone.
+        hidden: [M, D]; with guidance once more, without prompts. Those of the steps' own positions
+            come first, sequence after sequence, then those of whole canvases.
+        of_steps_count: how many of them are of the steps' own positions.
+        first: where those of each sequence's whole canvas begin; None where it did not ask for it.
         token_positions: how many tokens of each sequence ran through the model.
     """
 
     hidden: tuple[torch.Tensor, ...]
-    first: list[int]
-    whole: list[bool]
+    of_steps_count: int
+    first: list[int | None]
     token_positions: list[int]
 
-    def of_steps(self, steps: abc.Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def of_steps(self) -> list[torch.Tensor]:
         """[N, D] of all steps' positions, one after the other; with guidance two of them."""
-        if not any(self.whole):
-            return list(self.hidden)
-        rows = [self._rows(place, positions_N) for place, positions_N in enumerate(steps)]
-        return self._read(torch.cat(rows))
+        return [hidden_MD[: self.of_steps_count] for hidden_MD in self.hidden]
 
     def of(self, place: int, positions_N: torch.Tensor) -> list[torch.Tensor]:
-        """[N, D] of any canvas positions of one sequence that asked for its whole canvas."""
-        return self._read(self.first[place] + positions_N)
+        """[N, D] of any canvas positions of one sequence that asked for its whole canvas.
 
-    def _rows(self, place: int, positions_N: torch.Tensor) -> torch.Tensor:
-        if self.whole[place]:
-            return self.first[place] + positions_N
-        return self.first[place] + torch.arange(len(positions_N))
-
-    def _read(self, rows_N: torch.Tensor) -> list[torch.Tensor]:
+        Positions that follow each other are read without a copy to the device.
+        """
+        first = self.first[place]
+        assert first is not None, "the step did not ask for its whole canvas"
+        rows_N = first + positions_N
+        if not len(rows_N):
+            return [hidden_MD[:0] for hidden_MD in self.hidden]
+        begin, end = int(rows_N[0]), int(rows_N[-1]) + 1
+        if rows_N.equal(torch.arange(begin, end)):
+            return [hidden_MD[begin:end] for hidden_MD in self.hidden]
         return [hidden_MD[rows_N.to(hidden_MD.device)] for hidden_MD in self.hidden]
 
 
@@ -82,28 +82,22 @@ class ModelRunner:
         passes = self._block_passes(batch)
         offsets = [_offset(passes, one) for one in sequences]
         ids_RT = torch.full((len(sequences), self._columns), self.backbone.spec.pad_id)
-        mask_RT = torch.zeros_like(ids_RT)
-        where_RT = torch.zeros_like(ids_RT, dtype=torch.bool)
         blind_RT = ids_RT.clone() if guided else ids_RT
-        reads = []
         for row, (one, offset) in enumerate(zip(sequences, offsets, strict=True)):
-            columns = slice(offset, offset + len(one))
-            ids_RT[row, columns] = one.ids
-            mask_RT[row, columns] = 1
-            reads.append(_read_where(one, where_RT[row, columns]))
+            ids_RT[row, offset : offset + len(one)] = one.ids
             if guided:
-                blind_RT[row, columns] = one.blind()
+                blind_RT[row, offset : offset + len(one)] = one.blind()
+        mask_RT = _filled(offsets, [len(one) for one in sequences], self._columns)
+        row_M, column_M, first, of_steps_count = _read_where(sequences, offsets)
         if guided:
-            ids_RT = torch.cat([ids_RT, blind_RT])
-            mask_RT, where_RT = mask_RT.repeat(2, 1), where_RT.repeat(2, 1)
-        device = self.backbone.device
-        hidden_MD, cost_R = passes(ids_RT.to(device), mask_RT.to(device), where_RT.to(device))
-        cost = cost_R[: len(sequences)].tolist()
+            ids_RT, mask_RT = torch.cat([ids_RT, blind_RT]), mask_RT.repeat(2, 1)
+            row_M, column_M = torch.cat([row_M, row_M + len(sequences)]), column_M.repeat(2)
+        hidden_MD, tokens_R = passes(ids_RT, mask_RT, row_M, column_M)
         return HiddenStates(
             hidden=hidden_MD.chunk(2) if guided else (hidden_MD,),
-            first=[0, *accumulate(reads)][:-1],
-            whole=[one.step is not None and one.step.whole_canvas for one in sequences],
-            token_positions=[2 * tokens if guided else tokens for tokens in cost],
+            of_steps_count=of_steps_count,
+            first=first,
+            token_positions=[(1 + guided) * tokens for tokens in tokens_R[: len(sequences)]],
         )
 
     def _block_passes(self, batch: Batch) -> BlockPasses:
@@ -137,13 +131,39 @@ def _offset(passes: BlockPasses, sequence: Sequence) -> int:
     return passes.start - sequence.prompt_length - sequence.block[0]
 
 
-def _read_where(sequence: Sequence, where_T: torch.Tensor) -> int:
-    """Marks the positions whose hidden states the sequence's step may ask for; returns how many."""
-    first = sequence.prompt_length
-    canvas_C = where_T[first : first + len(sequence.canvas)]
-    step = sequence.step
-    if step is None or step.whole_canvas:
-        canvas_C[:] = True
-        return len(canvas_C)
-    canvas_C[step.positions_N] = True
-    return len(step.positions_N)
+def _filled(offsets: list[int], lengths: list[int], columns: int) -> torch.Tensor:
+    """[R, T] ones where a sequence of that length stands behind its offset, else zeros."""
+    offset_R1 = torch.tensor(offsets)[:, None]
+    column_T = torch.arange(columns)
+    behind_RT = column_T >= offset_R1 + torch.tensor(lengths)[:, None]
+    return ((column_T >= offset_R1) & ~behind_RT).long()
+
+
+def _read_where(
+    sequences: abc.Sequence[Sequence], offsets: abc.Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor, list[int | None], int]:
+    """The places of the hidden states that the steps may ask for.
+
+    Returns:
+        Their rows [M] and their columns [M], where those of each whole canvas begin, and how many
+        are of the steps' own positions, which come first.
+    """
+    rows: list[int] = []
+    counts: list[int] = []
+    columns: list[torch.Tensor] = []
+    first: list[int | None] = [None] * len(sequences)
+    begin = [offset + one.prompt_length for one, offset in zip(sequences, offsets, strict=True)]
+    for row, one in enumerate(sequences):
+        if one.step is not None:
+            rows.append(row)
+            counts.append(len(one.step.positions_N))
+            columns.append(begin[row] + one.step.positions_N)
+    of_steps_count = sum(counts)
+    for row, one in enumerate(sequences):
+        if one.step is not None and one.step.whole_canvas:
+            first[row] = sum(counts)
+            rows.append(row)
+            counts.append(len(one.canvas))
+            columns.append(torch.arange(begin[row], begin[row] + len(one.canvas)))
+    row_M = torch.tensor(rows).repeat_interleave(torch.tensor(counts))
+    return row_M, torch.cat(columns), first, of_steps_count

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from eosbench.decoding.sampler import choose_tokens
+from eosbench.forward import read_together
 
 if TYPE_CHECKING:
     from eosbench.decoding.sequence import Sequence
@@ -114,7 +115,8 @@ class Scores:
             for logits_NV in self.logits(positions_N)
         ]
         tokens, probabilities = zip(*pieces, strict=True)
-        return torch.cat(tokens).cpu(), torch.cat(probabilities).cpu()
+        (likeliest,) = read_together([(torch.cat(tokens), torch.cat(probabilities))])
+        return likeliest
 
 
 Steps = Generator[Step, Scores, None]

@@ -13,7 +13,7 @@ from collections import abc
 import torch
 
 from eosbench.decoding.dream_rules import margin, negative_entropy, time_schedule
-from eosbench.decoding.sampling import NOTHING_SET, Sampling
+from eosbench.decoding.sampling import NOTHING_SET, Sampling, without
 
 # Measures of the whole distribution, whichever token is chosen.
 CONFIDENCES = {"entropy": negative_entropy, "topk_margin": margin}
@@ -61,7 +61,7 @@ def choose_tokens(
     if of_drawn:
         said_NV = drawn_NV / temperature if temperature > 0 else drawn_NV
     if options.last:
-        said_NV = said_NV.index_fill(-1, options.last_ids(said_NV.device), -torch.inf)
+        said_NV = without(said_NV, options.last)
     normaliser_N = said_NV.logsumexp(dim=-1)
     measured_N = (
         CONFIDENCES[confidence](said_NV - normaliser_N[:, None])
@@ -81,8 +81,7 @@ def choose_tokens(
         chosen_N = said_NV.gather(-1, tokens_N[:, None]).squeeze(-1)
         return tokens_N, (chosen_N - normaliser_N).exp()
     if options.last:
-        is_last_N = torch.isin(tokens_N, options.last_ids(tokens_N.device))
-        measured_N = measured_N.masked_fill(is_last_N, -torch.inf)
+        measured_N = measured_N.masked_fill(options.says_last(tokens_N), -torch.inf)
     return tokens_N, measured_N
 
 

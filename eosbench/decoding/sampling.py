@@ -78,9 +78,12 @@ class Sampling:
         """Whether the likeliest token may be another than the model's own."""
         return self.penalises or bool(self.never)
 
-    def last_ids(self, device: torch.device) -> torch.Tensor:
-        """[n] ids whose positions come last."""
-        return torch.tensor(self.last, device=device)
+    def says_last(self, tokens_N: torch.Tensor) -> torch.Tensor:
+        """[N] mask of the tokens whose positions come last."""
+        says_N = torch.zeros_like(tokens_N, dtype=torch.bool)
+        for last in self.last:
+            says_N |= tokens_N == last
+        return says_N
 
     def change(self, logits_NV: torch.Tensor, seen_n: torch.Tensor | None) -> None:
         """Changes logits in place: steps 1 and 2.
@@ -89,8 +92,8 @@ class Sampling:
             logits_NV: of N positions of one sequence where tokens that stand count.
             seen_n: the ids of those, each once.
         """
-        if self.never:
-            logits_NV[:, self.never] = -torch.inf
+        for never in self.never:
+            logits_NV[:, never] = -torch.inf
         if self.penalises and seen_n is not None:
             logits_NV[:, seen_n] = penalised(logits_NV[:, seen_n], self.repetition_penalty)
 
@@ -107,13 +110,25 @@ class Sampling:
             never_placed: ids that are never chosen, but keep their share: the mask's among them.
         """
         out_NV = left_out(logits_NV / temperature, self.top_p, self.top_k)
-        never_n = torch.tensor(never_placed, device=logits_NV.device)
-        placeable_NV = logits_NV.index_fill(-1, never_n, -torch.inf)
+        placeable_NV = without(logits_NV, never_placed)
         out_NV.scatter_(-1, placeable_NV.argmax(dim=-1, keepdim=True), False)
         return logits_NV.masked_fill(out_NV, -torch.inf)
 
 
 NOTHING_SET = Sampling()
+
+
+def without(logits_NV: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+    """[N, V] logits in which these ids have -inf; no ids are copied to a device.
+
+    Example:
+        >>> without(torch.tensor([[1.0, 2.0, 3.0]]), [0, 2]).tolist()
+        [[-inf, 2.0, -inf]]
+    """
+    left_NV = logits_NV.clone()
+    for token in ids:
+        left_NV[:, token] = -torch.inf
+    return left_NV
 
 
 def penalised(logits_Nn: torch.Tensor, penalty: float) -> torch.Tensor:

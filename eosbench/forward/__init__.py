@@ -9,9 +9,11 @@ from eosbench.forward.canvas_part import check_view, pass_positions, scored_posi
 from eosbench.forward.costs import Cost, Ledger, estimated_flops
 from eosbench.forward.memory import BatchSize, keep_freed_memory
 from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
+from eosbench.forward.states import states_of
 from eosbench.forward.step_zero import Need, StepZero, run_step_zero, text_only
 from eosbench.forward.threads import bound_threads, processors
 from eosbench.forward.timing import TimedBackbone
+from eosbench.forward.transfer import read_together, send_together
 
 if TYPE_CHECKING:
     from eosbench.forward.kept_keys import KeptKeys
@@ -35,8 +37,11 @@ __all__ = [
     "pass_positions",
     "positions",
     "processors",
+    "read_together",
     "run_step_zero",
     "scored_positions",
+    "send_together",
+    "states_of",
     "text_only",
     "without_prompt",
 ]

@@ -19,10 +19,12 @@ from typing import Any
 
 import torch
 
-from eosbench.backbone import Backbone, states_of
+from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError
+from eosbench.forward.states import states_of
 
 CACHES = ("prefix", "dual")
+Where = tuple[torch.Tensor, torch.Tensor]  # rows and columns of positions
 
 
 def positions(attention_mask: torch.Tensor) -> torch.Tensor:
@@ -53,31 +55,38 @@ class BlockPasses:
         self.past: Any = None
 
     def __call__(
-        self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self,
+        ids_RT: torch.Tensor,
+        mask_RT: torch.Tensor,
+        row_N: torch.Tensor,
+        column_N: torch.Tensor,
+    ) -> tuple[torch.Tensor, list[int]]:
         """Runs one pass.
 
         Args:
-            ids_RT: the token in every column now.
+            ids_RT: the token in every column now, on the host like all of these.
             mask_RT: 1 = token, 0 = padding.
-            where_RT: True at the N positions that are needed, all within the block.
+            row_N, column_N: the N positions that are needed, all within the block; one may be
+                named twice.
 
         Returns:
-            The hidden states that score these positions [N, D], row after row, and the number of
-            tokens of each row that ran through the model [R].
+            The hidden states that score these positions [N, D], and the number of tokens of each
+            row that ran through the model [R].
 
         Raises:
             ConfigurationError: there is a cache, and the model keeps none.
         """
         first, stop = 0, ids_RT.shape[1]
+        where = row_N, column_N
         if self.cache is None:
-            hidden_ND = states_of(self.backbone, ids_RT, mask_RT, where_RT)
+            hidden_ND = states_of(self.backbone, ids_RT, mask_RT, where)
         elif self.past is None:
-            hidden_ND = self._fill(ids_RT, mask_RT, where_RT)
+            hidden_ND = self._fill(ids_RT, mask_RT, where)
         else:
             first, stop = self._columns(stop)
-            hidden_ND = self._run(ids_RT, mask_RT, where_RT, first, stop)
-        return hidden_ND, mask_RT[:, first:stop].sum(dim=1)
+            hidden_ND = self._run(ids_RT, mask_RT, where, first, stop)
+        tokens_R: list[int] = mask_RT[:, first:stop].sum(dim=1).tolist()
+        return hidden_ND, tokens_R
 
     def keep_rows(self, rows: torch.Tensor) -> None:
         """Drops the rows that are done; `rows` indexes those of the last call."""
@@ -90,15 +99,13 @@ class BlockPasses:
         first = max(self.start - 1, 0) if shifted else self.start
         return first, length if self.cache == "prefix" else self.end
 
-    def _fill(
-        self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where_RT: torch.Tensor
-    ) -> torch.Tensor:
+    def _fill(self, ids_RT: torch.Tensor, mask_RT: torch.Tensor, where: Where) -> torch.Tensor:
         """The first pass: all columns run, and the keys and values of some are kept."""
         from transformers import DynamicCache
 
         self.past = DynamicCache()
         try:
-            hidden_ND = states_of(self.backbone, ids_RT, mask_RT, where_RT, past=self.past)
+            hidden_ND = states_of(self.backbone, ids_RT, mask_RT, where, past=self.past)
         except TypeError as error:
             raise ConfigurationError(
                 f"cache={self.cache!r}: family {self.backbone.spec.family!r} keeps no cache"
@@ -115,7 +122,7 @@ class BlockPasses:
         self,
         ids_RT: torch.Tensor,
         mask_RT: torch.Tensor,
-        where_RT: torch.Tensor,
+        where: Where,
         first: int,
         stop: int,
     ) -> torch.Tensor:
@@ -125,7 +132,7 @@ class BlockPasses:
             self.backbone,
             ids_RT[:, first:stop],
             mask_RK,
-            where_RT[:, first:stop],
+            (where[0], where[1] - first),
             position_ids=positions(mask_RT)[:, first:stop],
             past=self.past,
         )

@@ -34,23 +34,27 @@ class KeptKeys:
     def __contains__(self, owner: Hashable) -> bool:
         return owner in self._slots
 
-    def cache(self, owners: Sequence[Hashable], kept: int) -> Cache:
-        """A cache for one pass of these owners' rows, who see up to `kept` places of their slots.
-
-        Args:
-            owners: in the order of the rows; those who have no slot get one.
-            kept: K, the most places that one of them sees.
-        """
+    def slots(self, owners: Sequence[Hashable]) -> list[int]:
+        """The slots of these owners; those who have none get one."""
         for owner in owners:
             self._slots.setdefault(owner, len(self._slots))
-        slots = [self._slots[owner] for owner in owners]
+        return [self._slots[owner] for owner in owners]
+
+    def cache(self, slots: list[int], slot_R: torch.Tensor, kept: int) -> Cache:
+        """A cache for one pass of rows who see up to `kept` places of their slots.
+
+        Args:
+            slots: the slots of the rows, in their order.
+            slot_R: the same on the model's device.
+            kept: K, the most places that one of them sees.
+        """
         for layer in self._layers:
-            layer.begin(slots, kept)
+            layer.begin(slots, slot_R, kept)
 
         def new_layer() -> _Layer:
             layer = _Layer()
             self._layers.append(layer)
-            layer.begin(slots, kept)
+            layer.begin(slots, slot_R, kept)
             return layer
 
         make_cache: Any = Cache
@@ -84,12 +88,13 @@ class _Layer(DynamicLayer):
         self.keys: Any = None
         self.values: Any = None
         self._rows: list[int] = []
+        self._row_R: torch.Tensor = torch.empty(0, dtype=torch.long)
         self._kept = 0
         self._new: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def begin(self, slots: list[int], kept: int) -> None:
+    def begin(self, slots: list[int], slot_R: torch.Tensor, kept: int) -> None:
         """Tells which slots the rows of the coming pass have, and how many places they see."""
-        self._rows, self._kept, self._new = slots, kept, None
+        self._rows, self._row_R, self._kept, self._new = slots, slot_R, kept, None
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -105,7 +110,7 @@ class _Layer(DynamicLayer):
             self.keys[:rows, :, self._kept : stop] = key_states
             self.values[:rows, :, self._kept : stop] = value_states
             return self.keys[:rows, :, :stop], self.values[:rows, :, :stop]
-        index_R = torch.tensor(self._rows, device=key_states.device)
+        index_R = self._row_R.to(key_states.device)
         kept = (buffer[index_R, :, : self._kept] for buffer in (self.keys, self.values))
         both = zip(kept, (key_states, value_states), strict=True)
         keys, values = (torch.cat(pair, dim=2) for pair in both)

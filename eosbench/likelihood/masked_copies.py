@@ -15,9 +15,15 @@ from itertools import accumulate, chain, pairwise
 import numpy as np
 import torch
 
-from eosbench.backbone import Backbone, states_of
+from eosbench.backbone import Backbone
 from eosbench.decoding import choose_tokens, precise
-from eosbench.forward import BatchSize, left_pad, logits_in_pieces, without_prompt
+from eosbench.forward import (
+    BatchSize,
+    left_pad,
+    logits_in_pieces,
+    states_of,
+    without_prompt,
+)
 from eosbench.likelihood.mask_plan import Pattern
 from eosbench.likelihood.pairs import Pair
 
@@ -124,7 +130,7 @@ class MaskedCopies:
 
     def _hidden(self, copies: Sequence[MaskedCopy]) -> list[torch.Tensor]:
         """[N, D] at the masked positions, copy after copy; with guidance also without prompts."""
-        spec, device = self.backbone.spec, self.backbone.device
+        spec = self.backbone.spec
         ids_BT, mask_BT = left_pad([torch.tensor(copy.ids) for copy in copies], spec.pad_id)
         where_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
         for row, copy in enumerate(copies):
@@ -133,9 +139,9 @@ class MaskedCopies:
         if self.cfg_scale:
             lengths_B = torch.tensor([copy.target_length for copy in copies])
             versions.append(without_prompt(ids_BT, lengths_B, spec.mask_id))
-        mask_BT, where_BT = mask_BT.to(device), where_BT.to(device)
+        row_N, column_N = where_BT.nonzero(as_tuple=True)
         return [
-            states_of(self.backbone, version_BT.to(device), mask_BT, where_BT)
+            states_of(self.backbone, version_BT, mask_BT, (row_N, column_N))
             for version_BT in versions
         ]
 

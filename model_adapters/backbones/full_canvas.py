@@ -64,6 +64,8 @@ class FullCanvasBackbone:
         self.tokenizer = tokenizer
         self.keeps_cache = keeps_cache
         self.first_position = first_position
+        self._attention: str = getattr(model.config, "_attn_implementation", "")
+        self._takes_prepared_masks = self._attention in ("sdpa", "eager") and sees_all(model.config)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -85,9 +87,10 @@ class FullCanvasBackbone:
         Args:
             input_ids: [B, T], on any device.
             attention_mask: [B, K + T], 1 = token; padding may stand anywhere, and a sequence gets
-                the same hidden states with and without it.
-            needed: [B, T] bool, the raw rows that the caller needs; the last block leaves the
-                others unfinished. None: all.
+                the same hidden states with and without it. One without padding is best left out: on
+                another device than the CPU nobody looks whether it has any.
+            needed: the raw rows that the caller needs, as [B, T] bool or as their places [n] in
+                [B, T] flattened; the last block leaves the others unfinished. None: all.
             position_ids: [B, T]; by default each sequence counts its own tokens from 0.
             past: keys and values of K earlier tokens; those of this pass are appended to it.
             block_length: of a block model, another than its own.
@@ -100,13 +103,19 @@ class FullCanvasBackbone:
                 f"family {self.spec.family!r} keeps no keys and values: leave out cache"
             )
         cache = {"past_key_values": past, "use_cache": past is not None}
-        mask = None if attention_mask is None else attention_mask.to(self.device)
+        mask = attention_mask
+        if mask is not None and mask.device.type == "cpu" and mask.all():
+            mask = None
+        mask = None if mask is None else mask.to(self.device)
         length = self.spec.block_length and (block_length or self.spec.block_length)
         if mask is None and length is not None:
-            mask = torch.ones_like(input_ids, device=self.device)
+            mask = torch.ones_like(input_ids if attention_mask is None else attention_mask)
+            mask = mask.to(self.device)
         position_ids = self._position_ids(input_ids, mask, position_ids)
         if mask is not None and position_ids is not None and length is not None:
             mask = block_mask(position_ids, mask, length, self.dtype)
+        elif mask is not None and self._takes_prepared_masks:
+            mask = self._prepared(mask, input_ids.shape[1])
         with self.last_block.at(needed):
             output = self.model(
                 input_ids=input_ids.to(self.device),
@@ -130,6 +139,17 @@ class FullCanvasBackbone:
             return None
         return asked_BT.to(self.device) + self.first_position
 
+    def _prepared(self, mask_BL: torch.Tensor, tokens: int) -> torch.Tensor:
+        """[B, 1, T, K + T]: the mask of padding as transformers makes it for this attention.
+
+        transformers would look first whether there is padding at all, for which a GPU is waited.
+        """
+        sees_BTL = mask_BL.bool()[:, None, None, :].expand(-1, 1, tokens, -1)
+        if self._attention == "sdpa":
+            return sees_BTL
+        least = torch.finfo(self.dtype).min
+        return torch.zeros_like(sees_BTL, dtype=self.dtype).masked_fill(~sees_BTL, least)
+
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
         """[..., D] -> [..., V]: the output layer, row for row, without a shift."""
         logits: torch.Tensor = self.output(hidden)
@@ -141,6 +161,18 @@ class FullCanvasBackbone:
         """[B, T] ids -> [B, T, V]: row i scores token i."""
         hidden_BTD = self.hidden(input_ids, attention_mask)
         return self.unembed(scoring_rows(hidden_BTD, self.spec.logits_shifted))
+
+
+def sees_all(config: Any) -> bool:
+    """Whether all layers of a model see the whole sequence, and none a window that slides over it.
+
+    Args:
+        config: of one of transformers' models.
+    """
+    layers = getattr(config, "layer_types", None)
+    if layers is None:
+        return getattr(config, "sliding_window", None) is None
+    return set(layers) == {"full_attention"}
 
 
 def see_everything(model: PreTrainedModel) -> None:

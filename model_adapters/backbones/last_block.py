@@ -46,11 +46,15 @@ class LastBlock:
             last.register_forward_hook(self._put_back)
 
     @contextmanager
-    def at(self, where_BT: torch.Tensor | None) -> Iterator[None]:
-        """Within it a pass over [B, T] ids is right at `where_BT` alone; None: everywhere."""
-        if where_BT is not None:
-            self._index_N = where_BT.flatten().nonzero()[:, 0]
-            self._shape = tuple(where_BT.shape)
+    def at(self, needed: torch.Tensor | None) -> Iterator[None]:
+        """Within it a pass over [B, T] ids is right at the needed rows alone.
+
+        Args:
+            needed: [B, T] bool, or the rows' places [N] in [B, T] flattened, each once. None: all.
+        """
+        if needed is not None and needed.dtype == torch.bool:
+            needed = needed.flatten().nonzero()[:, 0]
+        self._index_N = needed
         try:
             yield
         finally:
@@ -64,6 +68,7 @@ class LastBlock:
             return None
         states_BTD, *others = inputs
         index_N = self._index_N.to(states_BTD.device)
+        self._shape = tuple(states_BTD.shape[:2])
         return states_BTD.flatten(0, 1).index_select(0, index_N)[None], *others
 
     def _put_back(

@@ -69,8 +69,11 @@ class RemoteCodeBackbone:
 
         Where there is no output layer these are the logits, and D = V.
         """
-        mask = None if attention_mask is None else attention_mask.to(self.device)
-        found, logits_BTV = run(self.model, input_ids.to(self.device), mask, self.head)
+        # Code that nobody has read may have no default for the mask.
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        found, logits_BTV = run(
+            self.model, input_ids.to(self.device), mask.to(self.device), self.head
+        )
         return logits_BTV if found is None else found
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:

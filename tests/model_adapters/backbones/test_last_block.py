@@ -94,9 +94,18 @@ def test_a_pass_that_fails_leaves_the_next_one_whole() -> None:
 def test_rows_that_are_not_read_do_not_matter(where: list[list[bool]], shifted: bool) -> None:
     where_BT = torch.tensor(where)
     raw_BTD = torch.arange(where_BT.numel()).reshape(*where_BT.shape, 1).float()
-    needed_BT = raw_rows(where_BT, shifted)
-    garbled_BTD = torch.where(needed_BT[..., None], raw_BTD, -1.0)
-    assert scoring_rows(garbled_BTD, shifted)[where_BT].equal(
-        scoring_rows(raw_BTD, shifted)[where_BT]
-    )
-    assert int(needed_BT.sum()) <= int(where_BT.sum())
+    raw_N = raw_rows(*where_BT.nonzero(as_tuple=True), width=where_BT.shape[1], shifted=shifted)
+    garbled_BTD = torch.full_like(raw_BTD, -1.0)
+    garbled_BTD.flatten(0, 1)[raw_N] = raw_BTD.flatten(0, 1)[raw_N]
+    wanted_ND = scoring_rows(raw_BTD, shifted)[where_BT]
+    assert scoring_rows(garbled_BTD, shifted)[where_BT].equal(wanted_ND)
+    assert raw_BTD.flatten(0, 1)[raw_N].equal(wanted_ND)
+
+
+def test_rows_that_are_needed_may_be_named_by_their_places() -> None:
+    backbone = load_golden("llada-tiny").backbone
+    with torch.no_grad():
+        by_mask_BTD = backbone.hidden(IDS_BT, MASK_BT, needed=NEEDED_BT)
+        places_N = NEEDED_BT.flatten().nonzero()[:, 0]
+        by_place_BTD = backbone.hidden(IDS_BT, MASK_BT, needed=places_N)
+    assert by_place_BTD.equal(by_mask_BTD)

@@ -71,13 +71,12 @@ def test_a_cached_pass_over_an_unchanged_canvas_computes_the_same_again(
     block_BT[:, 8:14] = True
     run = BlockPasses(backbone, 8, 14, cache)
     with torch.no_grad():
-        first_ND, cost_B = run(ids_BT, mask_BT, block_BT)
-        again_ND, less_B = run(ids_BT, mask_BT, block_BT)
+        where = block_BT.nonzero(as_tuple=True)
+        first_ND, cost_B = run(ids_BT, mask_BT, *where)
+        again_ND, less_B = run(ids_BT, mask_BT, *where)
     close(again_ND, first_ND)
     close(first_ND, scoring_rows(backbone.hidden(ids_BT, mask_BT), True)[block_BT])
-    assert cost_B.tolist() == [20, 17] and less_B.tolist() == (
-        [13, 13] if cache == "prefix" else [7, 7]
-    )
+    assert cost_B == [20, 17] and less_B == ([13, 13] if cache == "prefix" else [7, 7])
 
 
 STOCK = [
