@@ -18,7 +18,7 @@ CARRY_REFERENCE = ("eos_upper_bound", "varlen_instruct")
 
 
 def chosen_methods(names: str, known: Iterable[str] = tuple(ALL_METHODS)) -> list[str]:
-    """The methods that a list names: `all` of the known ones, `five`, or names with commas.
+    """The methods that a list names: names with commas, and `all` or `five` in place of a name.
 
     Raises:
         ConfigurationError: an unknown method, or none.
@@ -26,13 +26,12 @@ def chosen_methods(names: str, known: Iterable[str] = tuple(ALL_METHODS)) -> lis
     Example:
         >>> chosen_methods("fixed, logit,fixed")
         ['fixed', 'logit']
+        >>> chosen_methods("five,prompt_length")[-2:]
+        ['distilbert', 'prompt_length']
     """
-    if names == "all":
-        return list(known)
-    if names == "five":
-        methods = list(THE_FIVE)
-    else:
-        methods = [name.strip() for name in names.split(",") if name.strip()]
+    groups = {"all": list(known), "five": list(THE_FIVE)}
+    said = [name.strip() for name in names.split(",") if name.strip()]
+    methods = [method for name in said for method in groups.get(name, [name])]
     unknown = [name for name in methods if name not in known]
     if unknown or not methods:
         raise ConfigurationError(

@@ -103,13 +103,20 @@ def _options(method: str, given: Mapping[str, Any], arguments: Iterable[str]) ->
     """Those arguments that are options of the method, converted.
 
     Raises:
-        ConfigurationError: a name that is none of either (the message lists both).
+        ConfigurationError: a name that is none of either (the message lists both), or an option of
+            other methods (the message names them).
     """
     if not given:
         return {}
     options = row_of(method, ALL_METHODS).options()
     unknown = sorted(set(given) - set(options))
     if unknown:
+        owners = [name for name, row in ALL_METHODS.items() if {*unknown} <= {*row.options()}]
+        if owners:
+            raise ConfigurationError(
+                f"method {method!r} has no option {', '.join(unknown)}, which is for method="
+                f"{' or '.join(owners)}: leave it out, or take one of these"
+            )
         message = (
             f"varlen_dlm has no argument {', '.join(unknown)}; it knows {', '.join(arguments)}, "
             f"and method {method!r} has no option {', '.join(unknown)}: "
