@@ -62,7 +62,16 @@ def test_a_method_is_a_file_of_its_name_and_a_row() -> None:
     on_disk = {"folder", "config", "tensors", "card", "hub"}
     of_text = {"encoder", "encoder_choice", "encoder_input", "encoder_weights", "text_networks"}
     of_positions = {"ending", "end_distribution"}
-    shared = {"__init__", "methods", "protocol", "heads", "reader", "views", *on_disk}
+    shared = {
+        "__init__",
+        "methods",
+        "protocol",
+        "heads",
+        "reader",
+        "views",
+        "whole_canvas",
+        *on_disk,
+    }
     shared |= of_text | of_positions
     assert {file.stem for file in folder.glob("*.py")} - shared == set(METHODS)
     assert set(THE_FIVE) <= set(METHODS)
