@@ -23,6 +23,7 @@ from eosbench.digest import short_digest
 from eosbench.errors import ConfigurationError
 from eosbench.forward import positions
 from model_adapters.backbones.block_mask import block_mask
+from model_adapters.backbones.cache_argument import cache_name
 from model_adapters.backbones.last_block import LastBlock
 
 
@@ -63,6 +64,7 @@ class FullCanvasBackbone:
         self.spec = spec
         self.tokenizer = tokenizer
         self.keeps_cache = keeps_cache
+        self._cache_name = cache_name(type(model))
         self.first_position = first_position
         self._attention: str = getattr(model.config, "_attn_implementation", "")
         self._takes_prepared_masks = self._attention in ("sdpa", "eager") and sees_all(model.config)
@@ -102,7 +104,7 @@ class FullCanvasBackbone:
             raise ConfigurationError(
                 f"family {self.spec.family!r} keeps no keys and values: leave out cache"
             )
-        cache = {"past_key_values": past, "use_cache": past is not None}
+        cache = {self._cache_name: past, "use_cache": past is not None}
         mask = attention_mask
         if mask is not None and mask.device.type == "cpu" and mask.all():
             mask = None

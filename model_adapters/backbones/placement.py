@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from eosbench.errors import ConfigurationError
+from model_adapters.backbones.cache_argument import CACHE_NAMES
 
 MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
@@ -50,7 +51,7 @@ class Devices:
             from accelerate import dispatch_model
 
             dispatch_model(
-                model, device_map=dict(self.map), skip_keys="past_key_values", force_hooks=True
+                model, device_map=dict(self.map), skip_keys=list(CACHE_NAMES), force_hooks=True
             )
 
 
