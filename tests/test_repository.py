@@ -52,3 +52,13 @@ def test_large_files_are_weights_or_shown_in_the_docs() -> None:
     large = [path for path in tracked() if (REPOSITORY / path).stat().st_size > LARGEST]
     surplus = [path for path in large if not path.startswith(MAY_BE_LARGER) and path not in allowed]
     assert surplus == [], f"over {LARGEST} bytes, and neither weights nor shown in the docs"
+
+
+def test_results_name_no_place_of_the_machine_that_made_them() -> None:
+    places = [
+        (path, place)
+        for path in tracked()
+        if path.startswith(("results/", "reports/")) and path.endswith((".json", ".csv", ".md"))
+        for place in re.findall(r'"/[\w.-]+/[^"]*"', (REPOSITORY / path).read_text("utf-8"))
+    ]
+    assert places == []

@@ -203,8 +203,9 @@ def report(
             highlight=False,
             soft_wrap=True,
         )
+    runs = "1 run" if summary.runs == 1 else f"{summary.runs} runs"
     console.print(
-        f"{summary.runs} runs, {summary.documents} documents: {summary.page}",
+        f"{runs}, {summary.documents} documents: {summary.page}",
         highlight=False,
         soft_wrap=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -241,6 +242,7 @@ def fit(
         max_gen_toks=canvas,
         method=first.method,
         predictor=str(first.output),
+        **_alpha_for(len(held_out)),
     )
     command = ("lm_eval", "--model", "varlen_dlm", "--model_args", use)
     console.print(
@@ -313,3 +315,13 @@ def _folder(output: Path, method: str, seed: int, methods: int, seeds: int) -> P
     """
     folder = output / f"seed-{seed}" if seeds > 1 else output
     return folder / method if methods > 1 else folder
+
+
+def _alpha_for(calibration: int) -> dict[str, float]:
+    """The least alpha in hundredths that so few documents can keep; none where 0.05 works.
+
+    >>> _alpha_for(12), _alpha_for(19)
+    ({'alpha': 0.08}, {})
+    """
+    alpha = math.ceil(100 / (calibration + 1)) / 100
+    return {"alpha": alpha} if 0.05 < alpha < 1 else {}
