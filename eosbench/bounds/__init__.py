@@ -5,7 +5,7 @@ from __future__ import annotations
 from eosbench.bounds.bound import to_bound
 from eosbench.bounds.calibration import Calibration
 from eosbench.bounds.cheapest import Cheapest
-from eosbench.bounds.coverage import Coverage
+from eosbench.bounds.coverage import Coverage, least_alpha
 from eosbench.bounds.groups import GROUPINGS
 from eosbench.bounds.promise import PROMISES, USUAL_ALPHA, Promise
 from eosbench.bounds.rounding import ROUNDINGS
@@ -26,5 +26,6 @@ __all__ = [
     "Shortfall",
     "Windows",
     "calibration_scores",
+    "least_alpha",
     "to_bound",
 ]

@@ -18,7 +18,7 @@ import numpy as np
 from eosbench.bounds.scores import Scored
 from eosbench.errors import ConfigurationError
 
-__all__ = ["Coverage"]
+__all__ = ["Coverage", "least_alpha"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,16 @@ class Coverage:
     def in_words(self, canvas: int) -> str:
         """The promise as a message names it."""
         return f"alpha={self.alpha:g}"
+
+
+def least_alpha(documents: int) -> float:
+    """The least alpha, in whole hundredths, that a number of calibration documents can keep.
+
+    Args:
+        documents: that calibrate, at least one.
+
+    Example:
+        >>> least_alpha(12), Coverage(least_alpha(12)).fewest(canvas=256)
+        (0.08, 12)
+    """
+    return math.ceil(100 / (documents + 1) - 1e-9) / 100

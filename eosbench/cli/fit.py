@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -160,6 +159,7 @@ def fit(
 ) -> None:
     """Runs `eosbench.fitting.fit_all`, and prints its table and what to type next."""
     from eosbench import embedded
+    from eosbench.bounds import USUAL_ALPHA, least_alpha
     from eosbench.fitting import (
         FitData,
         Passes,
@@ -235,14 +235,14 @@ def fit(
     console.print(_table(reports))
     if push_to_hub is not None:
         console.print(f"Pushed to {push(output, push_to_hub)}", highlight=False, soft_wrap=True)
-    first = jobs[0]
+    first, alpha = jobs[0], least_alpha(reports[0].calibration_documents)
     use = model_args_text(
         pretrained=pretrained,
         **({} if tokenizer is None else {"tokenizer": tokenizer}),
         max_gen_toks=canvas,
         method=first.method,
         predictor=str(first.output),
-        **_alpha_for(len(held_out)),
+        **({"alpha": alpha} if alpha > USUAL_ALPHA else {}),
     )
     command = ("lm_eval", "--model", "varlen_dlm", "--model_args", use)
     console.print(
@@ -315,13 +315,3 @@ def _folder(output: Path, method: str, seed: int, methods: int, seeds: int) -> P
     """
     folder = output / f"seed-{seed}" if seeds > 1 else output
     return folder / method if methods > 1 else folder
-
-
-def _alpha_for(calibration: int) -> dict[str, float]:
-    """The least alpha in hundredths that so few documents can keep; none where 0.05 works.
-
-    >>> _alpha_for(12), _alpha_for(19)
-    ({'alpha': 0.08}, {})
-    """
-    alpha = math.ceil(100 / (calibration + 1)) / 100
-    return {"alpha": alpha} if 0.05 < alpha < 1 else {}

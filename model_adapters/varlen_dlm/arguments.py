@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eosbench import embedded
-from eosbench.bounds import GROUPINGS, PROMISES, ROUNDINGS, Cheapest, Promise
+from eosbench.bounds import GROUPINGS, PROMISES, ROUNDINGS, USUAL_ALPHA, Cheapest, Promise
 from eosbench.decoding import OVERFLOWS, DecodeConfig, WindowBlocks
 from eosbench.errors import ConfigurationError
 from eosbench.predictors import (
@@ -111,7 +111,7 @@ class Arguments(SamplingArguments, ModelArguments):
 
     method: str = ""
     predictor: str | None = None
-    alpha: float | None = 0.05
+    alpha: float | None = USUAL_ALPHA
     shortfall: float | None = None
     promise: str | None = None
     groups: str | None = None

@@ -13,7 +13,7 @@ import pytest
 
 from eosbench.bounds.bound import to_bound
 from eosbench.bounds.calibration import Calibration
-from eosbench.bounds.coverage import Coverage
+from eosbench.bounds.coverage import Coverage, least_alpha
 from eosbench.bounds.promise import Promise
 from eosbench.bounds.scores import Scale, calibration_scores
 from eosbench.bounds.shortfall import Shortfall
@@ -190,3 +190,11 @@ def test_what_can_be_kept_passes_and_a_group_that_is_too_small_is_a_warning(
         replace(table, edges={"prompt": [4.0, 10.0]}).check(Promise(groups="prompt"), canvas=C)
     (message,) = caplog.messages
     assert "have 0, 20, 20 calibration documents and alpha=0.05 takes 19" in message
+
+
+@pytest.mark.parametrize("documents", range(1, 200))
+def test_the_least_alpha_is_one_that_so_few_documents_can_keep(documents: int) -> None:
+    alpha = least_alpha(documents)
+    assert Coverage(alpha).fewest(canvas=256) <= documents
+    if alpha > 0.01:
+        assert Coverage(alpha - 0.01).fewest(canvas=256) > documents
