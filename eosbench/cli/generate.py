@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosbench.cli.canvas_view import CanvasView, encoding_of, visible
 from eosbench.cli.listing import complete_methods
+from eosbench.cli.live_canvas import LiveCanvas, encoding_of, visible
 from eosbench.cli.shared import ChatTemplate, Device, console, key_values, names
 from eosbench.errors import ConfigurationError
 
@@ -131,13 +131,13 @@ def generate(
     import eosbench
 
     model = eosbench.load(pretrained, **arguments)
-    with CanvasView(console, model.backbone.tokenizer) as view:
+    with LiveCanvas(console, model.backbone.tokenizer) as canvas:
         [answer] = model.generate(
             [[{"role": "user", "content": text}]] if apply_chat_template else [text],
             max_new_tokens=max_new_tokens,
             until=until or (),
             references=None if reference is None else [reference],
-            watch=view.show if show_steps else None,
+            watch=canvas.show if show_steps else None,
             **settings,
         )
     _print(answer)

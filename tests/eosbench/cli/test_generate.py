@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 
 import eosbench
 from eosbench.cli import commands as cli
-from eosbench.cli.canvas_view import CanvasView, visible
 from eosbench.cli.generate import bound_in_words
+from eosbench.cli.live_canvas import LiveCanvas, visible
 from eosbench.decoding import DecodeConfig
 from eosbench.decoding.engine import Engine
 from eosbench.decoding.sequence import Sequence
@@ -156,7 +156,7 @@ def shown(text: str, console: Console) -> list[str]:
     ids = ByteTokenizer().encode(text)
     confidences = [0.9 - 0.01 * at for at in range(len(ids) + 2)]
     backbone = ScriptedBackbone(table([EOS, *ids, EOS], confidences, ByteTokenizer.vocab_size))
-    with CanvasView(console, ByteTokenizer()) as view:
+    with LiveCanvas(console, ByteTokenizer()) as view:
         sequence = Sequence(
             backbone.spec,
             [9],

@@ -59,10 +59,10 @@ def _escape(one: str) -> str:
     return one.encode("ascii", "backslashreplace").decode() if ord(one) > 127 else repr(one)[1:-1]
 
 
-class CanvasView:
+class LiveCanvas:
     """A canvas that is shown after each forward pass.
 
-        with CanvasView(console, tokenizer) as view:
+        with LiveCanvas(console, tokenizer) as view:
             model.generate(prompt, watch=view.show)
 
     Args:
@@ -78,7 +78,7 @@ class CanvasView:
         self._mask, self._end, self._line_feed = ("░", "∎", "⏎") if utf else ("_", "|", "\\n")
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
-    def __enter__(self) -> CanvasView:
+    def __enter__(self) -> LiveCanvas:
         if self._live is not None:
             self._live.start()
         return self
