@@ -3,30 +3,31 @@
 One base that has never seen an end (`text`) is trained first, and every recipe goes on from it.
 Then each model gets its predictors, is asked for bounds, and answers on canvases of several sizes.
 A stage that is done is not done again, and a training that was killed is resumed: start the command
-as often as need be. The tables in results/recipes (ablation_tables.py)
-are all that is committed of it.
+as often as need be. The tables in results/recipes (ablation_tables.py, head_or_training.py) are all
+that is committed of it, and hold whatever is finished.
 
     python -m benchmarks.ablation                                # two to three hours on two cores
     python -m benchmarks.ablation --recipes eoseos,hazard --seeds 0 --steps 20 --limit 20
+    python -m benchmarks.ablation --tables-only                  # of what is there, in seconds
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
-from benchmarks.ablation_tables import CANVASES, METHODS, documents_of, row_of, write_tables
+from benchmarks.ablation_results import BASE, CANVASES, METHODS, Model, finished, read_model
+from benchmarks.ablation_tables import write_tables
+from benchmarks.head_or_training import write_comparison
 from eosbench.cli import app as eosbench_command
 from eosbench.recipe import TEACHER, make_start
 
-BASE = "text"
 RECIPES = (
     "eoseos,eospad,rainbow,first_step,eos_only,hazard,curriculum,weighted,contrastive,consistency,"
     "policy,exact"
@@ -167,23 +168,43 @@ def main(
     limit: Annotated[int, typer.Option(help="documents a task")] = 200,
     folder: Annotated[Path, typer.Option(help="of all that is made")] = Path("build/ablation"),
     output: Annotated[Path, typer.Option(help="of the tables")] = Path("results/recipes"),
+    tables_only: Annotated[
+        bool, typer.Option("--tables-only", help="run nothing: the tables of what is finished")
+    ] = False,
 ) -> None:
     """Runs what is not done yet, then writes the tables of all that is."""
+    order = recipes.split(",")
+    if tables_only:
+        models = [read_model(folder, *one) for one in finished(folder, order)]
+        if not models:
+            raise typer.BadParameter(f"{folder} holds no finished model: run the ablation first")
+        write_all(models, folder, output)
+        return
     plan = Plan(folder, steps, base_steps, documents, calibration, limit)
     if not (folder / "start" / "config.json").is_file():
         make_start(folder / "start", teacher=TEACHER if TEACHER.is_dir() else None)
-    models = [(BASE, 0)]
-    models += [(recipe, int(seed)) for seed in seeds.split(",") for recipe in recipes.split(",")]
-    rows, documents = [], []
-    for recipe, seed in models:
+    planned = [(BASE, 0)]
+    planned += [(recipe, int(seed)) for seed in seeds.split(",") for recipe in order]
+    models = []
+    for recipe, seed in planned:
         plan.training(recipe, seed).run()
         for stage in plan.evaluation(recipe, seed):
             stage.run()
-        trained, found = (folder / part / f"{recipe}-{seed}" for part in ("models", "results"))
-        rows.append(row_of(recipe, seed, trained, found))
-        documents.append(documents_of(recipe, seed, found))
-        write_tables(pd.DataFrame(rows), pd.concat(documents), output)
-    print(f"{len(rows)} models: {output}")
+        models.append(read_model(folder, recipe, seed))
+        write_all(models, folder, output)
+
+
+def write_all(models: Sequence[Model], folder: Path, output: Path) -> None:
+    """Writes every table of these models, and says how many there are.
+
+    Args:
+        models: the finished ones, at least one.
+        folder: of the ablation.
+        output: of the tables.
+    """
+    write_tables(models, output)
+    write_comparison(models, folder / "heads" / f"{BASE}-0", output)
+    print(f"{len(models)} models: {output}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,114 +1,122 @@
 """The tables of `python -m benchmarks.ablation`: every model, every recipe, and paired tests.
 
-`recipes.csv` has a row a model, `recipes.md` a line a recipe, and `differences.csv` a row for each
-recipe and measure: by how much it differs from the recipe that LLaDA was fine-tuned by, on the same
-documents. The documents are what was sampled, so the seeds of a recipe are averaged document by
-document before the paired bootstrap, and Holm's correction runs over the recipes of a measure.
+`recipes.csv` has a row a model, and `recipes.md` tables with a line a recipe. `differences.csv` has
+a row for each recipe and measure: by how much it differs from the recipe that LLaDA was fine-tuned
+by, on the same documents. The documents are what was sampled, so the seeds of a recipe are averaged
+document by document before the paired bootstrap, and Holm's correction runs over the recipes of a
+measure.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.ablation_results import CANVASES, KNOWN, METHODS, Model
 from eosbench.metrics import holm, paired
-from eosbench.results import read_results
 
-METHODS = ("smartcrop", "classification", "concat_regression", "average_regression")
-CANVASES = (64, 128, 256, 512)
-KNOWN = ("eos_top1", "eos_prob", "eos_mrr", "eos_false")
-AT_95 = ("overshoot", "compute_ratio", "coverage")
 REFERENCE = "eoseos"  # of the paired tests: LLaDA's fine-tuning
+BOUNDS = ("logit", *METHODS)
 
 
-def documents_of(recipe: str, seed: int, found: Path) -> pd.DataFrame:
-    """The measures of one model, document by document: recipe, seed, document, measure, value.
+@dataclass(frozen=True)
+class Section:
+    """One table of recipes.md.
+
+    Attributes:
+        title: its heading.
+        columns: a column of recipes.csv -> its heading.
+        digits: behind the point.
+    """
+
+    title: str
+    columns: Mapping[str, str]
+    digits: int = 3
+
+
+def _of_methods(metric: str, task: str) -> dict[str, str]:
+    return {f"{metric}.{method}.{task}": method for method in BOUNDS}
+
+
+def _of_canvases(metric: str) -> dict[str, str]:
+    return {f"{metric}.{canvas}": str(canvas) for canvas in CANVASES}
+
+
+BEHIND_PREFIXES = {
+    f"eos_false.prefix_u{percent}": f"eos_false, {percent} % shown" for percent in (25, 50, 75)
+}
+SECTIONS = (
+    Section(
+        "Ends at step zero", {f"{metric}.u00": metric for metric in KNOWN} | BEHIND_PREFIXES, 2
+    ),
+    Section("Bounds at 95 %: overshoot in tokens", _of_methods("overshoot", "u00"), 1),
+    Section("Bounds at 95 %: compute ratio", _of_methods("compute_ratio", "u00")),
+    Section("Bounds at 95 %: coverage", _of_methods("coverage", "u00")),
+    Section(
+        "Bounds at 95 %: coverage of longer answers", _of_methods("coverage", "length_ood_u00")
+    ),
+    Section(
+        "Bounds at 95 %: coverage of other families", _of_methods("coverage", "domain_ood_u00")
+    ),
+    Section("Answers by canvas: exact match", _of_canvases("exact_match")),
+    Section(
+        "Answers by canvas: characters over those of the reference",
+        _of_canvases("relative_length"),
+        2,
+    ),
+    Section("Loss: nats per masked token of held-out answers", {"text_loss": "text loss"}),
+    Section("Time", {"steps": "steps", "seconds": "seconds"}, 0),
+)
+
+
+def summary(rows: pd.DataFrame, sections: Sequence[Section] = SECTIONS) -> str:
+    """The rows as Markdown: in every section a line a recipe, mean ± deviation over seeds.
+
+    A recipe with one seed has no deviation. Sections and lines of which nothing is known yet are
+    left out.
 
     Args:
-        recipe: of the model.
-        seed: of its training.
-        found: the folder of its results.
+        rows: of recipes.csv, a model a row.
+        sections: the tables.
     """
-    bounds = read_results(found / "bounds")
-    bounds["short"] = bounds["task"].str.removeprefix("eos_upper_bound_")
-    parts = []
-    for metric in KNOWN:
-        own = bounds[bounds["method"] == "logit"]
-        parts.append(_values(own, metric, metric + "." + own["short"]))
-    for metric in AT_95:
-        parts.append(
-            _values(bounds, metric, f"{metric}." + bounds["method"] + "." + bounds["short"])
-        )
-    for canvas in CANVASES:
-        if not (found / f"canvas-{canvas}").is_dir():  # of the base, which answers nothing
-            continue
-        answers = read_results(found / f"canvas-{canvas}")
-        said, right = answers["output"].str.len(), answers["answer"].str.len()
-        answers["relative_length"] = said / right
-        for metric in ("exact_match", "relative_length"):
-            names = pd.Series(f"{metric}.{canvas}", index=answers.index)
-            parts.append(_values(answers, metric, names))
-    return pd.concat(parts).assign(recipe=recipe, seed=seed)
+    return "\n".join(text for section in sections if (text := _section(rows, section)))
 
 
-def _values(frame: pd.DataFrame, metric: str, names: pd.Series) -> pd.DataFrame:
-    values = frame[metric].astype(float)
-    return pd.DataFrame({"document": frame["document"], "measure": names, "value": values})
-
-
-def row_of(recipe: str, seed: int, trained: Path, found: Path) -> dict[str, object]:
-    """One line of recipes.csv: a model that went through all stages.
-
-    Args:
-        recipe: of the model.
-        seed: of its training.
-        trained: the folder of the model.
-        found: the folder of its results.
-    """
-    record = json.loads((trained / "training.json").read_text("utf-8"))
-    row: dict[str, object] = {"recipe": recipe, "seed": seed, "steps": record["steps"]}
-    row |= {"seconds": record["seconds"], "text_loss": record["metrics"]["eval_loss"]}
-    documents = documents_of(recipe, seed, found)
-    return row | dict(documents.groupby("measure", sort=False)["value"].mean())
-
-
-def summary(rows: pd.DataFrame) -> str:
-    """The main columns as Markdown: a line a recipe, mean over seeds, deviation where it is."""
-    shown = {f"{metric}.u00": metric for metric in KNOWN}
-    shown |= {"eos_false.prefix_u50": "eos_false, half shown", "text_loss": "text loss"}
-    for method in ("logit", *METHODS):
-        shown[f"overshoot.{method}.u00"] = f"{method}: overshoot"
-    for canvas in CANVASES:
-        shown |= {f"exact_match.{canvas}": f"exact at {canvas}"}
-        shown |= {f"relative_length.{canvas}": f"length at {canvas}"}
-    shown["seconds"] = "seconds"
-    lines = [f"| recipe | seeds | {' | '.join(shown.values())} |"]
-    lines.append("| --- | ---: |" + " ---: |" * len(shown))
-    for recipe, own in rows.groupby("recipe", sort=False):
-        cells = [_cell(own[column]) if column in own else "" for column in shown]
-        lines.append(f"| {recipe} | {len(own)} | {' | '.join(cells)} |")
+def _section(rows: pd.DataFrame, section: Section) -> str:
+    own = rows.reindex(columns=["recipe", *section.columns])
+    own = own[own[list(section.columns)].notna().any(axis=1)]
+    if own.empty:
+        return ""
+    lines = [f"## {section.title}", ""]
+    lines.append(f"| recipe | seeds | {' | '.join(section.columns.values())} |")
+    lines.append("| --- | ---: |" + " ---: |" * len(section.columns))
+    for recipe, seeds in own.groupby("recipe", sort=False):
+        cells = [_cell(seeds[column], section.digits) for column in section.columns]
+        lines.append(f"| {recipe} | {len(seeds)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(values: pd.Series) -> str:
+def _cell(values: pd.Series, digits: int = 3) -> str:
     """Mean of a column, and its deviation over seeds.
 
-    >>> _cell(pd.Series([1.0, 3.0])), _cell(pd.Series([2.0]))
-    ('2.000 ± 1.414', '2.000')
+    >>> _cell(pd.Series([1.0, 3.0])), _cell(pd.Series([2.0]), 1), _cell(pd.Series([float("nan")]))
+    ('2.000 ± 1.414', '2.0', '–')
     """
-    if values.isna().all():
+    known = values.dropna()
+    if known.empty:
         return "–"
-    spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
-    return f"{values.mean():.3f}{spread}"
+    spread = f" ± {known.std():.{digits}f}" if len(known) > 1 else ""
+    return f"{known.mean():.{digits}f}{spread}"
 
 
 def differences(documents: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
     """Every recipe less the reference, by measure: difference, interval at 95 %, p after Holm.
 
     Args:
-        documents: rows of `documents_of`, of all models.
+        documents: those of all models.
         reference: a recipe; nothing is compared where it is not among them, or alone.
     """
     if not {reference} < set(documents["recipe"]):
@@ -117,25 +125,40 @@ def differences(documents: pd.DataFrame, reference: str = REFERENCE) -> pd.DataF
     rows = []
     for measure, values in joined.groupby(level="measure", sort=False):
         by_recipe = values.droplevel("measure").unstack("recipe")
+        if not {reference} < set(by_recipe):  # one of the two is asked later
+            continue
         others = by_recipe.drop(columns=reference)
         same = pd.concat([by_recipe[reference]] * others.shape[1], axis=1)
         difference, low, high, p = paired(others.to_numpy(), same.to_numpy())
         table = {"measure": measure, "recipe": others.columns, "less": reference}
         table |= {"difference": difference, "low": low, "high": high, "p_holm": holm(p)}
         rows.append(pd.DataFrame(table))
-    return pd.concat(rows, ignore_index=True)
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
 
 
-def write_tables(rows: pd.DataFrame, documents: pd.DataFrame, output: Path) -> None:
-    """Writes the three tables into a folder.
+def write_tables(models: Sequence[Model], output: Path) -> None:
+    """Writes recipes.csv, recipes.md and, where there is something to compare, differences.csv.
 
     Args:
-        rows: of `row_of`, a model a row.
-        documents: of `documents_of`, of the same models.
+        models: the finished ones, at least one.
         output: the folder.
     """
     output.mkdir(parents=True, exist_ok=True)
+    rows = pd.DataFrame([model.row for model in models])
     rows.to_csv(output / "recipes.csv", index=False, float_format="%.5g")
     (output / "recipes.md").write_text(summary(rows), encoding="utf-8")
-    compared = differences(documents)
-    compared.to_csv(output / "differences.csv", index=False, float_format="%.4g")
+    compared = differences(pd.concat([model.documents for model in models]))
+    write_csv(compared, output / "differences.csv")
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table, or leaves no file of an earlier one where it is empty.
+
+    Args:
+        table: its rows.
+        path: of the file.
+    """
+    if table.empty:
+        path.unlink(missing_ok=True)
+    else:
+        table.to_csv(path, index=False, float_format="%.4g")
