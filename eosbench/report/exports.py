@@ -145,6 +145,8 @@ def _run_of(row: Row) -> dict[str, Any]:
         "run": run.name,
         "method": run.method,
         "backbone": run.backbone,
+        "recipe": run.recipe,
+        "training_seed": run.training_seed,
         "attention": run.attention,
     }
 

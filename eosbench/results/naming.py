@@ -1,6 +1,8 @@
 """Names of runs: the method and, where that is ambiguous, the settings that tell runs apart.
 
 A run whose step zero ran a part of the canvas always says so: `classification step_zero=grid:31`.
+Models of `eosbench train` are told apart by recipe and seed, and not by their folders:
+`smartcrop recipe=hazard training_seed=1`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from eosbench.results.run import Run
 
 # The settings that may enter a name, in the order in which they are tried.
 _TELLING = (
+    "recipe",
+    "training_seed",
     "method_options",
     "seed",
     "predictor",
@@ -30,6 +34,9 @@ _TELLING = (
 )
 
 _STEP_ZERO = ("method_options", "step_zero")
+_SEEDS = ("seed", "training_seed")
+# What is left out of the name of a run that does not tell it.
+_UNTOLD = ("recipe", *_SEEDS)
 
 # A setting, or one entry of a setting that is an object: ("canvas",), ("calibration", "alpha").
 Leaf = tuple[str, ...]
@@ -72,13 +79,14 @@ def _telling(settings: Sequence[dict[Leaf, str]]) -> Iterator[Leaf]:
 def _lengthened(names: Sequence[str], label: str, values: Sequence[str | None]) -> list[str]:
     """The names, each followed by its run's value of one setting.
 
-    A seed that only some runs tell is nothing that they differ in, and is left out of the others.
+    A seed that only some runs tell is nothing that they differ in. Neither it nor a recipe is said
+    of a run that does not tell it.
     """
-    if label == "seed" and len(set(values) - {None}) < 2:
+    if label in _SEEDS and len(set(values) - {None}) < 2:
         return list(names)
     longer = []
     for name, value in zip(names, values, strict=True):
-        untold = label == "seed" and value is None
+        untold = label in _UNTOLD and value is None
         longer.append(name if untold else f"{name} {label}={value}")
     return longer
 
@@ -86,8 +94,12 @@ def _lengthened(names: Sequence[str], label: str, values: Sequence[str | None]) 
 def _leaves(run: Run) -> dict[Leaf, str]:
     """The settings as text: {("canvas",): "256", ("calibration", "alpha"): "0.05", ...}."""
     leaves: dict[Leaf, str] = {}
-    if run.predictor_seed is not None:
-        leaves[("seed",)] = str(run.predictor_seed)
+    told = {
+        "recipe": run.recipe,
+        "training_seed": run.training_seed,
+        "seed": run.predictor_seed,
+    }
+    leaves |= {(name,): str(value) for name, value in told.items() if value is not None}
     settings = (run.settings or {}) | run.asked | {"fingerprint": run.fingerprint}
     for name, value in settings.items():
         if isinstance(value, dict):

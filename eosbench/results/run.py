@@ -123,6 +123,12 @@ class Run:
         return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
 
     @property
+    def recipe(self) -> str | None:
+        """The recipe by which `eosbench train` trained the backbone; None for any other model."""
+        recipe = (self.settings or {}).get("backbone", {}).get("recipe")
+        return recipe if isinstance(recipe, str) else None
+
+    @property
     def training_seed(self) -> int | None:
         """The seed that `eosbench train` trained the backbone with; None for any other model."""
         seed = (self.settings or {}).get("backbone", {}).get("training_seed")

@@ -131,7 +131,8 @@ def _first(field: Field, best: Row, elsewhere: int) -> str:
     covers += between(*interval(coverage, COVERAGE), COVERAGE, lead="95 % interval ")
     where = ""
     if elsewhere:
-        where = f" on {best.run.backbone} with a canvas of {(best.run.settings or {})['canvas']}"
+        model = f"recipe {best.run.recipe}" if best.run.recipe else best.run.backbone
+        where = f" on {model} with a canvas of {(best.run.settings or {})['canvas']}"
     if field.promise is None:
         area = measured(best.cells["area"], AREA)
         best_of = ", which is the only run" if len(field.rows) == 1 else " reaches the most"

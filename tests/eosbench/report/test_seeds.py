@@ -346,6 +346,19 @@ def test_models_of_one_recipe_are_joined_across_the_seeds_of_their_training(tmp_
         ("classification", "rainbow"): "out/rainbow-1",
     }
     assert [len(group.members) for group in groups if group.run.backbone == "out/*"] == [2, 2]
+    assert [group.run.name for group in groups] == [  # a line for each recipe and method
+        "logit recipe=eospad",
+        "logit recipe=rainbow",
+        "classification recipe=eospad",
+        "classification recipe=rainbow",
+    ]
+    write_report(tmp_path, tmp_path / "report")
+    lines = list(csv.DictReader((tmp_path / "report" / "seeds.csv").open(encoding="utf-8")))
+    told = {(line["run"], line["recipe"], line["seeds"]) for line in lines}
+    assert ("logit recipe=eospad", "eospad", "2") in told
+    assert ("logit recipe=rainbow", "rainbow", "1") in told
+    single = list(csv.DictReader((tmp_path / "report" / "comparison.csv").open(encoding="utf-8")))
+    assert {line["training_seed"] for line in single} == {"0", "1"}
 
 
 def test_heads_for_two_canvases_are_two_rows_named_by_what_differs(tmp_path: Path) -> None:

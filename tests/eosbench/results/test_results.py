@@ -241,6 +241,23 @@ def test_a_seed_that_one_run_names_and_the_other_does_not_tells_them_apart_in_no
     assert [run.name for run in read_runs(tmp_path)] == ["logit canvas=256", "logit canvas=512"]
 
 
+def test_trained_models_are_named_by_recipe_and_seed_whatever_their_folders(tmp_path: Path) -> None:
+    """Before anything that goes with them, as the folder of a predictor does."""
+    for at, (recipe, seed) in enumerate((("eoseos", 0), ("eoseos", 1), ("hazard", 0))):
+        name = f"{recipe}-{seed}"
+        trained = {"name": f"out/{name}", "fingerprint": name, "recipe": recipe}
+        backbone = {**trained, "training_seed": seed}
+        settings = {"backbone": backbone, "predictor": f"heads/{name}/logit"}
+        make_run(tmp_path / name, "logit", size=2, fingerprint=f"{at}" * 16, **settings)
+    make_run(tmp_path / "own", "logit", size=2)  # a model that was not trained here
+    assert [run.name for run in read_runs(tmp_path)] == [
+        "logit",
+        "logit recipe=eoseos training_seed=0",
+        "logit recipe=eoseos training_seed=1",
+        "logit recipe=hazard training_seed=0",
+    ]
+
+
 @pytest.mark.parametrize("field", ["method", "fingerprint", "canvas", "costs", "schema"])
 def test_a_missing_field_of_the_block_is_named_with_the_file(hand: Path, field: str) -> None:
     edit(hand, lambda data: data["config"]["eosbench"].pop(field))
