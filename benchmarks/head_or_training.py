@@ -1,5 +1,7 @@
-"""Does training the model beat a head on a frozen one? The best head on the base, against
-`smartcrop`, which reads a trained model without any head, on every recipe.
+"""Does training the model beat a head on a frozen one?
+
+The best head on the base stands against `smartcrop`, which reads a trained model without any head,
+on every recipe.
 
 Which head is best was decided before the documents of the test were looked at: it is the one whose
 bounds overshoot least on the calibration documents, each half calibrated by the other. Both sides

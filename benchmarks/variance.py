@@ -110,7 +110,8 @@ def training_seeds(models: Sequence[Path]) -> dict[str, list[Path]]:
                 f"{record['seed']}: expected one of them"
             )
         seeds[record["seed"]] = model
-    return {recipe: [seeds[seed] for seed in sorted(seeds)] for recipe, seeds in found.items()}
+    in_order = {recipe: sorted(seeds.items()) for recipe, seeds in found.items()}
+    return {recipe: list(dict(seeds).values()) for recipe, seeds in in_order.items()}
 
 
 @app.command()
@@ -143,11 +144,11 @@ def main(
             Stage(fit, heads / f"{methods}-{fit_seeds}.done").run()
             places.append(_places(heads, fit_seeds.split(",")))
         for method in names:
-            of_method = [
-                [Pool.read(place / method if len(names) > 1 else place) for place in seeds]
-                for seeds in places
-            ]
-            table_SFKD = table_of(of_method, calibrating=calibrating, tested=tested, sets=sets)
+            below = method if len(names) > 1 else ""
+            pools = []
+            for of_seed in places:
+                pools.append([Pool.read(place / below) for place in of_seed])
+            table_SFKD = table_of(pools, calibrating=calibrating, tested=tested, sets=sets)
             tables.append(rows_of(recipe, method, by_source(table_SFKD)))
     table = pd.concat([*over_recipes(tables), *tables], ignore_index=True)
     output.mkdir(parents=True, exist_ok=True)

@@ -71,11 +71,11 @@ def variance_components(
         free = names - {nested[inner] for inner in names if inner in nested}
         degrees = prod(levels[name] - (name in free) for name in names)
         mean_square = _sum_of_squares(table, kept, names, free) / degrees
-        above = sum(
-            one.variance * prod(levels[name] for name in kept if name not in larger)
-            for larger, one in found.items()
-            if names < larger
-        )
+        above = 0.0
+        for larger, one in found.items():
+            if names < larger:
+                others = [levels[name] for name in kept if name not in larger]
+                above += one.variance * prod(others)
         repeated = prod(levels[name] for name in kept if name not in names)
         found[names] = Component(float(mean_square - above) / repeated, degrees)
     for name in set(factors) - set(kept):

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eosbench.forward.block_cache import CACHES, BlockPasses, positions
-from eosbench.forward.canvas_part import check_view, pass_positions, scored_positions
+from eosbench.forward.canvas_part import (
+    check_view,
+    hidden_at,
+    pass_positions,
+    scored_positions,
+)
 from eosbench.forward.costs import Cost, Ledger, estimated_flops
 from eosbench.forward.memory import BatchSize, keep_freed_memory
 from eosbench.forward.scoring import left_pad, logits_in_pieces, without_prompt
@@ -31,6 +36,7 @@ __all__ = [
     "bound_threads",
     "check_view",
     "estimated_flops",
+    "hidden_at",
     "keep_freed_memory",
     "left_pad",
     "logits_in_pieces",

@@ -10,7 +10,6 @@ is a number in YAML too, and an unknown name is an error that names the nearest 
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from eosbench.errors import ConfigurationError
+from eosbench.training.checks import check, nearest
 from eosbench.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 
 RECIPES = Path(__file__).parent / "recipes"
 COMMON = RECIPES / "_common.yaml"
-CHOICES = {
-    "layout": ("text", "eos", "eoseos", "eospad", "rainbow"),
-    "noise": ("uniform", "suffix", "full", "in_use", "causal"),
-    "windows": ("drawn", "full", "exact", "ended"),
-    "row_norm": ("none", "sqrt", "mean"),
-    "objective": ("denoise", "first_end", "policy", "exact"),
-    "curriculum": ("none", "staircase", "geometric"),
-    "optimizer": ("adamw", "muon"),
-}
 
 
 def recipe_names() -> list[str]:
@@ -83,7 +74,7 @@ def parse(words: Sequence[str]) -> tuple[str, Settings, TrainingArguments]:
     for one in fields(Settings):  # a list without elements has no words of its own
         if getattr(settings, one.name) == ["none"]:
             setattr(settings, one.name, [])
-    _check(settings, arguments)
+    check(settings, arguments)
     return name, settings, arguments
 
 
@@ -108,7 +99,7 @@ def _layers(recipe: str) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
 
 def _packaged(recipe: str) -> Path:
     if recipe not in recipe_names():
-        near = _nearest(recipe, recipe_names())
+        near = nearest(recipe, recipe_names())
         raise ConfigurationError(
             f"no recipe {recipe!r}{near}: expected one of {', '.join(recipe_names())}, or a file "
             "that ends in .yaml or .json"
@@ -180,89 +171,8 @@ def _parsed(parser: Any, flags: Sequence[str], where: str) -> Any:
         unknown = next((word for word in left if word.startswith("--")), left[0])
         name = unknown.removeprefix("--").partition("=")[0]
         known = [action.dest for action in parser._actions]
-        raise ConfigurationError(f"{where}: unknown name {name!r}{_nearest(name, known)}")
+        raise ConfigurationError(f"{where}: unknown name {name!r}{nearest(name, known)}")
     return found
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f", did you mean {close[0]!r}?" if close else ""
-
-
-def _check(settings: Settings, arguments: TrainingArguments) -> None:
-    """Settings that can be judged before anything is loaded.
-
-    Raises:
-        ConfigurationError: one that cannot work.
-    """
-    for name, allowed in CHOICES.items():
-        if (value := getattr(settings, name)) not in allowed:
-            near = _nearest(value, allowed)
-            raise ConfigurationError(
-                f"--{name} {value}{near}: expected one of {', '.join(allowed)}"
-            )
-    for name in ("dropout", "full_share", "free_share", "held_out_share"):
-        if not 0.0 <= getattr(settings, name) <= 1.0:
-            raise ConfigurationError(f"--{name} {getattr(settings, name)}: expected 0 to 1")
-    for name in ("canvas", "block_length", "curriculum_start", "curriculum_every"):
-        if getattr(settings, name) < 1:
-            raise ConfigurationError(f"--{name} {getattr(settings, name)}: expected at least 1")
-    if settings.objective == "policy" and settings.draws < 2:
-        raise ConfigurationError(f"--draws {settings.draws}: policy compares at least 2 draws")
-    columns = (settings.prompt_column, settings.response_column)
-    if any(len(column) not in (1, len(settings.data)) for column in columns):
-        raise ConfigurationError(
-            f"--prompt_column and --response_column: expected one, or one for each of the "
-            f"{len(settings.data)} sources of --data"
-        )
-    if settings.layout == "text" and settings.objective != "denoise":
-        raise ConfigurationError(
-            f"--objective {settings.objective} needs an end, which the layout text has not: "
-            "--layout eos, eoseos, eospad or rainbow"
-        )
-    if settings.noise == "causal":
-        _check_causal(settings)
-    if arguments.label_smoothing_factor:
-        raise ConfigurationError(
-            "--label_smoothing_factor: the denoiser's loss has none: leave it out"
-        )
-    parsed_shares(settings.shares)
-
-
-def _check_causal(settings: Settings) -> None:
-    """Refuses what looks at masks, where nothing is masked."""
-    without = {
-        "objective": "denoise",
-        "contrastive_weight": 0.0,
-        "consistency_weight": 0.0,
-        "inverse_share": False,
-        "anneal_steps": 0,
-        "held_out": [],
-    }
-    for name, plain in without.items():
-        if (value := getattr(settings, name)) != plain:
-            raise ConfigurationError(
-                f"--{name} {value}: --noise causal trains an autoregressive model, in which "
-                "nothing is masked and which has no step zero: leave it out"
-            )
-
-
-def parsed_shares(text: str) -> dict[str, float] | None:
-    """Shares of families from JSON; None where nothing is said.
-
-    Raises:
-        ConfigurationError: no object of positive numbers.
-    """
-    if not text:
-        return None
-    try:
-        found = json.loads(text)
-        shares = {str(name): float(share) for name, share in found.items()}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ConfigurationError(f"--shares {text}: expected JSON, a number a family") from error
-    if any(share < 0 for share in shares.values()):
-        raise ConfigurationError(f"--shares {text}: expected numbers of at least 0")
-    return shares
 
 
 def said(settings: Settings) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import Any
 from transformers import TrainingArguments
 
 from eosbench.errors import ConfigurationError
-from eosbench.training.arguments import parsed_shares
-from eosbench.training.batch import MakeBatch, PairBatches, make_batch
+from eosbench.training.batch import MakeBatch, make_batch
+from eosbench.training.checks import parsed_shares
 from eosbench.training.layout import Document
+from eosbench.training.pairs import PairBatches
 from eosbench.training.protocol import TrainableModel
 from eosbench.training.schedule import geometric, staircase
 from eosbench.training.settings import Settings
@@ -87,6 +88,11 @@ def _read_text(
             "streamed text comes from one source and has no last document: name one --data and say "
             "--max_steps"
         )
+    if settings.grid_share:
+        raise ConfigurationError(
+            f"--grid_share {settings.grid_share}: a grid is one of the canvas behind a prompt, and "
+            "streamed text has none: leave it out"
+        )
     source, column = settings.data[0], settings.text_column or "text"
     text = open_text(source, config=settings.data_config, split=settings.split)
     own = not settings.held_out
@@ -153,6 +159,8 @@ def _read_pairs(
         free_share=settings.free_share,
         shares=sizes if shares is None else shares,
         flows=settings.layout == "text",
+        grid=settings.grid,
+        grid_share=settings.grid_share,
     )
     facts = {
         "sources": list(settings.data),

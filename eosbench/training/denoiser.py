@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from eosbench.training.attention import additive
+from eosbench.training.grid import POINTS, hidden_on_grid
 from eosbench.training.objectives import AUXILIARY, OBJECTIVES, Pass
 from eosbench.training.protocol import TrainableModel
 
@@ -60,8 +61,12 @@ class Denoiser(torch.nn.Module):
             dtype = next(self.model.parameters()).dtype
             seen_B1TT = additive(batch["seen"], batch.get("token"), dtype)
         token_BT = batch["token"].long() if "token" in batch else None
+        if POINTS in batch:
+            hidden_BTD = hidden_on_grid(trainable, batch)
+        else:
+            hidden_BTD = trainable.hidden(batch["ids"], token_BT, seen_B1TT)
         seen = Pass(
-            hidden_BTD=trainable.hidden(batch["ids"], token_BT, seen_B1TT),
+            hidden_BTD=hidden_BTD,
             unembed=trainable.unembed,
             mask_id=spec.mask_id,
             eos_ids=sorted(spec.eos_ids),

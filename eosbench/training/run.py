@@ -77,6 +77,11 @@ def train(
             f"{settings.pretrained} ({model.spec.family}) score their own: start from an "
             "autoregressive model (GPT-2, LLaMA, Qwen)"
         )
+    if settings.grid_share and not model.spec.takes_positions:
+        raise ConfigurationError(
+            f"--grid_share {settings.grid_share}: {settings.pretrained} ({model.spec.family}) "
+            "cannot be told which positions a pass leaves out: leave it out"
+        )
     fillers = (
         model.add_tokens(filler_names(settings.layout)) if filler_names(settings.layout) else []
     )

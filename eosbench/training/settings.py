@@ -59,6 +59,11 @@ class Settings:
     held_out_share: float = _say("Of the data, cut by a hash of the prompt.", 0.05)
     held_out_documents: int = _say("To evaluate on, at most.", 200)
 
+    grid_share: float = _say(
+        "Micro-batches that run the prompt and a grid of the masked canvas, as step_zero=grid:N.",
+        0.0,
+    )
+    grid: int = _say("Positions of such a grid, N.", 31)
     layout: str = _say("Behind the answer: text, eos, eoseos, eospad or rainbow.", "eoseos")
     noise: str = _say("What is masked: uniform, suffix, full, in_use, causal.", "uniform")
     full_share: float = _say("Rows that are wholly masked, under uniform and suffix.", 0.25)

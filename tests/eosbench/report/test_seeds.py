@@ -353,11 +353,13 @@ def test_models_of_one_recipe_are_joined_across_the_seeds_of_their_training(tmp_
         "classification recipe=rainbow",
     ]
     write_report(tmp_path, tmp_path / "report")
-    lines = list(csv.DictReader((tmp_path / "report" / "seeds.csv").open(encoding="utf-8")))
+    lines, single = (
+        list(csv.DictReader((tmp_path / "report" / name).read_text("utf-8").splitlines()))
+        for name in ("seeds.csv", "comparison.csv")
+    )
     told = {(line["run"], line["recipe"], line["seeds"]) for line in lines}
     assert ("logit recipe=eospad", "eospad", "2") in told
     assert ("logit recipe=rainbow", "rainbow", "1") in told
-    single = list(csv.DictReader((tmp_path / "report" / "comparison.csv").open(encoding="utf-8")))
     assert {line["training_seed"] for line in single} == {"0", "1"}
 
 

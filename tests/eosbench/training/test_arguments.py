@@ -12,11 +12,12 @@ from transformers import TrainingArguments
 
 from eosbench.errors import ConfigurationError
 from eosbench.training import Settings, describe, parse, recipe_names
-from eosbench.training.arguments import CHOICES, COMMON, RECIPES, read_file
-from eosbench.training.batch import WINDOWS
+from eosbench.training.arguments import COMMON, RECIPES, read_file
+from eosbench.training.checks import CHOICES
 from eosbench.training.layout import LAYOUTS
 from eosbench.training.noise import NOISES
 from eosbench.training.objectives import OBJECTIVES
+from eosbench.training.pairs import WINDOWS
 from eosbench.training.weights import ROW_NORMS
 
 

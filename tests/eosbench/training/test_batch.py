@@ -11,8 +11,9 @@ import pytest
 import torch
 from accelerate.data_loader import prepare_data_loader
 
-from eosbench.training.batch import Batch, PairBatches, make_batch
+from eosbench.training.batch import Batch, make_batch
 from eosbench.training.layout import END, PROMPT, TEXT, Document
+from eosbench.training.pairs import PairBatches
 from eosbench.training.schedule import geometric, ramp, staircase
 from eosbench.training.trainer import only
 

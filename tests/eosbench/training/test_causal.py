@@ -17,9 +17,10 @@ from eosbench.recipe import make_causal_start
 from eosbench.recipe.autoregressive import new_gpt2
 from eosbench.training import parse, train
 from eosbench.training.arguments import read_file
-from eosbench.training.batch import PairBatches, make_batch
+from eosbench.training.batch import make_batch
 from eosbench.training.denoiser import Denoiser
 from eosbench.training.layout import Document
+from eosbench.training.pairs import PairBatches
 from model_adapters import load_trainable
 from model_adapters.varlen_ar import VarLenAR
 

@@ -106,11 +106,12 @@ def _killed(words: list[str], output: Path, step: int) -> None:
     run(words, output)
 
 
-@pytest.mark.parametrize("recipe", ["eospad", "policy", "embedded"])
+@pytest.mark.parametrize("recipe", ["eospad", "policy", "embedded", "grid"])
 def test_killed_at_a_random_step_and_resumed_the_losses_are_bit_equal(
     recipe: str, quick: list[str], tmp_path: Path
 ) -> None:
-    words = [recipe, *quick, "--max_steps", "10", "--save_steps", "2", "--eval_steps", "5"]
+    own = ["eoseos", "--grid_share", "0.5", "--grid", "8"] if recipe == "grid" else [recipe]
+    words = [*own, *quick, "--max_steps", "10", "--save_steps", "2", "--eval_steps", "5"]
     words += ["--bf16", "false", "--held_out", "none", "--export_dtype", "auto"]
     words += ["--dropout", "0.1", "--gradient_accumulation_steps", "2"]
     whole = run(words, tmp_path / "whole")
