@@ -113,6 +113,33 @@ def test_bounds_are_those_of_the_library() -> None:
             assert found_KD[k, d] == pytest.approx(expected)
 
 
+def test_documents_add_the_variance_of_a_mean_over_the_covered_ones() -> None:
+    """A ratio of two means over N documents, by the delta method, at a margin that hardly moves."""
+    rng = np.random.default_rng(3)
+    length_M = rng.integers(1, 60, size=400).astype(float)
+    prediction_M = length_M * np.exp(rng.normal(0.0, 0.4, size=400))
+    pool = Pool(prediction_M, length_M, 256)
+    found = by_source(table_of([[pool]], calibrating=20_000, tested=100, sets=400))
+    every = Draws(np.arange(400)[None], np.ones((1, 400)))
+    mean = float(overshoots(prediction_M, length_M, every, canvas=256)[0, 0])
+    margin = np.sort(np.log1p(length_M) - np.log1p(prediction_M))[379]
+    bound_M = np.ceil(np.expm1(np.log1p(prediction_M) + margin) - 1e-6)
+    covered_M = bound_M >= length_M
+    expected = np.var(covered_M * (bound_M - length_M - mean)) / covered_M.mean() ** 2 / 100
+    assert found["documents"] == pytest.approx(expected, rel=0.25)
+
+
+def test_calibration_adds_the_variance_of_the_mean_over_all_documents() -> None:
+    rng = np.random.default_rng(4)
+    length_M = rng.integers(1, 60, size=400).astype(float)
+    pool = Pool(length_M * np.exp(rng.normal(0.0, 0.4, size=400)), length_M, 256)
+    found = by_source(table_of([[pool]], calibrating=100, tested=300, sets=300))
+    draws = Draws.of(400, calibrating=100, tested=1, sets=300)
+    every = Draws(draws.calibrating_Kn, np.ones((1, 400)))
+    over_K = overshoots(pool.prediction_M, length_M, every, canvas=256)[:, 0]
+    assert found["calibration"] == pytest.approx(np.var(over_K, ddof=1), rel=0.2)
+
+
 def test_the_pool_is_what_a_predictor_was_calibrated_on() -> None:
     folder = embedded.predictor_folder("classification")
     assert folder is not None
