@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def panels(
     figure = Figure(figsize=(width * across + 0.6, height * down + 0.5), layout="constrained")
     grid = list(np.ravel(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)))
     for index, (axes, title) in enumerate(zip(grid, titles, strict=False)):
-        axes.set_title(title, fontsize=9)
+        axes.set_title(fill(title, round(14 * width)), fontsize=9)  # 14 letters to the inch
         axes.tick_params(labelbottom=index + across >= len(titles), labelsize=8)
     for axes in grid[len(titles) :]:
         axes.set_visible(False)

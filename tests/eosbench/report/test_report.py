@@ -19,6 +19,7 @@ from eosbench.errors import ResultsError
 from eosbench.records import LengthRecord
 from eosbench.report import ReportSummary, write_report
 from eosbench.report.figures.drawing import themed_svg
+from eosbench.report.figures.style import panels
 from eosbench.report.page import page, samples
 
 HAND = Path(__file__).parents[2] / "fixtures" / "hand"
@@ -252,3 +253,13 @@ def test_long_lists_are_cut_on_the_page_and_it_says_so(
     assert rows > 2 and f"The first 2 of {rows} rows; all are in families.csv." in text
     shown = re.search(r"<p>(\d+) of 12 documents\.", text)
     assert shown is not None and 1 <= int(shown[1]) < 12
+
+
+def test_long_names_over_panels_do_not_run_into_each_other() -> None:
+    long = "classification recipe=eoseos training_seed=0"
+    figure, grid = panels([long, long, "logit"])
+    figure.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in grid]
+    assert boxes[0].x1 < boxes[1].x0 and boxes[1].x1 < boxes[2].x0
+    assert grid[2].get_title() == "logit"
+    assert grid[0].get_title().replace("\n", " ") == long
