@@ -173,35 +173,41 @@ def main(
     ] = False,
 ) -> None:
     """Runs what is not done yet, then writes the tables of all that is."""
-    order = recipes.split(",")
+    order, known = recipes.split(","), dict[tuple[str, int], Model]()
     if tables_only:
-        models = [read_model(folder, *one) for one in finished(folder, order)]
-        if not models:
+        if not finished(folder, order):
             raise typer.BadParameter(f"{folder} holds no finished model: run the ablation first")
-        write_all(models, folder, output)
+        write_all(folder, order, output, known)
         return
     plan = Plan(folder, steps, base_steps, documents, calibration, limit)
     if not (folder / "start" / "config.json").is_file():
         make_start(folder / "start", teacher=TEACHER if TEACHER.is_dir() else None)
     planned = [(BASE, 0)]
     planned += [(recipe, int(seed)) for seed in seeds.split(",") for recipe in order]
-    models = []
     for recipe, seed in planned:
         plan.training(recipe, seed).run()
         for stage in plan.evaluation(recipe, seed):
             stage.run()
-        models.append(read_model(folder, recipe, seed))
-        write_all(models, folder, output)
+        known.pop((recipe, seed), None)  # more of it is done than when it was read
+        write_all(folder, order, output, known)
 
 
-def write_all(models: Sequence[Model], folder: Path, output: Path) -> None:
-    """Writes every table of these models, and says how many there are.
+def write_all(
+    folder: Path, order: Sequence[str], output: Path, known: dict[tuple[str, int], Model]
+) -> None:
+    """Writes the tables of every finished model, and says how many there are.
 
     Args:
-        models: the finished ones, at least one.
         folder: of the ablation.
+        order: of the recipes in the tables.
         output: of the tables.
+        known: models that were read before; those that were not are put there.
     """
+    there = finished(folder, order)
+    for one in there:
+        if one not in known:
+            known[one] = read_model(folder, *one)
+    models = [known[one] for one in there]
     write_tables(models, output)
     write_comparison(models, folder / "heads" / f"{BASE}-0", output)
     print(f"{len(models)} models: {output}", flush=True)

@@ -150,6 +150,31 @@ def test_an_ablation_that_is_not_done_has_the_tables_of_what_is(tmp_path: Path) 
     assert set(pd.read_csv(output / "differences.csv")["recipe"]) == {"hazard", "text"}
 
 
+def test_a_run_writes_the_tables_of_models_of_earlier_runs_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And reads a model again when more of it is done."""
+    folder, output = tmp_path / "ablation", tmp_path / "tables"
+    (folder / "start").mkdir(parents=True)
+    (folder / "start" / "config.json").touch()
+    for name in ("text-0", "eoseos-0", "hazard-0"):
+        finished_model(folder, name)
+    heads_of_base(folder, dict.fromkeys(METHODS[1:], 1.0))
+
+    def run(stage: Stage) -> None:
+        if stage.done.name == "canvas-64.done" and not stage.done.exists():
+            make_run(stage.done.parent / "canvas-64" / "fixed", "fixed", fractions=())
+            stage.done.touch()
+
+    monkeypatch.setattr(Stage, "run", run)
+    words = ["--recipes", "hazard", "--seeds", "0", "--folder", str(folder)]
+    found = CliRunner().invoke(ablation.app, [*words, "--output", str(output)])
+    assert found.exit_code == 0, found.output
+    rows = pd.read_csv(output / "recipes.csv").set_index("recipe")
+    assert list(rows.index) == ["text", "hazard", "eoseos"]
+    assert rows["exact_match.64"].notna().tolist() == [False, True, False]
+
+
 def test_tables_of_nothing_are_refused(tmp_path: Path) -> None:
     words = ["--tables-only", "--folder", str(tmp_path), "--output", str(tmp_path / "tables")]
     refused = CliRunner().invoke(ablation.app, words)
