@@ -21,6 +21,7 @@ from eosbench.cli.shared import (
     BatchSize,
     ChatTemplate,
     Device,
+    canvas_views,
     console,
     errors,
     key_values,
@@ -98,7 +99,10 @@ def sweep(
     ] = "",
     predictors: Annotated[
         Path | None,
-        typer.Option(help="Folder with one fitted predictor per method (eosbench fit)."),
+        typer.Option(
+            help="Folder with a fitted predictor per method, and per part of the canvas "
+            "(eosbench fit)."
+        ),
     ] = None,
     alpha: Annotated[
         str,
@@ -116,6 +120,14 @@ def sweep(
     ] = "",
     quantile: Annotated[
         str, typer.Option(help="Quantiles with commas: logit also runs at each, uncalibrated.")
+    ] = "",
+    step_zero: Annotated[
+        str,
+        typer.Option(
+            "--step_zero",
+            help="Parts of the canvas with commas (full,grid:31): methods that read the model run "
+            "at each that they have a predictor for.",
+        ),
     ] = "",
     limit: Annotated[
         float | None, typer.Option(min=0, help="Documents per task, or below 1 a share of them.")
@@ -144,6 +156,7 @@ def sweep(
         alphas=numbers(alpha, "alpha"),
         taus=numbers(tau, "tau"),
         quantiles=numbers(quantile, "quantile"),
+        views=canvas_views(step_zero) if step_zero else (),
     )
     results = sweeping.sweep(
         sweeping.chosen_methods(methods),

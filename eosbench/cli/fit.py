@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ from eosbench.cli.shared import (
     BatchSize,
     ChatTemplate,
     Device,
+    canvas_views,
     console,
     names,
     text_pairs,
@@ -25,6 +27,7 @@ from eosbench.errors import ConfigurationError
 from eosbench.places import CACHE_VARIABLE, USUAL_CACHE, is_there
 
 if TYPE_CHECKING:
+    from eosbench.canvas_view import CanvasView
     from eosbench.fitting import FitJob, FitReport
 
 CACHE = os.environ.get(CACHE_VARIABLE) or USUAL_CACHE
@@ -41,7 +44,7 @@ def fit(
     output: Annotated[
         Path,
         typer.Option(
-            help="Folder of the predictor; of several methods or seeds, "
+            help="Folder of the predictor; of several methods, seeds or parts of the canvas, "
             "the folder of their folders."
         ),
     ],
@@ -105,7 +108,7 @@ def fit(
         typer.Option(
             "--step_zero",
             help="The part of the canvas that methods read: full, grid:N (N positions of it), "
-            "or prompt (none of it).",
+            "or prompt (none of it); several with commas fit a predictor for each.",
         ),
     ] = "full",
     seed: Annotated[
@@ -177,11 +180,11 @@ def fit(
     from model_adapters import load_backbone
     from model_adapters.varlen_dlm import Processes
 
-    jobs = _jobs(method, output, _seeds(seed), option or [], step_zero)
+    jobs = _jobs(method, output, _seeds(seed), option or [], canvas_views(step_zero))
     if push_to_hub is not None and len(jobs) > 1:
         raise ConfigurationError(
             f"--push_to_hub uploads one predictor, these are {len(jobs)}: "
-            "name one method and one seed"
+            "name one method, one seed and one --step_zero"
         )
     if calibration is None and calibration_limit is not None:
         raise ConfigurationError(
@@ -253,35 +256,46 @@ def fit(
 
 
 def _jobs(
-    method: str, output: Path, seeds: Sequence[int], options: list[str], step_zero: str
+    method: str,
+    output: Path,
+    seeds: Sequence[int],
+    options: list[str],
+    views: Sequence[CanvasView],
 ) -> list[FitJob]:
-    """A job for each seed of each method that --method names."""
-    from eosbench.canvas_view import FULL, CanvasView
+    """A job for each seed of each method that --method names.
+
+    A method that reads the model has one for each part of the canvas.
+    """
+    from eosbench.canvas_view import FULL
     from eosbench.fitting import FitJob
-    from eosbench.predictors import METHODS, STEP_ZERO
+    from eosbench.predictors import METHODS, STEP_ZERO, folder_name
     from eosbench.sweep import chosen_methods
     from model_adapters.varlen_dlm import method_options
 
     methods = chosen_methods(method, METHODS)
     if method == "all":
         methods = [name for name in methods if METHODS[name].fitting != "none"]
-    given, view = text_pairs(options), CanvasView.of(step_zero)
-    if view != FULL and not any(METHODS[name].needs for name in methods):
+    given, said = text_pairs(options), ",".join(map(str, views))
+    is_asked = said != str(FULL)
+    if is_asked and not any(METHODS[name].needs for name in methods):
         raise ConfigurationError(
-            f"--step_zero {view}: {', '.join(methods)} reads nothing of the model: leave it out"
+            f"--step_zero {said}: {', '.join(methods)} reads nothing of the model: leave it out"
         )
-    if view != FULL and STEP_ZERO in given:
+    if is_asked and STEP_ZERO in given:
         raise ConfigurationError(
-            f"--step_zero {view} beside --option {STEP_ZERO}={given[STEP_ZERO]}: leave one out"
+            f"--step_zero {said} beside --option {STEP_ZERO}={given[STEP_ZERO]}: leave one out"
         )
-    of_method = {name: method_options(name, given) for name in methods}
     jobs = []
-    for seed in seeds:
-        for name in methods:
-            folder = _folder(output, name, seed, len(methods), len(seeds))
-            shown = {STEP_ZERO: str(view)} if view != FULL and METHODS[name].needs else {}
-            jobs.append(FitJob(name, folder, {**of_method[name], **shown}, seed))
-    return jobs
+    for name in methods:
+        own = method_options(name, given)
+        for view in views if METHODS[name].needs else [FULL]:
+            shown = own if view == FULL else {**own, STEP_ZERO: str(view)}
+            jobs.append(FitJob(name, Path(folder_name(name, view)), shown))
+    return [
+        replace(job, output=_folder(output, job.output, seed, len(jobs), len(seeds)), seed=seed)
+        for seed in seeds
+        for job in jobs
+    ]
 
 
 def _table(reports: Sequence[FitReport]) -> Table:
@@ -307,11 +321,11 @@ def _seeds(text: str) -> list[int]:
     return [int(name) for name in names(text)]
 
 
-def _folder(output: Path, method: str, seed: int, methods: int, seeds: int) -> Path:
-    """The folder of one predictor, below --output where there are several.
+def _folder(output: Path, own: Path, seed: int, several: int, seeds: int) -> Path:
+    """The folder of one predictor, below --output where there are several of a seed, or seeds.
 
-    >>> str(_folder(Path("heads"), "logit", 1, methods=2, seeds=3))
+    >>> str(_folder(Path("heads"), Path("logit"), 1, several=2, seeds=3))
     'heads/seed-1/logit'
     """
     folder = output / f"seed-{seed}" if seeds > 1 else output
-    return folder / method if methods > 1 else folder
+    return folder / own if several > 1 else folder

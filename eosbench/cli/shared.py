@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from eosbench.canvas_view import CanvasView
 from eosbench.errors import ConfigurationError
 
 console = Console()
@@ -54,6 +55,19 @@ def numbers(text: str, name: str) -> list[float]:
         return [float(piece) for piece in names(text)]
     except ValueError as error:
         raise ConfigurationError(f"--{name} {text}: expected numbers with commas") from error
+
+
+def canvas_views(text: str) -> list[CanvasView]:
+    """The parts of the canvas between commas, each once.
+
+    Raises:
+        ConfigurationError: a piece that names none, or no piece.
+
+    Example:
+        >>> [str(view) for view in canvas_views("full, grid:31,full")]
+        ['full', 'grid:31']
+    """
+    return list(dict.fromkeys(CanvasView.of(piece) for piece in names(text) or [text]))
 
 
 def text_pairs(pairs: list[str]) -> dict[str, str]:

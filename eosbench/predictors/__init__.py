@@ -30,7 +30,7 @@ from eosbench.predictors.protocol import (
     refuse_promise,
 )
 from eosbench.predictors.views import OPTION as STEP_ZERO
-from eosbench.predictors.views import check_step_zero, view_of
+from eosbench.predictors.views import check_step_zero, folder_name, view_of
 from eosbench.predictors.whole_canvas import needs_whole_canvas, refuse_whole_canvas
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ __all__ = [
     "check_share",
     "check_step_zero",
     "device_of",
+    "folder_name",
     "load_predictor",
     "local_folder",
     "needs_whole_canvas",

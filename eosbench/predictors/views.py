@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 OPTION = "step_zero"
 
-__all__ = ["OPTION", "check_step_zero", "view_of"]
+__all__ = ["OPTION", "check_step_zero", "folder_name", "view_of"]
+
+
+def folder_name(method: str, view: CanvasView) -> str:
+    """The folder of a method's predictor among those of other methods and parts of the canvas.
+
+    >>> folder_name("logit", FULL), folder_name("logit", CanvasView.of("grid:31"))
+    ('logit', 'logit-grid-31')
+    """
+    return method if view == FULL else f"{method}-{view}".replace(":", "-")
 
 
 def view_of(predictor: Predictor) -> CanvasView:

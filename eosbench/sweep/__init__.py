@@ -9,10 +9,10 @@ from eosbench.sweep.choice import chosen_methods
 
 if TYPE_CHECKING:
     from eosbench.sweep.evaluation import sweep
-    from eosbench.sweep.plan import Grid
+    from eosbench.sweep.grid import Grid
 
 # What needs torch and lm-eval is imported when it is asked for.
-_LAZY = {"Grid": "eosbench.sweep.plan", "sweep": "eosbench.sweep.evaluation"}
+_LAZY = {"Grid": "eosbench.sweep.grid", "sweep": "eosbench.sweep.evaluation"}
 
 __all__ = ["Grid", "chosen_methods", "sweep"]
 

@@ -4,11 +4,13 @@ All share one backbone and one step zero, and each gets an lm-eval result set of
 
     eosbench sweep --methods all --tasks eos_upper_bound,gsm8k --output_path results/
     eosbench sweep --methods five --alpha 0.01,0.05,0.2 --quantile 0.25,0.5 --output_path results/
+    eosbench sweep --methods five --step_zero full,grid:31 --predictors heads --output_path results/
 
 Each run is a stock `lm_eval.simple_evaluate` and writes its results with lm-eval's own tracker, so
 that nothing downstream can tell a sweep from separate runs of `lm_eval --model varlen_dlm`. What is
 shared is the model in memory and, through one LengthReader, the first forward pass over every
-prompt: another alpha or another rule on the same probabilities costs none.
+prompt: another alpha or another rule on the same probabilities costs none, and another part of the
+canvas one pass for all methods.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from eosbench.places import check_folder
 from eosbench.predictors import FittedPredictor, LengthReader, load_predictor
 from eosbench.strategies import load_strategy
 from eosbench.sweep.choice import tasks_for
-from eosbench.sweep.plan import Grid, Run, planned_runs
+from eosbench.sweep.grid import Grid
+from eosbench.sweep.plan import Run, planned_runs
 from model_adapters import load_backbone
 from model_adapters.varlen_dlm import Processes, VarLenDLM, check_places, fits_blocks
 
@@ -65,9 +68,10 @@ def sweep(
             method that runs several times, one folder in it for each.
         model_args: of `varlen_dlm`, without `method` and `predictor`, as a mapping or as lm-eval's
             name=value,name=value.
-        predictors: a folder of fitted predictors, one folder per method; the embedded model brings
-            its own.
-        grid: levels and rules to go through; by default every method runs once.
+        predictors: a folder of fitted predictors, one folder per method and part of the canvas;
+            the embedded model brings its own.
+        grid: levels, rules and parts of the canvas to go through; by default every method runs
+            once.
         batch_size, device: as lm-eval's own flags; None leaves them to `varlen_dlm`.
         metadata: for the data sets of the tasks, e.g. {"split": "length_ood"}.
         task_manager: lm-eval's, by default one that knows lm-eval's tasks and ours.

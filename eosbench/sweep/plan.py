@@ -1,7 +1,8 @@
-"""The runs of a sweep: which methods, at which levels and rules, with which model arguments.
+"""The runs of a sweep: which methods, in which variants, with which model arguments.
 
 A run is one frozen record. Runs of one method that differ only in their promise share a predictor,
-and so do their forward passes; a run with a rule of its own has a predictor of its own.
+and so do their forward passes; a run with a rule of its own has a predictor of its own, and so has
+one at another part of the canvas.
 """
 
 from __future__ import annotations
@@ -9,88 +10,23 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eosbench import embedded
+from eosbench.canvas_view import FULL, CanvasView
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.places import is_there
-from eosbench.predictors import METHODS, STEP_ZERO, needs_whole_canvas, row_of
+from eosbench.predictors import METHODS, STEP_ZERO, folder_name, needs_whole_canvas, row_of
 from eosbench.strategies import ALL_METHODS, STRATEGIES
+from eosbench.sweep.grid import Grid, Variant
 from model_adapters import attends_between_blocks
 from model_adapters.varlen_dlm import OF_BOUNDS, OTHER_PROMISES, Arguments, parse_arguments
 
 logger = logging.getLogger(__name__)
 
-# Rules beside the fitted one: the option that a sweep goes through -> the methods that have it,
-# with the other options that choose the rule.
-RULES: dict[str, dict[str, dict[str, Any]]] = {
-    "tau": {"logit": {"variant": "threshold"}, "smartcrop": {}, "classification": {}},
-    "q": {"logit": {"variant": "quantile"}},
-}
-
-__all__ = ["Grid", "Run", "Variant", "planned_runs"]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The part of a run that tells it from the other runs of its method.
-
-    Attributes:
-        settings: model arguments beside those of the whole sweep.
-        name: what tells the run from the others of its method, e.g. "alpha=0.1"; empty where the
-            method runs once as it is.
-        own_rule: True where the predictor follows another rule than the one it was fitted with, so
-            that its calibration does not hold.
-    """
-
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    name: str = ""
-    own_rule: bool = False
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Levels and rules that a sweep goes through.
-
-    Attributes:
-        alphas: methods that can be calibrated run once for each of them, instead of at the alpha
-            among the model arguments.
-        taus: `logit` (threshold), `smartcrop` and `classification` also run at each of these
-            thresholds. Their calibration is that of the rule they were fitted with, so these runs
-            are not calibrated.
-        quantiles: `logit` also runs at each of these quantiles, likewise uncalibrated.
-    """
-
-    alphas: Sequence[float] = ()
-    taus: Sequence[float] = ()
-    quantiles: Sequence[float] = ()
-
-    def arguments(self) -> list[str]:
-        """The model arguments that are swept over."""
-        swept = {"alpha": self.alphas, "tau": self.taus, "q": self.quantiles}
-        return [name for name, values in swept.items() if values]
-
-    def variants(self, method: str) -> list[Variant]:
-        """The runs of a method.
-
-        >>> grid = Grid(alphas=[0.1, 0.2], quantiles=[0.5])
-        >>> [variant.name for variant in grid.variants("logit")]
-        ['alpha=0.1', 'alpha=0.2', 'q=0.5']
-        >>> grid.variants("fixed")
-        [Variant(settings={}, name='', own_rule=False)]
-        """
-        alphas = self.alphas if row_of(method, ALL_METHODS).fitting != "none" else ()
-        levels = [Variant({"alpha": alpha}, f"alpha={alpha:g}") for alpha in alphas]
-        rules = []
-        for option, values in (("tau", self.taus), ("q", self.quantiles)):
-            if method not in RULES[option]:
-                continue
-            for value in values:
-                settings = {**RULES[option][method], option: value}
-                rules.append(Variant(settings, f"{option}={value:g}", own_rule=True))
-        return [*(levels or [Variant()]), *rules]
+__all__ = ["Run", "planned_runs"]
 
 
 @dataclass(frozen=True)
@@ -117,12 +53,12 @@ class Run:
     @property
     def folder(self) -> Path:
         """The folder of its results, below that of the sweep."""
-        return Path(self.method, self.variant.name)
+        return Path(self.method, self.variant.name.replace(":", "-"))
 
     @property
     def predictor(self) -> str:
         """The name of its predictor, which runs that differ in alpha alone share."""
-        return self.label if self.variant.own_rule else self.method
+        return self.label if self.variant.own_rule else folder_name(self.method, self.variant.view)
 
 
 def planned_runs(
@@ -139,8 +75,8 @@ def planned_runs(
         methods: names of ALL_METHODS.
         given: the model arguments of the whole sweep, without `method` and `predictor`.
         flags: lm-eval's own flags, which are model arguments too.
-        predictors: a folder of fitted predictors, one folder per method.
-        grid: levels and rules to go through.
+        predictors: a folder of fitted predictors, one folder per method and part of the canvas.
+        grid: levels, rules and parts of the canvas to go through.
 
     Raises:
         ConfigurationError: no methods, an unknown argument, one that a sweep sets itself, or the
@@ -158,8 +94,9 @@ def planned_runs(
             "eosbench fit makes it"
         )
     runs: dict[str, Run] = {}
-    for method in _possible(methods, given, predictors):
-        for variant in grid.variants(method):
+    for method in _possible(methods, given, predictors, grid.views):
+        views = _fitted_views(method, grid.views, given, predictors)
+        for variant in replace(grid, views=views).variants(method):
             model_args = _model_args(method, variant, given, predictors)
             run = Run(method, variant, model_args, parse_arguments({**model_args, **flags}))
             runs[run.label] = run
@@ -171,20 +108,24 @@ def planned_runs(
 
 
 def _possible(
-    methods: Sequence[str], given: Mapping[str, Any], predictors: Path | None
+    methods: Sequence[str],
+    given: Mapping[str, Any],
+    predictors: Path | None,
+    swept: Sequence[CanvasView],
 ) -> list[str]:
     """The methods, on a block model without those that could only be fitted for a whole canvas.
 
     A warning names the others: nobody is to be told to fit what cannot be fitted.
     """
     pretrained = str(given.get("pretrained", embedded.NAME))
+    views = swept or [CanvasView.of(str(given.get(STEP_ZERO, FULL)))]
     unfit = [
         method
         for method in methods
         if method in METHODS
         and METHODS[method].fitting == "weights"
         and needs_whole_canvas(method, {})
-        and not (predictors is not None and (predictors / method).is_dir())
+        and not any(_is_fitted(method, view, predictors) for view in views)
     ]
     if not unfit or pretrained == embedded.NAME:
         return list(methods)
@@ -197,6 +138,34 @@ def _possible(
         pretrained,
     )
     return [method for method in methods if method not in unfit]
+
+
+def _fitted_views(
+    method: str, views: Sequence[CanvasView], given: Mapping[str, Any], predictors: Path | None
+) -> Sequence[CanvasView]:
+    """The parts of the canvas that a method has a fitted predictor for; all where it has for none.
+
+    A warning names the others.
+    """
+    is_embedded = given.get("pretrained", embedded.NAME) == embedded.NAME
+    brings = is_embedded and embedded.predictor_folder(method) is not None
+    fitted = [
+        view for view in views if _is_fitted(method, view, predictors) or (brings and view == FULL)
+    ]
+    left_out = [str(view) for view in views if view not in fitted]
+    if not fitted or not left_out:
+        return views
+    logger.warning(
+        "method %s is left out at step_zero=%s: no predictor was fitted there",
+        method,
+        ", ".join(left_out),
+    )
+    return fitted
+
+
+def _is_fitted(method: str, view: CanvasView, predictors: Path | None) -> bool:
+    """Whether the folder of predictors holds one of a method, for a part of the canvas."""
+    return predictors is not None and (predictors / folder_name(method, view)).is_dir()
 
 
 def _refuse(given: Mapping[str, Any], names: Iterable[str], message: str) -> None:
@@ -238,16 +207,22 @@ def _fitted_folder(
     fitting = row_of(method).fitting
     if fitting == "none" or (fitting == "calibration" and variant.own_rule):
         return None
-    folder = None if predictors is None else predictors / method
+    view = CanvasView.of(str(given.get(STEP_ZERO, FULL)))
+    folder = None if predictors is None else predictors / folder_name(method, view)
     if folder is not None and folder.is_dir():
         return folder
     pretrained = given.get("pretrained", embedded.NAME)
     if fitting != "calibration" and pretrained != embedded.NAME:
         there = "--predictors names none" if folder is None else f"there is none at {folder}"
-        model, output = shlex.quote(str(pretrained)), shlex.quote(str(folder or f"FOLDER/{method}"))
+        others = [] if predictors is None else sorted(predictors.glob(f"{method}-*"))
+        if others:
+            there += f" (for another part of the canvas, --step_zero, there is {others[0].name})"
+        output = shlex.quote(str(folder or f"FOLDER/{folder_name(method, view)}"))
+        part = "" if view == FULL else f"--step_zero {view} "
         raise PredictorError(
-            f"method {method!r} needs a fitted predictor and {there}: make it with "
-            f"eosbench fit --method {method} --pretrained {model} --data ... --output {output}"
+            f"method {method!r} needs a fitted predictor and {there}: make it with eosbench fit "
+            f"--method {method} --pretrained {shlex.quote(str(pretrained))} --data ... {part}"
+            f"--output {output}"
         )
     return None
 

@@ -20,6 +20,7 @@ from lm_eval.api.instance import Instance
 from typer.testing import CliRunner, Result
 
 from benchmarks.made_runs import make_runs
+from eosbench.canvas_view import FULL, CanvasView
 from eosbench.cli import commands as cli
 from eosbench.cli import fit as fit_cli
 from eosbench.command_lines import model_args_text
@@ -259,7 +260,7 @@ def test_fit_with_another_tokenizer_on_a_checkpoint_that_has_none(tmp_path: Path
 
 def test_options_of_a_fit_have_the_types_of_the_method() -> None:
     def options(method: str, *pairs: str) -> dict[str, Any]:
-        (job,) = fit_cli._jobs(method, Path("x"), [0], list(pairs), "full")
+        (job,) = fit_cli._jobs(method, Path("x"), [0], list(pairs), [FULL])
         return dict(job.options)
 
     assert options("distilbert", "encoder=2024", "train_encoder=0") == {
@@ -276,12 +277,27 @@ def test_options_of_a_fit_have_the_types_of_the_method() -> None:
 
 def test_fit_at_a_part_of_the_canvas(data: Path, tmp_path: Path) -> None:
     """The methods that read the model get it, and the folder says so."""
-    jobs = fit_cli._jobs("classification,distilbert", tmp_path, [0], [], "grid:31")
+    grid = CanvasView.of("grid:31")
+    jobs = fit_cli._jobs("classification,distilbert", tmp_path, [0], [], [grid])
     assert [job.options for job in jobs] == [{"step_zero": "grid:31"}, {}]
-    assert fit_cli._jobs("logit", tmp_path, [0], [], "full")[0].options == {}
+    assert [job.output.name for job in jobs] == ["classification-grid-31", "distilbert"]
+    (alone,) = fit_cli._jobs("logit", tmp_path, [0], [], [FULL])
+    assert (alone.options, alone.output) == ({}, tmp_path)
+    several = fit_cli._jobs("logit,mean", tmp_path, [0, 1], [], [FULL, grid])
+    assert [(str(job.output.relative_to(tmp_path)), job.seed) for job in several] == [
+        ("seed-0/logit", 0),
+        ("seed-0/logit-grid-31", 0),
+        ("seed-0/mean", 0),
+        ("seed-1/logit", 1),
+        ("seed-1/logit-grid-31", 1),
+        ("seed-1/mean", 1),
+    ]
     for method, step_zero, message in (
         ("mean", "grid:31", "--step_zero grid:31: mean reads nothing of the model"),
         ("logit", "half", "step_zero='half': expected full, prompt, or grid:N"),
+        ("logit", "full,half", "step_zero='half': expected full, prompt, or grid:N"),
+        ("logit", ",", "step_zero=',': expected full, prompt, or grid:N"),
+        ("mean", "full,grid:31", "--step_zero full,grid:31: mean reads nothing of the model"),
         ("logit", "prompt", "'logit' reads positions of the canvas"),
     ):
         done = run(
@@ -291,7 +307,7 @@ def test_fit_at_a_part_of_the_canvas(data: Path, tmp_path: Path) -> None:
         assert isinstance(done.exception, ConfigurationError)
         assert message in str(done.exception)
     with pytest.raises(ConfigurationError, match="--step_zero grid:9 beside --option step_zero="):
-        fit_cli._jobs("logit", tmp_path, [0], ["step_zero=grid:8"], "grid:9")
+        fit_cli._jobs("logit", tmp_path, [0], ["step_zero=grid:8"], [CanvasView.of("grid:9")])
 
 
 def test_fit_several_seeds(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
@@ -456,6 +472,8 @@ def test_sweep_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
         "0.1,0.2",
         "--tau",
         "0.5",
+        "--step_zero",
+        "full,grid:31",
     )
     assert done.exit_code == 0, (done.output, done.exception)
     assert asked == {
@@ -464,7 +482,7 @@ def test_sweep_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
         "output_path": Path("here"),
         "model_args": "pretrained=x,dtype=y",
         "predictors": None,
-        "grid": Grid(alphas=[0.1, 0.2], taus=[0.5], quantiles=[]),
+        "grid": Grid([0.1, 0.2], [0.5], [], views=[FULL, CanvasView.of("grid:31")]),
         "limit": 8,
         "metadata": {"split": "length_ood", "seed": 3},
         "batch_size": 4,

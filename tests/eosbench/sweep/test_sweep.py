@@ -12,8 +12,11 @@ import lm_eval
 import pytest
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.tasks import TaskManager
+from typer.testing import CliRunner
 
 import eosbench.plugin
+from eosbench.canvas_view import FULL, CanvasView
+from eosbench.cli import app
 from eosbench.errors import ConfigurationError, PredictorError
 from eosbench.forward import step_zero
 from eosbench.predictors import THE_FIVE
@@ -388,6 +391,125 @@ def test_alphas_and_rules_share_their_forward_passes(manager: TaskManager, tmp_p
     assert list(rules["calibrated"]) == list(rules["prediction"])
 
 
+PARTS = [FULL, CanvasView.of("grid:8")]
+READERS = ["classification", "logit", "mean"]
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Predictors for the whole canvas and for a grid of it, as one `eosbench fit` makes them."""
+    folder = tmp_path_factory.mktemp("fitted") / "heads"
+    words = ["fit", "--method", ",".join(READERS), "--step_zero", "full,grid:8"]
+    words += ["--pretrained", MODEL["pretrained"], "--canvas", str(MODEL["max_gen_toks"])]
+    words += ["--limit", "40", "--calibration", "instruct:calibration", "--calibration_limit"]
+    words += ["40", "--epochs", "1", "--feature_store", "none", "--output", str(folder)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return folder
+
+
+def test_parts_of_the_canvas(heads: Path, manager: TaskManager, tmp_path: Path) -> None:
+    """Two methods at two parts of the canvas, and one that reads none: a pass for each part, and
+    names that tell the runs apart, in the sweep as in the report.
+    """
+    names = ["classification", "classification-grid-8", "logit", "logit-grid-8", "mean"]
+    assert sorted(path.name for path in heads.iterdir()) == names
+    views: list[CanvasView] = []
+    real = step_zero.run_step_zero
+
+    def noted(backbone: Any, prompts: Any, needs: Any, view: CanvasView) -> Any:
+        views.append(view)
+        return real(backbone, prompts, needs, view)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eosbench.predictors.reader.run_step_zero", noted)
+        results = sweep(
+            READERS,
+            [BENCHMARK],
+            tmp_path,
+            model_args=MODEL,
+            predictors=heads,
+            grid=Grid(views=PARTS),
+            task_manager=manager,
+            limit=LIMIT,
+            batch_size=LIMIT,
+        )
+    assert views == PARTS
+    grid = " step_zero=grid:8"
+    runs = ["classification", f"classification{grid}", "logit", f"logit{grid}", "mean"]
+    assert list(results) == runs
+    assert [run.name for run in read_runs(tmp_path)] == runs
+    assert (tmp_path / "logit" / "step_zero=grid-8").is_dir()
+    for name in runs:
+        block = results[name]["config"]["eosbench"]
+        part = block["method_options"].get("step_zero")
+        assert part == (None if name == "mean" else "grid:8" if grid in name else "full")
+        assert block["calibration"] is not None
+    page = write_report(tmp_path, tmp_path / "report").page.parent / "comparison.md"
+    first_cells = [
+        line.split("|")[1] for line in page.read_text("utf-8").splitlines() if "|" in line
+    ]
+    shown = [cell.strip().replace("\\", "") for cell in first_cells]
+    assert set(runs) <= set(shown)
+
+
+def test_a_method_runs_at_the_parts_that_it_has_a_predictor_for(
+    heads: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def planned(methods: list[str], folder: Path, *parts: str, **more: Any) -> list[str]:
+        grid = Grid(views=[CanvasView.of(part) for part in parts], **more)
+        runs = planned_runs(methods, MODEL, flags={}, predictors=folder, grid=grid)
+        return [f"{run.label}: {run.arguments.predictor}" for run in runs]
+
+    some = tmp_path / "some"
+    some.mkdir()
+    for name in ("classification-grid-8", "mean"):
+        (some / name).symlink_to(heads / name)
+    grid = "classification step_zero=grid:8"
+    fitted = f"{some}/classification-grid-8"
+    assert planned(["classification", "mean"], some, "full", "grid:8") == [
+        f"{grid}: {fitted}",
+        f"mean: {some}/mean",
+    ]
+    assert (
+        "method classification is left out at step_zero=full: no predictor was fitted there"
+        in caplog.text
+    )
+    # What needs no folder runs at every part, uncalibrated, where there is none for any of them.
+    labels = planned(["logit", "fixed"], some, "full", "grid:8", "grid:16")
+    assert labels == [
+        "logit: None",
+        "logit step_zero=grid:8: None",
+        "logit step_zero=grid:16: None",
+        "fixed: None",
+    ]
+    assert planned(["classification"], some, "grid:8", alphas=[0.2], taus=[0.3]) == [
+        f"{grid} alpha=0.2: {fitted}",
+        f"{grid} tau=0.3: {fitted}",
+    ]
+    assert planned(["classification"], heads, "full", alphas=[0.2]) == [
+        f"classification alpha=0.2: {heads}/classification"
+    ]
+    missing = (
+        r"none at .*/classification \(for another part of the canvas, --step_zero, there is "
+        r"classification-grid-8\): make it with eosbench fit --method classification "
+    )
+    with pytest.raises(PredictorError, match=missing + r"\S+ \S+ --data ... --output"):
+        planned(["classification"], some)
+    with pytest.raises(PredictorError, match=r"--data ... --step_zero grid:9 --output .*-grid-9$"):
+        planned(["classification"], some, "grid:9")
+
+
+def test_the_embedded_predictors_are_swept_over_the_whole_canvas(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runs = planned_runs(
+        ["classification", "logit"], {}, flags={}, predictors=None, grid=Grid(views=PARTS)
+    )
+    assert [run.label for run in runs] == ["classification", "logit"]
+    assert caplog.text.count("is left out at step_zero=grid:8") == 2
+
+
 def test_model_args_as_text(manager: TaskManager, tmp_path: Path) -> None:
     text = ",".join(f"{name}={value}" for name, value in MODEL.items())
     results = sweep(
@@ -425,6 +547,11 @@ def test_wrong_requests(manager: TaskManager, tmp_path: Path) -> None:
         "alpha stands among the model arguments and is swept over",
         model_args={**MODEL, "alpha": 0.1},
         grid=Grid(alphas=[0.1]),
+    )
+    refused(
+        "step_zero stands among the model arguments and is swept over",
+        model_args={**MODEL, "step_zero": "full"},
+        grid=Grid(views=PARTS),
     )
     refused("alpha=2.0: expected above 0", methods=["logit"], grid=Grid(alphas=[2.0]))
     refused("varlen_dlm has no argument colour", model_args={**MODEL, "colour": "red"})
