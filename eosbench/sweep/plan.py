@@ -125,7 +125,7 @@ def _possible(
         if method in METHODS
         and METHODS[method].fitting == "weights"
         and needs_whole_canvas(method, {})
-        and not any(_is_fitted(method, view, predictors) for view in views)
+        and not _fitted_among(method, views, predictors)
     ]
     if not unfit or pretrained == embedded.NAME:
         return list(methods)
@@ -149,9 +149,8 @@ def _fitted_views(
     """
     is_embedded = given.get("pretrained", embedded.NAME) == embedded.NAME
     brings = is_embedded and embedded.predictor_folder(method) is not None
-    fitted = [
-        view for view in views if _is_fitted(method, view, predictors) or (brings and view == FULL)
-    ]
+    there = _fitted_among(method, views, predictors)
+    fitted = [view for view in views if view in there or (brings and view == FULL)]
     left_out = [str(view) for view in views if view not in fitted]
     if not fitted or not left_out:
         return views
@@ -163,9 +162,13 @@ def _fitted_views(
     return fitted
 
 
-def _is_fitted(method: str, view: CanvasView, predictors: Path | None) -> bool:
-    """Whether the folder of predictors holds one of a method, for a part of the canvas."""
-    return predictors is not None and (predictors / folder_name(method, view)).is_dir()
+def _fitted_among(
+    method: str, views: Sequence[CanvasView], predictors: Path | None
+) -> list[CanvasView]:
+    """Those parts of the canvas for which the folder of predictors holds one of a method."""
+    if predictors is None:
+        return []
+    return [view for view in views if (predictors / folder_name(method, view)).is_dir()]
 
 
 def _refuse(given: Mapping[str, Any], names: Iterable[str], message: str) -> None:
