@@ -8,8 +8,15 @@ exact match, and the paired bootstrap over documents for the ratio of token-posi
 
     python -m benchmarks.rival_table --canvas 256
     python -m benchmarks.rival_table --canvas 768 --documents 48
+    python -m benchmarks.rival_table --causal build/causal --void build/eospad --add
 
-Predictors are fitted for the canvas first, over the whole canvas and over a grid of it.
+Predictors are fitted for the canvas first, over the whole canvas and over grids of it. Two lines
+need a model of other weights than the embedded one, and are left out without it: the
+autoregressive model (`--causal`, benchmarks/causal.yaml), and `void_expansion`, for which a model
+has to be taught a padding token of its own (`--void`, the recipe `eospad`). What the other weights
+alone do to the answers shows in a line of `fixed` on them. With `--add` the lines of the table that
+is there are kept, and only those that it lacks are answered. The areas under the curves of quality
+against compute (rival_area.py) are written with the table.
 """
 
 from __future__ import annotations
@@ -24,13 +31,18 @@ import pandas as pd
 import typer
 from rich.progress import track
 
+from benchmarks.rival_area import write_areas
 from benchmarks.windows import requests_for
+from eosbench import embedded
+from eosbench.canvas_view import CanvasView
 from eosbench.cli import app as eosbench_command
 from eosbench.documents import Instruction, instruct_documents
 from eosbench.metrics import bootstrap, mcnemar, percentiles, wilson
+from eosbench.predictors import folder_name
+from model_adapters.varlen_ar import VarLenAR
 from model_adapters.varlen_dlm import VarLenDLM
 
-RIVAL = "daedal"
+RIVAL, CAUSAL = "daedal", "autoregressive"
 GRIDS = ("grid:31", "grid:16")
 THRESHOLD = 0.9
 READERS = ("classification", "average_regression", "concat_regression", "logit", "smartcrop")
@@ -46,10 +58,11 @@ class Competitor:
 
     Attributes:
         name: of the line.
-        method: of `varlen_dlm`.
+        method: of `varlen_dlm`, or "autoregressive".
         step_zero: of the method's fitted predictor; None where it has none.
         arguments: the other model arguments.
         few: whether it is too slow for all documents, and answers the first of them.
+        pretrained: the model.
     """
 
     name: str
@@ -57,10 +70,16 @@ class Competitor:
     step_zero: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     few: bool = False
+    pretrained: str = embedded.NAME
 
 
-def competitors() -> list[Competitor]:
-    """Every line, the published loops first."""
+def competitors(causal: str | None = None, void: str | None = None) -> list[Competitor]:
+    """Every line, the published loops first, and those of other weights last.
+
+    Args:
+        causal: folder of an autoregressive model.
+        void: folder of a model of the recipe `eospad`.
+    """
     fast = {"threshold": THRESHOLD}
     lines = [
         Competitor("LLaDA's loop, every pass", "fixed", arguments={"stop_at_eos": False}, few=True),
@@ -80,30 +99,35 @@ def competitors() -> list[Competitor]:
             for words, arguments in (promises | {"cheapest": cheapest}).items():
                 lines.append(Competitor(f"{method}{read}, {words}", method, step_zero, arguments))
     lines.append(Competitor("oracle, threshold", "oracle", arguments=fast))
+    if causal is not None:
+        lines.append(Competitor(f"{CAUSAL} (weights of its own)", CAUSAL, pretrained=causal))
+    if void is not None:
+        for method, weights in (("void_expansion", "its own"), ("fixed", "void_expansion")):
+            name = f"{method} (weights of {weights}), threshold"
+            lines.append(Competitor(name, method, arguments=fast, pretrained=void))
     return lines
 
 
 def fit_for(canvas: int, folder: Path, documents: int, calibration: int) -> None:
-    """Fits what is not fitted yet: over the whole canvas, and over each grid."""
-    for step_zero, methods in (
-        ("full", (*READERS, *ALONE)),
-        *((grid, READERS) for grid in GRIDS),
-    ):
-        output = _heads(folder, canvas, step_zero)
-        missing = [method for method in methods if not (output / method / "config.json").is_file()]
-        if not missing:
-            continue
-        words = ["fit", "--data", "instruct:train", "--limit", str(documents)]
-        words += ["--calibration", "instruct:calibration", "--calibration_limit", str(calibration)]
-        words += ["--canvas", str(canvas), "--method", ",".join(missing)]
-        if step_zero != "full":
-            words += ["--step_zero", step_zero]
-        words += ["--output", str(output / missing[0] if len(missing) == 1 else output)]
-        eosbench_command(words, prog_name="eosbench", standalone_mode=False)
+    """Fits every predictor, over the whole canvas and each grid, unless all are there."""
+    fitted = [line for line in competitors() if line.step_zero is not None]
+    if all((_head(folder, canvas, line) / "config.json").is_file() for line in fitted):
+        return
+    words = ["fit", "--data", "instruct:train", "--limit", str(documents)]
+    words += ["--calibration", "instruct:calibration", "--calibration_limit", str(calibration)]
+    words += ["--canvas", str(canvas), "--method", ",".join((*READERS, *ALONE))]
+    words += ["--step_zero", ",".join(("full", *GRIDS)), "--output", str(_heads(folder, canvas))]
+    eosbench_command(words, prog_name="eosbench", standalone_mode=False)
 
 
-def _heads(folder: Path, canvas: int, step_zero: str) -> Path:
-    return folder / f"heads-{canvas}" / step_zero.replace(":", "-")
+def _heads(folder: Path, canvas: int) -> Path:
+    return folder / f"heads-{canvas}"
+
+
+def _head(folder: Path, canvas: int, line: Competitor) -> Path:
+    """The folder of a line's predictor."""
+    view = CanvasView.of(line.step_zero or "full")
+    return _heads(folder, canvas) / folder_name(line.method, view)
 
 
 def answers_of(
@@ -119,16 +143,32 @@ def answers_of(
     """
     telemetry = folder / f"{line.name.replace(' ', '_')}-{canvas}.jsonl".replace("/", "_")
     telemetry.unlink(missing_ok=True)
-    given: dict[str, Any] = {"max_gen_toks": canvas, "batch_size": 16, "telemetry": str(telemetry)}
-    if line.step_zero is not None:
-        given["predictor"] = str(_heads(folder, canvas, line.step_zero) / line.method)
-    model = VarLenDLM(pretrained="embedded", method=line.method, **given, **line.arguments)
-    said = model.generate_until(requests_for(chosen, canvas), disable_tqdm=True)
+    said = _said(line, chosen, canvas, folder, telemetry)
     rows = [json.loads(text) for text in telemetry.read_text("utf-8").splitlines()]
     costs = pd.DataFrame(rows).set_index("doc_id")[list(COSTS)]
     right = [answer == one.response for answer, one in zip(said, chosen, strict=True)]
     places = [int(one.id.rpartition("-")[2]) for one in chosen]
     return costs.loc[places].assign(exact=np.asarray(right, dtype=float))
+
+
+def _said(
+    line: Competitor, chosen: list[Instruction], canvas: int, folder: Path, telemetry: Path
+) -> list[str]:
+    """The texts of one competitor's answers."""
+    given: dict[str, Any] = {"pretrained": line.pretrained, "batch_size": 16}
+    given |= {"telemetry": str(telemetry)} | line.arguments
+    requests = requests_for(chosen, canvas)
+    if line.method == CAUSAL:
+        twin = VarLenAR(**given)
+        for request, one in zip(requests, chosen, strict=True):
+            # The frame of a prompt in training; the reference is for varlen_dlm alone.
+            prompt = twin.apply_chat_template([{"role": "user", "content": one.prompt}])
+            request.arguments = (prompt, {"until": [], "max_gen_toks": canvas})
+        return twin.generate_until(requests, disable_tqdm=True)
+    given |= {"method": line.method, "max_gen_toks": canvas}
+    if line.step_zero is not None:
+        given["predictor"] = str(_head(folder, canvas, line))
+    return VarLenDLM(**given).generate_until(requests, disable_tqdm=True)
 
 
 def table_of(answers: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -158,6 +198,17 @@ def table_of(answers: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def joined(kept: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of an earlier table that are not among the new ones, and behind them the new ones.
+
+    The rival stays first.
+    """
+    if kept is None:
+        return table
+    old = kept[~kept["competitor"].isin(table["competitor"])]
+    return pd.concat([table[:1], old, table[1:]], ignore_index=True)
+
+
 def as_markdown(table: pd.DataFrame) -> str:
     """The table for people."""
     heads = ("", "documents", "exact match", "passes", "token-positions", "of daedal's")
@@ -185,22 +236,30 @@ def main(
         "build/rivals"
     ),
     output: Annotated[Path, typer.Option(help="of the tables")] = Path("results/rivals"),
+    causal: Annotated[str | None, typer.Option(help="folder of an autoregressive model")] = None,
+    void: Annotated[str | None, typer.Option(help="folder of a model of `eospad`")] = None,
+    add: Annotated[bool, typer.Option("--add", help="keep the lines that are there")] = False,
 ) -> None:
-    """Fits, answers, and writes the table as CSV and Markdown after every line."""
+    """Fits, answers, and writes the table and its areas, as CSV and Markdown, after every line."""
     folder.mkdir(parents=True, exist_ok=True)
     output.mkdir(parents=True, exist_ok=True)
-    fit_for(canvas, folder, fitted, calibration)
+    written = output / f"canvas-{canvas}.csv"
+    kept = pd.read_csv(written) if add and written.is_file() else None
+    known = set() if kept is None else {*kept["competitor"]} - {RIVAL}
+    lines = [line for line in competitors(causal, void) if line.name not in known]
+    if any(line.step_zero for line in lines):
+        fit_for(canvas, folder, fitted, calibration)
     drawn = [one for one in instruct_documents("test", 2 * documents) if one.exact][:documents]
-    lines = competitors()
     lines.sort(key=lambda line: line.name != RIVAL)  # what the others are compared with comes first
     answers: dict[str, pd.DataFrame] = {}
     for line in track(lines, description="competitors"):
         answers[line.name] = answers_of(line, drawn[:few] if line.few else drawn, canvas, folder)
-        table = table_of(answers)
-        table.to_csv(output / f"canvas-{canvas}.csv", index=False, float_format="%.5g")
+        table = joined(kept, table_of(answers))
+        table.to_csv(written, index=False, float_format="%.5g")
         text = as_markdown(table)
         (output / f"canvas-{canvas}.md").write_text(text, encoding="utf-8")
-    print(as_markdown(table_of(answers)))
+        write_areas(output, canvas)
+    print(as_markdown(joined(kept, table_of(answers))))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,15 @@ lm_eval.
 from __future__ import annotations
 
 from eosbench.report.contents import Tables, make_tables
+from eosbench.report.curves import staircase_area
 from eosbench.report.evidence import Evidence
 from eosbench.report.writing import ReportSummary, write_report
 
-__all__ = ["Evidence", "ReportSummary", "Tables", "make_tables", "write_report"]
+__all__ = [
+    "Evidence",
+    "ReportSummary",
+    "Tables",
+    "make_tables",
+    "staircase_area",
+    "write_report",
+]

@@ -30,15 +30,18 @@ ALPHA = 3.0  # of the penalty on lost quality, as in AUP (arXiv 2601.07568)
 HALVINGS = 10  # the span of an area's axis: from the full canvas's compute down to 1/1024 of it
 
 
-def budget(compute: ArrayLike) -> Floats:
+def budget(compute: ArrayLike, halvings: int = HALVINGS) -> Floats:
     """A compute ratio's place on the axis of an area.
 
-    It is 1 for the full canvas, a tenth less for every halving, and 0 from 1/1024 down.
+    It is 1 for the full canvas, a tenth less for every halving, and 0 from 1/1024 down; likewise
+    for another number of halvings than ten.
 
     >>> budget([1.0, 0.5, 0.25, 1 / 1024, 0.0]).tolist()
     [1.0, 0.9, 0.8, 0.0, 0.0]
+    >>> budget([2.0, 0.5, 1 / 16], halvings=4).tolist()
+    [1.0, 0.75, 0.0]
     """
-    return np.clip(1 + np.log2(np.maximum(compute, 2.0**-HALVINGS)) / HALVINGS, 0.0, 1.0)
+    return np.clip(1 + np.log2(np.maximum(compute, 2.0**-halvings)) / halvings, 0.0, 1.0)
 
 
 def coverage_area(covered_N: ArrayLike, compute_N: ArrayLike) -> Floats:
@@ -105,7 +108,10 @@ def coverage_curve(prediction_N: ArrayLike, length_N: ArrayLike, canvas_N: Array
 
 
 def staircase_area(
-    points: Sequence[tuple[float, float]], best: float, alpha: float = ALPHA
+    points: Sequence[tuple[float, float]],
+    best: float,
+    alpha: float = ALPHA,
+    halvings: int = HALVINGS,
 ) -> float:
     """The best weighted quality that a method reaches within a budget, averaged over budgets.
 
@@ -115,7 +121,8 @@ def staircase_area(
     Args:
         points: (compute ratio, quality), one per run of the method.
         best: the best quality of any run on the task.
-        alpha: how much lost quality weighs.
+        alpha: how much lost quality weighs; with 0 not at all.
+        halvings: the span of the axis.
 
     >>> round(staircase_area([(0.25, 0.8), (0.5, 0.8)], best=0.8), 6)  # 0.8 for two halvings of ten
     0.16
@@ -124,7 +131,7 @@ def staircase_area(
     """
     total, reached, at = 0.0, 0.0, 0.0
     for compute, quality in sorted(points):
-        place = float(budget(compute))
+        place = float(budget(compute, halvings))
         total += reached * (place - at)
         at = place
         if best > 0 and not math.isnan(quality):
