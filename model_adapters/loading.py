@@ -11,8 +11,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from eosbench.command_lines import command_line, model_args_text
 from eosbench.errors import CheckpointError, ConfigurationError, shown
 from model_adapters.families import family_file, family_of, recognised, why_unsupported
 from model_adapters.hub import OF_TOKENIZERS, resolve_folder
@@ -89,13 +90,20 @@ def load_backbone(
 
     Raises:
         ConfigurationError: a device, dtype or attention that this machine or torch does not have.
-        CheckpointError: a checkpoint that is missing, unreadable or of no supported family.
+        CheckpointError: a checkpoint that is missing, unreadable, of no supported family, or of
+            the recipe `causal`.
     """
     device_, dtype_ = _device(device), _dtype(dtype)
 
     from eosbench.forward import bound_threads, keep_freed_memory
     from model_adapters import backbones
-    from model_adapters.checkpoints import MaskToken, hold, open_adapter, open_checkpoint
+    from model_adapters.checkpoints import (
+        MaskToken,
+        hold,
+        open_adapter,
+        open_checkpoint,
+        trained_causally,
+    )
 
     bits = backbones.bits_asked(load_in_4bit, load_in_8bit)
     if device_.type == "cpu":
@@ -104,6 +112,8 @@ def load_backbone(
     other = _other_tokenizer(tokenizer, revision, subfolder, trust_remote_code, add_bos_token)
     if isinstance(path_or_hub_id, str | Path):
         folder, name, adapter = _base_and_adapter(str(path_or_hub_id), revision, subfolder, peft)
+        if trained_causally(folder):
+            _refuse_causal(name)
         checkpoint = open_checkpoint(
             folder,
             name=name,
@@ -273,6 +283,19 @@ def _refuse_for_own_code(**asked: Any) -> None:
                 f"{name}: only the supported families can be loaded so, and this model runs by "
                 "its own code"
             )
+
+
+def _refuse_causal(name: str) -> NoReturn:
+    """Refuses a model that writes one token after another.
+
+    Raises:
+        CheckpointError: always.
+    """
+    instead = ("--model", "varlen_ar", "--model_args", model_args_text(pretrained=name))
+    raise CheckpointError(
+        f"{name} was trained to write one token after another (recipe causal in its training.json) "
+        f"and fills in no masks: run it with {command_line('lm_eval', *instead)}"
+    )
 
 
 def _only_its_own_code_fits(checkpoint: Checkpoint) -> bool:

@@ -22,9 +22,11 @@ from model_adapters.checkpoints.pieces import (
 )
 from model_adapters.checkpoints.token_ids import MaskToken, TokenIds
 from model_adapters.checkpoints.tokenizer import holds_tokenizer, open_tokenizer
-from model_adapters.checkpoints.weights import Weights
+from model_adapters.checkpoints.training import RECORD, trained_causally
+from model_adapters.checkpoints.weights import Weights, find_weights
 
 __all__ = [
+    "RECORD",
     "Adapter",
     "Blueprint",
     "Checkpoint",
@@ -35,6 +37,7 @@ __all__ = [
     "TokenIds",
     "Weights",
     "checked_config",
+    "find_weights",
     "hold",
     "holds_an_adapter_alone",
     "holds_tokenizer",
@@ -48,4 +51,5 @@ __all__ = [
     "stacked_experts",
     "stock_config",
     "stored_tensors",
+    "trained_causally",
 ]

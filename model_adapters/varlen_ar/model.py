@@ -28,6 +28,7 @@ from eosbench.forward import Cost, Ledger
 from model_adapters.varlen_ar.costs import answer_tokens, generation_cost, likelihood_cost
 from model_adapters.varlen_ar.facts import spec_of
 from model_adapters.varlen_ar.model_info import model_info
+from model_adapters.varlen_ar.refusals import check_arguments, check_checkpoint, plain_errors
 from model_adapters.varlen_dlm import Processes, RunCosts, in_a_run, is_copy
 
 Tokenized = tuple[Any, list[int], list[int]]  # of a pair: its texts, the context, the continuation
@@ -45,18 +46,27 @@ class VarLenAR(HFLM):  # type: ignore[misc]  # lm_eval has no types
     Args:
         pretrained: a folder or hub id of a decoder, or a model of transformers.
         telemetry: a JSONL file that gets the cost of every request.
-        arguments: all others of `hf`.
+        arguments: all others of `hf`. The device is a GPU where there is one, else the CPU.
 
     Raises:
-        ConfigurationError: an encoder-decoder, or a file that cannot be written.
+        ConfigurationError: an encoder-decoder, a file that cannot be written, or an unknown
+            argument.
+        CheckpointError: a model that is missing or cannot be loaded, or a diffusion language model.
     """
 
     def __init__(
-        self, pretrained: Any, *, telemetry: str | Path | None = None, **arguments: Any
+        self, pretrained: Any = None, *, telemetry: str | Path | None = None, **arguments: Any
     ) -> None:
         report_errors_plainly()
         self.ledger = Ledger(None if telemetry is None else Path(telemetry).expanduser())
-        super().__init__(pretrained, **arguments)
+        check_arguments(pretrained, arguments)
+        if isinstance(pretrained, str):
+            check_checkpoint(
+                pretrained, arguments.get("revision"), arguments.get("subfolder") or ""
+            )
+        arguments.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
+        with plain_errors(pretrained, arguments):
+            super().__init__(pretrained, **arguments)
         if self.backend != "causal":
             raise ConfigurationError(
                 f"varlen_ar counts what a decoder costs, and {self.pretrained_name} has an encoder "

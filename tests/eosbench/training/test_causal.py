@@ -12,7 +12,7 @@ from lm_eval.api.instance import Instance
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from eosbench import embedded
-from eosbench.errors import ConfigurationError
+from eosbench.errors import CheckpointError, ConfigurationError
 from eosbench.recipe import make_causal_start
 from eosbench.recipe.autoregressive import new_gpt2
 from eosbench.training import parse, train
@@ -21,7 +21,7 @@ from eosbench.training.batch import make_batch
 from eosbench.training.denoiser import Denoiser
 from eosbench.training.layout import Document
 from eosbench.training.pairs import PairBatches
-from model_adapters import load_trainable
+from model_adapters import load_backbone, load_trainable
 from model_adapters.varlen_ar import VarLenAR
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -113,6 +113,11 @@ def test_a_run_writes_a_model_that_hf_reads(quick_causal: list[str], tmp_path: P
     # <bos>, the text and <sep>, as in training; digits one by one.
     framed = PreTrainedTokenizerFast.from_pretrained(embedded.MODEL)("Is 8912 even?")["input_ids"]
     assert model.tok_encode(prompt) == framed
+    with pytest.raises(
+        CheckpointError, match=r"fills in no masks: run it with .* --model varlen_ar"
+    ):
+        load_backbone(folder)
+    assert load_trainable(folder).spec.logits_shifted  # what `annealed` starts from
 
 
 @pytest.mark.parametrize(
