@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
+from eosbench.cli import fit_bias
 from eosbench.cli.listing import complete_methods
 from eosbench.cli.shared import (
     BatchSize,
@@ -24,7 +25,7 @@ from eosbench.cli.shared import (
 )
 from eosbench.command_lines import command_line, model_args_text
 from eosbench.errors import ConfigurationError
-from eosbench.places import CACHE_VARIABLE, USUAL_CACHE, is_there
+from eosbench.places import CACHE_VARIABLE, USUAL_CACHE, check_folder, is_there
 
 if TYPE_CHECKING:
     from eosbench.canvas_view import CanvasView
@@ -37,7 +38,8 @@ def fit(
     method: Annotated[
         str,
         typer.Option(
-            help="all (that can be fitted), five, or names with commas.",
+            help="all (that can be fitted), five, or names with commas; cal, for the constants "
+            "of its length bias.",
             autocompletion=complete_methods,
         ),
     ],
@@ -180,7 +182,15 @@ def fit(
     from model_adapters import load_backbone
     from model_adapters.varlen_dlm import Processes
 
-    jobs = _jobs(method, output, _seeds(seed), option or [], canvas_views(step_zero))
+    seeds, fits_bias = _seeds(seed), fit_bias.METHOD in names(method)
+    if fits_bias:
+        of_predictors: dict[str, object] = {"calibration": calibration, "option": option}
+        of_predictors |= {"calibration_limit": calibration_limit, "epochs": epochs}
+        of_predictors |= {"step_zero": step_zero != "full", "push_to_hub": push_to_hub}
+        fit_bias.check_words(method, seeds, **of_predictors)
+        jobs, limit = [], limit or fit_bias.USUAL_GAPS
+    else:
+        jobs = _jobs(method, output, seeds, option or [], canvas_views(step_zero))
     if push_to_hub is not None and len(jobs) > 1:
         raise ConfigurationError(
             f"--push_to_hub uploads one predictor, these are {len(jobs)}: "
@@ -191,8 +201,11 @@ def fit(
             "--calibration_limit needs --calibration: without it a fifth of --data calibrates"
         )
     store = None if feature_store.lower() == "none" else Path(feature_store)
-    check_jobs(jobs)
-    check_places(jobs, store)
+    if fits_bias:
+        check_folder(output, f"--output {output}")
+    else:
+        check_jobs(jobs)
+        check_places(jobs, store)
     training = TrainingSettings(epochs=epochs, mixed_precision=mixed_precision)
     processes = Processes(device)
     backbone = load_backbone(
@@ -220,12 +233,26 @@ def fit(
         config=data_config,
     )
     train = load(data, limit=limit, split=split)
+    source = Path(data).name if is_there(Path(data)) else data
+    how = {"pretrained": pretrained, **({} if tokenizer is None else {"tokenizer": tokenizer})}
+    if fits_bias:
+        if processes.rank == 0:
+            found = fit_bias.fit_bias(
+                backbone,
+                FitData(train, [], source).on_canvas(backbone, canvas),
+                name=pretrained,
+                output=output,
+                seed=seeds[0],
+                batch_size=batch_size or 16,
+            )
+            console.print(fit_bias.bias_table(found))
+            _say_next(**how, max_gen_toks=canvas, method=fit_bias.METHOD, **found.options)
+        return
     if calibration is None:
         train, held_out = split_calibration(train)
     else:
         held_out = load(calibration, limit=calibration_limit, split=calibration_split or split)
         train = apart(train, held_out)
-    source = Path(data).name if is_there(Path(data)) else data
     reports = fit_all(
         jobs,
         passes=Passes(backbone, canvas, batch_size or 16, processes),
@@ -239,20 +266,22 @@ def fit(
     if push_to_hub is not None:
         console.print(f"Pushed to {push(output, push_to_hub)}", highlight=False, soft_wrap=True)
     first, alpha = jobs[0], least_alpha(reports[0].calibration_documents)
-    use = model_args_text(
-        pretrained=pretrained,
-        **({} if tokenizer is None else {"tokenizer": tokenizer}),
+    _say_next(
+        **how,
         max_gen_toks=canvas,
         method=first.method,
         predictor=str(first.output),
         **({"alpha": alpha} if alpha > USUAL_ALPHA else {}),
     )
-    command = ("lm_eval", "--model", "varlen_dlm", "--model_args", use)
-    console.print(
-        f"Next: {command_line(*command, '--tasks', 'eos_upper_bound')}",
-        highlight=False,
-        soft_wrap=True,
-    )
+
+
+def _say_next(**model_args: Any) -> None:
+    """Prints the command that measures what was fitted."""
+    fills_gaps = model_args["method"] == fit_bias.METHOD
+    task = "varlen_instruct" if fills_gaps else "eos_upper_bound"
+    words = ("lm_eval", "--model", "varlen_dlm", "--model_args", model_args_text(**model_args))
+    line = command_line(*words, "--tasks", task)
+    console.print(f"Next: {line}", highlight=False, soft_wrap=True)
 
 
 def _jobs(

@@ -19,7 +19,7 @@ from eosbench.errors import ConfigurationError
 from eosbench.predictors import METHODS, Method
 
 if TYPE_CHECKING:
-    from eosbench.strategies.length_bias import Gap, fit_length_bias
+    from eosbench.strategies.length_bias import BiasFit, Gap, fit_length_bias
     from eosbench.strategies.protocol import Strategy
 
 STRATEGIES: dict[str, Method] = {
@@ -54,9 +54,22 @@ STRATEGIES: dict[str, Method] = {
 ALL_METHODS: Mapping[str, Method] = ChainMap(STRATEGIES, METHODS)
 
 # Names whose files need torch are imported when they are asked for.
-_LAZY = {"Gap": "length_bias", "Strategy": "protocol", "fit_length_bias": "length_bias"}
+_LAZY = {
+    "BiasFit": "length_bias",
+    "Gap": "length_bias",
+    "Strategy": "protocol",
+    "fit_length_bias": "length_bias",
+}
 
-__all__ = ["ALL_METHODS", "STRATEGIES", "Gap", "Strategy", "fit_length_bias", "load_strategy"]
+__all__ = [
+    "ALL_METHODS",
+    "STRATEGIES",
+    "BiasFit",
+    "Gap",
+    "Strategy",
+    "fit_length_bias",
+    "load_strategy",
+]
 
 
 def __getattr__(name: str) -> Any:

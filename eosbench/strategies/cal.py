@@ -14,7 +14,7 @@ prefix and a suffix whose length is not known; without a suffix it completes the
 
 The defaults are those of the published function, and of the paper's fit of B on LLaDA-8B-Base; the
 script for text has `max_gen_length=16`, `dstep=2` and `use_bias=False`. On another model the five
-constants mean little: `fit_length_bias` (length_bias.py) fits them. `gen_length` of the script is
+constants mean little: `eosbench fit --method cal` fits them. `gen_length` of the script is
 `initial_gen_length` here, as for DAEDAL. Its `block_length` is that of the decode settings, where
 the whole canvas, 0, is the published one.
 

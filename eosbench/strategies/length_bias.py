@@ -2,7 +2,7 @@
 
 A model is surer of few masks than of many. CAL divides this out of the confidence by which it
 compares lengths. The constants were published for LLaDA-8B-Base; those of another model are fitted
-on gaps in texts of its kind:
+on gaps in texts of its kind (`eosbench fit --method cal`):
 
     gaps = [Gap.drawn(prompt_ids, answer_ids, seed=0), ...]    # some hundreds
     fit = fit_length_bias(backbone, gaps)
@@ -121,8 +121,8 @@ class BiasFit:
 
     @property
     def options(self) -> dict[str, float]:
-        """The constants as options of the method `cal`."""
-        return {f"bias_{name}": value for name, value in vars(self.bias).items()}
+        """The constants as options of the method `cal`, to six digits."""
+        return {f"bias_{name}": float(f"{value:.6g}") for name, value in vars(self.bias).items()}
 
 
 def fit_length_bias(

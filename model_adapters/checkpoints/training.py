@@ -1,4 +1,4 @@
-"""The kind of model that `eosbench train` made a checkpoint, as its training.json says.
+"""The kind of model that `eosbench train` made, as its training.json says.
 
 A model of the recipe `causal` keeps the mask token that it started with, so that nothing in its
 config.json tells it from a diffusion language model on the same architecture.

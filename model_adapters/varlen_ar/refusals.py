@@ -1,4 +1,4 @@
-"""What `varlen_ar` cannot run, each as one line that says what to do instead.
+"""Models and arguments that `varlen_ar` refuses, in one line each that says what to do instead.
 
 `hf` would end with the traceback of whatever came to grief in transformers, or run a diffusion
 language model of GPT-2's or LLaMA's shape from left to right without a word.
