@@ -246,7 +246,9 @@ def fit(
                 batch_size=batch_size or 16,
             )
             console.print(fit_bias.bias_table(found))
-            _say_next(**how, max_gen_toks=canvas, method=fit_bias.METHOD, **found.options)
+            _say_next(
+                **how, max_gen_toks=canvas, method=fit_bias.METHOD, **fit_bias.constants(found)
+            )
         return
     if calibration is None:
         train, held_out = split_calibration(train)

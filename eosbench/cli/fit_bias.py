@@ -81,7 +81,7 @@ def fit_bias(
     fit = fit_length_bias(backbone, gaps, batch_size=batch_size)
     record: dict[str, Any] = {
         "method": METHOD,
-        "options": fit.options,
+        "options": constants(fit),
         "lengths": fit.lengths,
         "confidences": fit.confidences,
         "gaps": fit.counts,
@@ -93,6 +93,11 @@ def fit_bias(
         output.mkdir(parents=True, exist_ok=True)
         (output / CONFIG).write_text(strict_dumps(record, indent=2) + "\n", encoding="utf-8")
     return fit
+
+
+def constants(fit: BiasFit) -> dict[str, float]:
+    """The five constants as options of the method, to six digits."""
+    return {name: float(f"{value:.6g}") for name, value in fit.options.items()}
 
 
 def bias_table(fit: BiasFit) -> Table:

@@ -121,8 +121,8 @@ class BiasFit:
 
     @property
     def options(self) -> dict[str, float]:
-        """The constants as options of the method `cal`, to six digits."""
-        return {f"bias_{name}": float(f"{value:.6g}") for name, value in vars(self.bias).items()}
+        """The constants as options of the method `cal`."""
+        return {f"bias_{name}": value for name, value in vars(self.bias).items()}
 
 
 def fit_length_bias(
