@@ -79,9 +79,8 @@ class BoundAnswers:
         for request in requests:
             if self.bounds.is_told and self.bounds.references.of(request) is None:
                 raise PredictorError(
-                    f"task {request.task}, document {request.document}: method "
-                    f"{self.arguments.method!r} reads the reference length, and this request "
-                    "carries none"
+                    f"{request.where}: method {self.arguments.method!r} reads the reference "
+                    "length, and this request carries none"
                 )
 
     def answer(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationRequest]:

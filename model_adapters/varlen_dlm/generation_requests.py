@@ -2,7 +2,8 @@
 
 A request is a context and its generation arguments. Contexts that do not fit are cut from the left,
 as lm-eval's own models do it, with one warning that counts them. Everything that cannot work is an
-error that names the task and the document.
+error that names the task and the document, or quotes the prompt where it was typed or came from
+Python.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.instance import Instance
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAMED = 5  # documents that a warning names; it counts all
+PROMPTS = "prompts"  # the task of prompts that no task of lm-eval sent
+QUOTED = Repr()  # of a prompt in a message: its beginning and its end
+QUOTED.maxstring = 60
 
 
 @dataclass(eq=False)
@@ -92,6 +97,11 @@ class GenerationRequest:
         """The number of its document in the task."""
         number: int | None = self.instance.doc_id
         return number
+
+    @property
+    def where(self) -> str:
+        """The request in the words of a message."""
+        return _where(self.instance)
 
     @property
     def given(self) -> Mapping[str, Any]:
@@ -181,7 +191,10 @@ def read_requests(
 
 
 def _where(instance: Instance) -> str:
-    """The task and the document of a request, for messages."""
+    """The task and the document of a request, or its prompt where there is no task."""
+    if instance.task_name == PROMPTS:
+        prompt, _ = instance.args
+        return f"prompt {QUOTED.repr(prompt) if prompt.strip() else instance.doc_id}"
     return f"task {instance.task_name}, document {instance.doc_id}"
 
 
@@ -250,9 +263,7 @@ def _warn_of_temperature(requests: Sequence[GenerationRequest], arguments: Argum
 def _warn_of_empty(requests: Sequence[GenerationRequest]) -> None:
     """Counts and names the documents with an empty prompt, which are answered all the same."""
     empty = list(
-        dict.fromkeys(
-            _where(request.instance) for request in requests if not request.instance.args[0].strip()
-        )
+        dict.fromkeys(request.where for request in requests if not request.instance.args[0].strip())
     )
     if empty:
         more = ", ..." if len(empty) > NAMED else ""

@@ -18,15 +18,13 @@ from lm_eval.api.instance import Instance
 from eosbench.decoding import Sequence as DecodedSequence
 from eosbench.errors import ConfigurationError
 from model_adapters.varlen_dlm.bounds import Bounded
-from model_adapters.varlen_dlm.generation_requests import GenerationRequest, read_requests
+from model_adapters.varlen_dlm.generation_requests import PROMPTS, GenerationRequest, read_requests
 from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.request_words import KNOWN
 
 Chat: TypeAlias = Sequence[Mapping[str, str]]
 TextOrChat: TypeAlias = "str | Chat"
 WatchPrompt: TypeAlias = Callable[[int, DecodedSequence], None]
-
-TASK = "prompts"  # the name of the task, in messages and in telemetry
 
 
 def asked(
@@ -67,7 +65,7 @@ def asked(
     for number, text in enumerate(texts):
         suffix = {} if suffixes is None else {"suffix": suffixes[number]}
         arguments = {**given, **suffix}
-        instance = Instance("generate_until", {}, (text, arguments), 0, (TASK, number, 1))
+        instance = Instance("generate_until", {}, (text, arguments), 0, (PROMPTS, number, 1))
         if references is not None:
             instance.reference = references[number]
         instances.append(instance)

@@ -218,7 +218,7 @@ def test_the_oracle_is_told_or_says_what_it_needs() -> None:
         ([QUESTION, [{"role": "user"}]], {}, "prompt 1 is of type list"),
         (7, {}, "prompts of type int: expected a list"),
         ([QUESTION], {"max_tokns": 3}, "no generation argument max_tokns: expected"),
-        ([QUESTION], {"max_new_tokens": 0}, "document 0: max_new_tokens=0: expected"),
+        ([QUESTION], {"max_new_tokens": 0}, r"^prompt '.*\?': max_new_tokens=0: expected"),
         ([QUESTION], {"references": []}, "0 references for 1 prompts"),
         ([[{"role": "user", "content": QUESTION}]], {}, "has no chat template"),
     ],

@@ -102,7 +102,16 @@ def test_steps_are_a_line_a_pass_where_there_is_no_terminal(model: Any) -> None:
         (["  "], ConfigurationError, r"the prompt is empty: type one"),
         (["-"], ConfigurationError, r"the prompt is empty: type one"),
         (["\udcff"], ConfigurationError, r"the prompt is no text in UTF-8: .*udcff"),
-        ([PROMPT, "--top_p", "3"], ConfigurationError, r"top_p=3.0: expected 0 to 1"),
+        (
+            [PROMPT, "--top_p", "3"],
+            ConfigurationError,
+            r"^prompt 'Is 89 an even number\?': top_p=3.0: expected 0 to 1",
+        ),
+        (
+            ["And then? " * 99, "--max_new_tokens", "9999"],
+            ConfigurationError,
+            r"^prompt 'And then\? [^']{10,40}\.\.\.[^']{10,40}And then\? ': max_new_tokens=9999: ",
+        ),
         ([PROMPT, "--gen_kwargs", "stepz=3"], ConfigurationError, r"no generation argument stepz"),
         ([PROMPT, "--gen_kwargs", "until=x"], ConfigurationError, r"until=x: eosbench generate"),
         (
@@ -132,6 +141,7 @@ def test_a_method_without_a_bound_and_one_that_is_told() -> None:
     assert told.output.startswith("bound  1 token, from an estimate of 1.0; it promises nothing\n")
     untold = run(PROMPT, "--method", "oracle", "--device", "cpu")
     assert isinstance(untold.exception, PredictorError)
+    assert str(untold.exception).startswith(f"prompt {PROMPT!r}: method 'oracle'")
     assert bound_in_words(None).startswith("none")
 
 
