@@ -206,16 +206,8 @@ def report(
     """Tables, figures and one self-contained page from lm-eval's own output files."""
     from eosbench.report import write_report
 
-    # At most: a core each, and only where there is much to read.
+    # At most: a core each, and only where there is much to read. What is skipped is logged there.
     summary = write_report(results, output, workers=4)
-    for skipped in summary.skipped:
-        errors.print(
-            f"skipped {skipped.path}: {skipped.reason}",
-            style="yellow",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
     runs = "1 run" if summary.runs == 1 else f"{summary.runs} runs"
     console.print(
         f"{runs}, {summary.documents} documents: {summary.page}",

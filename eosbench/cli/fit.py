@@ -170,6 +170,7 @@ def fit(
         Passes,
         TrainingSettings,
         apart,
+        bound_task,
         check_jobs,
         check_model,
         check_places,
@@ -246,8 +247,9 @@ def fit(
                 batch_size=batch_size or 16,
             )
             console.print(fit_bias.bias_table(found))
+            constants = fit_bias.constants(found)
             _say_next(
-                **how, max_gen_toks=canvas, method=fit_bias.METHOD, **fit_bias.constants(found)
+                "varlen_instruct", **how, max_gen_toks=canvas, method=fit_bias.METHOD, **constants
             )
         return
     if calibration is None:
@@ -269,6 +271,7 @@ def fit(
         console.print(f"Pushed to {push(output, push_to_hub)}", highlight=False, soft_wrap=True)
     first, alpha = jobs[0], least_alpha(reports[0].calibration_documents)
     _say_next(
+        bound_task(data),
         **how,
         max_gen_toks=canvas,
         method=first.method,
@@ -277,10 +280,8 @@ def fit(
     )
 
 
-def _say_next(**model_args: Any) -> None:
+def _say_next(task: str, **model_args: Any) -> None:
     """Prints the command that measures what was fitted."""
-    fills_gaps = model_args["method"] == fit_bias.METHOD
-    task = "varlen_instruct" if fills_gaps else "eos_upper_bound"
     words = ("lm_eval", "--model", "varlen_dlm", "--model_args", model_args_text(**model_args))
     line = command_line(*words, "--tasks", task)
     console.print(f"Next: {line}", highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eosbench.fitting.data import load_examples, read_pairs
+from eosbench.fitting.data import bound_task, load_examples, read_pairs
 from eosbench.fitting.examples import FitData, apart, split_calibration
 from eosbench.fitting.fit import fit_all
 from eosbench.fitting.jobs import (
@@ -23,6 +23,7 @@ __all__ = [
     "Passes",
     "TrainingSettings",
     "apart",
+    "bound_task",
     "check_jobs",
     "check_model",
     "check_places",

@@ -37,8 +37,10 @@ from eosbench.fitting.examples import Example, encode
 from eosbench.places import is_there
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+EMBEDDED = "instruct"  # the benchmark that comes with the package
+TASK_NAMES = {"dolly": "instruct"}  # a data set -> its name in lm-eval's tasks, where it is another
 
-__all__ = ["load_examples"]
+__all__ = ["bound_task", "load_examples", "read_pairs"]
 
 
 def load_examples(
@@ -102,6 +104,20 @@ def read_pairs(
     return _documents(str(source), prompt, response, config, split)
 
 
+def bound_task(source: str | Path) -> str:
+    """The task of lm-eval that measures bounds on documents of a source.
+
+    It is that of the embedded benchmark where the source has none of its own.
+
+    >>> bound_task("gsm8k:train"), bound_task("instruct:train"), bound_task("answers.jsonl")
+    ('eos_upper_bound_gsm8k', 'eos_upper_bound', 'eos_upper_bound')
+    """
+    name, _, use = str(source).partition(":")
+    if name == EMBEDDED or name not in DATA_SETS or not use:
+        return "eos_upper_bound"
+    return f"eos_upper_bound_{TASK_NAMES.get(name, name)}"
+
+
 def _template(column: str) -> str:
     """A column's name as a template over columns; a template stays as it is.
 
@@ -117,7 +133,7 @@ def _documents(
     """(where, prompt, response) of each document; prompt and response are templates."""
     name, _, use = source.partition(":")
     path = Path(source).expanduser()
-    if name == "instruct":
+    if name == EMBEDDED:
         for document in islice(instruct_stream(use), SPLIT_SIZES.get(use)):
             yield document.id, document.prompt, document.response
     elif name in DATA_SETS and use:

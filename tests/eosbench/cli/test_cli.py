@@ -25,6 +25,7 @@ from eosbench.cli import commands as cli
 from eosbench.cli import fit as fit_cli
 from eosbench.command_lines import model_args_text
 from eosbench.documents.instruct import instruct_documents
+from eosbench.documents.public import DataSet, Document
 from eosbench.errors import ConfigurationError, EosbenchError
 from eosbench.records import LengthRecord
 from eosbench.sweep import Grid
@@ -207,6 +208,22 @@ def test_fit_one_method_with_options_and_calibration_data(data: Path, tmp_path: 
         config["data"]["train"]["documents"] <= 4 < config["data"]["calibration"]["documents"] <= 8
     )
     assert "Next: lm_eval --model varlen_dlm" in done.output
+    assert done.output.endswith("--tasks eos_upper_bound\n")
+
+
+def test_a_fit_on_public_data_goes_on_with_their_own_task(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def rows(data: DataSet, use: str) -> list[Document]:
+        return [
+            Document(f"{data.name}-{use}-{n}", data.name, "en", f"Question {n}", "1 2 3")
+            for n in range(30)
+        ]
+
+    monkeypatch.setattr("eosbench.fitting.data.public_documents", rows)
+    done = fit(Path("gsm8k:train"), tmp_path / "head", method="mean")
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert done.output.endswith("--tasks eos_upper_bound_gsm8k\n")
 
 
 def test_fit_refuses_before_it_runs_anything(data: Path, tmp_path: Path) -> None:
@@ -540,11 +557,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_report(results: Path, tmp_path: Path) -> None:
     (results / "broken.json").write_text("{", encoding="utf-8")
-    done = run("report", results, "--output", tmp_path / "reports")
-    assert done.exit_code == 0, (done.output, done.exception)
+    done = process("report", results, "--output", tmp_path / "reports")
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "reports" / "index.html").is_file()
-    assert re.search(r"\d+ runs, \d+ documents: .*index\.html", done.output)
-    assert "skipped" in done.output and "broken.json" in done.output
+    assert re.fullmatch(r"\d+ runs, \d+ documents: \S*index\.html\n", done.stdout)
+    assert done.stderr.count("skipped") == done.stderr.count("broken.json") == 1
 
 
 def test_check(results: Path, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from eosbench.documents import DATA_SETS
 from eosbench.errors import ConfigurationError
-from eosbench.fitting.data import load_examples
+from eosbench.fitting.data import bound_task, load_examples
 from eosbench.fitting.examples import (
     Example,
     apart,
@@ -112,6 +113,20 @@ def test_unknown_sources(tmp_path: Path) -> None:
         load_examples(tmp_path / "none.jsonl", BACKBONE)
     with pytest.raises(ConfigurationError, match="unknown split 'best'"):
         load_examples("instruct:best", BACKBONE)
+
+
+@pytest.mark.parametrize("name", sorted(set(DATA_SETS) - {"instruct"}))
+def test_the_task_of_a_public_data_set_reads_its_rows(name: str) -> None:
+    tasks = Path(__file__).parents[3] / "tasks" / "real"
+    kind = bound_task(f"{name}:train").removeprefix("eos_upper_bound_")
+    assert (tasks / kind / f"eos_upper_bound_{kind}.yaml").is_file()
+    question = (tasks / f"_{kind}_yaml").read_text(encoding="utf-8")
+    assert f"dataset_kwargs: {{data: {name}}}\n" in question
+
+
+@pytest.mark.parametrize("source", ["instruct:train", "gsm8k.jsonl", "gsm8k", "owner/gsm8k"])
+def test_other_sources_have_the_task_of_the_embedded_benchmark(source: str) -> None:
+    assert bound_task(source) == "eos_upper_bound"
 
 
 def test_a_prompt_stands_on_one_side_of_the_split() -> None:
