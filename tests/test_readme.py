@@ -122,7 +122,29 @@ def test_the_finding_is_what_the_example_says() -> None:
         "an oracle that knows every length would need "
         f"{100 * float(oracle['compute_ratio']):.1f} %."
     )
-    assert expected in " ".join(README.read_text(encoding="utf-8").split())
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    assert expected in text
+    exact, at_best = (100 * float(row["quality:varlen_instruct"]) for row in (ours, oracle))
+    assert (
+        f"Inside the windows of `classification` the model answers {exact:.1f} % of the exercises "
+        f"exactly, inside the oracle's {at_best:.1f} %."
+    ) in text
+
+
+def test_the_figure_shows_the_finding() -> None:
+    """Its words are what the example says of all methods, and its picture is the one in git."""
+    with (REPOSITORY / "reports/example/comparison.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if float(row["fraction"]) == 0]
+    coverage = [100 * float(row["coverage"]) for row in rows]
+    compute = [100 * float(row["compute_ratio"]) for row in rows]
+    number = {5: "five", 6: "six", 7: "seven"}[len(rows)]
+    words = (
+        f"![Coverage of {number} methods, {min(coverage):.1f} to {max(coverage):.0f} %, against "
+        f"their compute, {min(compute):.0f} to {max(compute):.0f} % of the whole canvas]"
+    )
+    assert f"{words}(reports/example/figures/tradeoff.png)" in README.read_text(encoding="utf-8")
+    (picture,) = (REPOSITORY / "reports/example/figures").glob("*.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_readme_is_read_in_a_minute() -> None:

@@ -204,6 +204,17 @@ def test_a_phone_scrolls_tables_and_not_the_page(page: browser.Browser) -> None:
     assert page.run(f"{name}.contains({middle})")
 
 
+def test_no_heading_out_of_sight_makes_an_empty_band_above_those_in_sight(
+    page: browser.Browser,
+) -> None:
+    """On a phone the tall heading of a column on the right would push the others down."""
+    page.resize(390, 844)
+    for table in range(page.run("document.querySelectorAll('.scroll table').length")):
+        head = f"document.querySelectorAll('.scroll table')[{table}].tHead"
+        of_lines = f"[...{head}.querySelectorAll('button')].map(one => one.offsetHeight / 21)"
+        assert max(page.run(of_lines)) < 3, page.run(f"{head}.innerText")
+
+
 def test_the_answers_stand_above_the_first_table_and_fit_a_phone(page: browser.Browser) -> None:
     sentences = "document.querySelectorAll('.answers li')"
     assert 3 <= page.run(f"{sentences}.length") <= 5
