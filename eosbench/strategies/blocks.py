@@ -14,46 +14,30 @@ ends with the longest canvas allowed.
 from __future__ import annotations
 
 from collections import abc
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 from eosbench.backbone import Backbone
-from eosbench.decoding import (
-    Answer,
-    DecodeConfig,
-    Job,
-    Sequence,
-    Steps,
-    fill,
-    fill_window,
-    generate,
-    widen,
-)
+from eosbench.decoding import DecodeConfig, Job, Sequence, Steps, fill, fill_window, widen
+from eosbench.strategies.protocol import Prepared
 
 __all__ = ["Blocks"]
 
 
+@dataclass(frozen=True)
 class Blocks:
     """Grows the canvas by one block for as long as no EOS (or stop string) stands on it.
 
     Blocks are those of the decode settings.
     """
 
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
+    options = property(asdict)
 
     def check(self, settings: DecodeConfig) -> None:
         """Every decode setting has its place here."""
 
-    def check_model(self, backbone: Backbone) -> None:
-        """Every model has what it needs."""
-
-    def generate(
-        self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
-    ) -> abc.Iterator[tuple[int, Answer]]:
-        """Yields the index of each job and its answer, as they finish."""
-        first = [replace(job, window=_block(job.settings)) for job in jobs]
-        return generate(backbone, first, batch_size=batch_size, policy=self)
+    def prepare(self, backbone: Backbone, jobs: abc.Sequence[Job]) -> Prepared:
+        """Every model has what it needs, and every job begins with one block."""
+        return self, [replace(job, window=_block(job.settings)) for job in jobs]
 
     def decode(self, sequence: Sequence) -> Steps:
         """Decodes the canvas, and one block more for as long as it holds no end.

@@ -31,13 +31,12 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import Generator
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import torch
 
 from eosbench.backbone import Backbone
 from eosbench.decoding import (
-    Answer,
     DecodeConfig,
     Job,
     Scores,
@@ -45,15 +44,16 @@ from eosbench.decoding import (
     Step,
     Steps,
     fill_window,
-    generate,
 )
 from eosbench.errors import ConfigurationError
 from eosbench.strategies.length_bias import LengthBias, mean_confidence
+from eosbench.strategies.protocol import Prepared
 from eosbench.strategies.rules import at_least
 
 __all__ = ["Cal"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Cal:
     """CAL with the settings of its published function.
 
@@ -72,59 +72,46 @@ class Cal:
             the longest length.
     """
 
-    def __init__(
-        self,
-        *,
-        initial_gen_length: int = 8,
-        max_gen_length: int = 64,
-        span: int = 1,
-        dstep: int = 4,
-        use_bias: bool = True,
-        bias_a: float = 1.0,
-        bias_b: float = 1.77,
-        bias_c: float = 0.56,
-        bias_d: float = 0.06,
-        bias_e: float = 0.24,
-    ) -> None:
-        self.initial = at_least("initial_gen_length", initial_gen_length, 1)
-        self.limit = at_least("max_gen_length", max_gen_length, 1)
-        self.span, self.patience = at_least("span", span, 1), dstep
-        self.bias = LengthBias(bias_a, bias_b, bias_c, bias_d, bias_e) if use_bias else None
-        longest = max(self.initial, self.limit)
+    initial_gen_length: int = 8
+    max_gen_length: int = 64
+    span: int = 1
+    dstep: int = 4
+    use_bias: bool = True
+    bias_a: float = 1.0
+    bias_b: float = 1.77
+    bias_c: float = 0.56
+    bias_d: float = 0.06
+    bias_e: float = 0.24
+
+    options = property(asdict)
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "initial_gen_length", "max_gen_length", "span")
+        longest = max(self.initial_gen_length, self.max_gen_length)
         if self.bias is not None and self.bias.at(longest) <= 0:
             raise ConfigurationError(
-                f"bias_a={bias_a} to bias_e={bias_e} make B({longest}) 0, by which a score is "
-                "divided: give a larger bias_e, or use_bias=False"
+                f"bias_a={self.bias_a} to bias_e={self.bias_e} make B({longest}) 0, by which a "
+                "score is divided: give a larger bias_e, or use_bias=False"
             )
-        self.options: dict[str, Any] = {
-            "initial_gen_length": initial_gen_length,
-            "max_gen_length": max_gen_length,
-            "span": span,
-            "dstep": dstep,
-            "use_bias": use_bias,
-            "bias_a": bias_a,
-            "bias_b": bias_b,
-            "bias_c": bias_c,
-            "bias_d": bias_d,
-            "bias_e": bias_e,
-        }
+
+    @property
+    def bias(self) -> LengthBias | None:
+        """B, where scores are divided by it."""
+        if not self.use_bias:
+            return None
+        return LengthBias(self.bias_a, self.bias_b, self.bias_c, self.bias_d, self.bias_e)
 
     def check(self, settings: DecodeConfig) -> None:
         """Every decode setting has its place here."""
 
-    def check_model(self, backbone: Backbone) -> None:
-        """Every model has what it needs."""
-
-    def generate(
-        self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
-    ) -> abc.Iterator[tuple[int, Answer]]:
-        """Yields the index of each job and its answer, as they finish."""
-        return generate(backbone, jobs, batch_size=batch_size, policy=self)
+    def prepare(self, backbone: Backbone, jobs: abc.Sequence[Job]) -> Prepared:
+        """Every model has what it needs, and jobs stay as they are."""
+        return self, jobs
 
     def decode(self, sequence: Sequence) -> Steps:
         """Finds the length of the canvas, then denoises it."""
         limit = sequence.config.gen_length
-        length = yield from self._found_length(sequence, min(self.initial, limit), limit)
+        length = yield from self._found_length(sequence, min(self.initial_gen_length, limit), limit)
         sequence.resize(sequence.masks(length))
         yield from fill_window(sequence)
 
@@ -132,10 +119,10 @@ class Cal:
         self, sequence: Sequence, first: int, limit: int
     ) -> Generator[Step, Scores, int]:
         """The length with the best score, from `first` upwards and then downwards."""
-        if self.patience < 0:
+        if self.dstep < 0:
             return first
         found, best = first, (yield from self._score(sequence, first))
-        upwards = range(first + self.span, min(self.limit, limit) + 1, self.span)
+        upwards = range(first + self.span, min(self.max_gen_length, limit) + 1, self.span)
         downwards = range(first - self.span, 0, -self.span)
         for lengths in (upwards, downwards):
             without_success = 0
@@ -145,7 +132,7 @@ class Cal:
                     found, best, without_success = length, score, 0
                 else:
                     without_success += 1
-                if without_success >= max(1, self.patience):
+                if without_success >= max(1, self.dstep):
                     break
         return found
 

@@ -24,13 +24,12 @@ no mask stands before its first EOS, since masks are only ever inserted where a 
 from __future__ import annotations
 
 from collections import abc
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import torch
 
 from eosbench.backbone import Backbone
 from eosbench.decoding import (
-    Answer,
     DecodeConfig,
     Job,
     Scores,
@@ -38,14 +37,14 @@ from eosbench.decoding import (
     Step,
     Steps,
     above_threshold,
-    generate,
 )
-from eosbench.predictors import check_share
-from eosbench.strategies.rules import at_least, complete_blocks, ending_id, ends, refuse
+from eosbench.strategies.protocol import Prepared
+from eosbench.strategies.rules import at_least, complete_blocks, ending_id, ends, refuse, shares
 
 __all__ = ["Daedal"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Daedal:
     """DAEDAL with its published settings.
 
@@ -64,72 +63,51 @@ class Daedal:
             [0, 1].
     """
 
-    def __init__(
-        self,
-        *,
-        initial_gen_length: int = 64,
-        max_gen_length: int = 2048,
-        expansion_factor: int = 8,
-        high_conf_threshold: float = 0.9,
-        low_conf_threshold: float = 0.1,
-        eos_confidence_threshold: float = 0.5,
-        expand_eos_confidence_threshold: float = 0.9,
-        eos_check_tokens: int = 32,
-    ) -> None:
-        self.initial = at_least("initial_gen_length", initial_gen_length, 1)
-        self.limit = at_least("max_gen_length", max_gen_length, 1)
-        self.expansion = at_least("expansion_factor", expansion_factor, 2)
-        self.check_tokens = at_least("eos_check_tokens", eos_check_tokens, 1)
-        self.high = check_share("high_conf_threshold", high_conf_threshold)
-        self.low = check_share("low_conf_threshold", low_conf_threshold)
-        self.enough = check_share("eos_confidence_threshold", eos_confidence_threshold)
-        self.certain = check_share(
-            "expand_eos_confidence_threshold", expand_eos_confidence_threshold
-        )
-        self.options: dict[str, Any] = {
-            "initial_gen_length": initial_gen_length,
-            "max_gen_length": max_gen_length,
-            "expansion_factor": expansion_factor,
-            "high_conf_threshold": high_conf_threshold,
-            "low_conf_threshold": low_conf_threshold,
-            "eos_confidence_threshold": eos_confidence_threshold,
-            "expand_eos_confidence_threshold": expand_eos_confidence_threshold,
-            "eos_check_tokens": eos_check_tokens,
-        }
+    initial_gen_length: int = 64
+    max_gen_length: int = 2048
+    expansion_factor: int = 8
+    high_conf_threshold: float = 0.9
+    low_conf_threshold: float = 0.1
+    eos_confidence_threshold: float = 0.5
+    expand_eos_confidence_threshold: float = 0.9
+    eos_check_tokens: int = 32
+
+    options = property(asdict)
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "initial_gen_length", "max_gen_length", "eos_check_tokens")
+        at_least(self, 2, "expansion_factor")
+        shares(self, "high_conf_threshold", "low_conf_threshold", "eos_confidence_threshold")
+        shares(self, "expand_eos_confidence_threshold")
 
     def check(self, settings: DecodeConfig) -> None:
         """Refuses a schedule, a cache and other settings that it has no place for."""
         refuse("daedal", settings)
 
-    def check_model(self, backbone: Backbone) -> None:
-        """Every model has what it needs."""
-
-    def generate(
-        self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
-    ) -> abc.Iterator[tuple[int, Answer]]:
-        """Yields the index of each job and its answer, as they finish."""
-        return generate(backbone, jobs, batch_size=batch_size, policy=self)
+    def prepare(self, backbone: Backbone, jobs: abc.Sequence[Job]) -> Prepared:
+        """Every model has what it needs, and jobs stay as they are."""
+        return self, jobs
 
     def decode(self, sequence: Sequence) -> Steps:
         """Finds the initial canvas, then denoises it and inserts masks."""
         self.check(sequence.config)
         sequence.require_room(sequence.config.gen_length)
-        limit = min(self.limit, sequence.config.gen_length)
+        limit = min(self.max_gen_length, sequence.config.gen_length)
         yield from self._initial_canvas(sequence, limit)
         yield from self._denoised(sequence, limit)
 
     def _initial_canvas(self, sequence: Sequence, limit: int) -> Steps:
         """Part 1: grows a canvas of masks until its end says EOS."""
         nowhere = torch.empty(0, dtype=torch.long)
-        length = min(self.initial, limit)
+        length = min(self.initial_gen_length, limit)
         while length < limit:
             sequence.resize(sequence.masks(length))
             scores = yield Step(nowhere, whole_canvas=True)
-            if self._eos_confidence(sequence, scores) >= self.enough:
+            if self._eos_confidence(sequence, scores) >= self.eos_confidence_threshold:
                 break
-            length = min(length + self.expansion, limit)
+            length = min(length + self.expansion_factor, limit)
         ending = torch.full(
-            (min(self.check_tokens // 2, limit - length),), ending_id(sequence.spec)
+            (min(self.eos_check_tokens // 2, limit - length),), ending_id(sequence.spec)
         )
         sequence.resize(torch.cat([sequence.masks(length), ending]))
 
@@ -143,17 +121,17 @@ class Daedal:
                 return
             open_N = sequence.masked(start, start + block_length)
             scores = yield Step(open_N, whole_canvas=True)
-            stays_N = above_threshold(scores.confidence_N, self.high, strictly=True)
+            stays_N = above_threshold(scores.confidence_N, self.high_conf_threshold, strictly=True)
             sequence.place(open_N[stays_N], scores.tokens_N[stays_N])
-            unsure_N = ~stays_N & (scores.confidence_N < self.low)
+            unsure_N = ~stays_N & (scores.confidence_N < self.low_conf_threshold)
             if (
                 len(sequence.canvas) < limit
                 and unsure_N.any()
-                and self._eos_confidence(sequence, scores) < self.certain
+                and self._eos_confidence(sequence, scores) < self.expand_eos_confidence_threshold
             ):
                 least = scores.confidence_N.masked_fill(~unsure_N, torch.inf).argmin()
                 at = int(open_N[least])
-                more = sequence.masks(self.expansion)
+                more = sequence.masks(self.expansion_factor)
                 canvas_C = sequence.canvas
                 sequence.resize(torch.cat([canvas_C[:at], more, canvas_C[at + 1 :]])[:limit])
 
@@ -163,10 +141,10 @@ class Daedal:
         The canvas is searched from its end, no further than it takes to find them.
         """
         found: list[float] = []
-        for stop in range(len(sequence.canvas), 0, -self.check_tokens):
-            positions_N = torch.arange(max(0, stop - self.check_tokens), stop)
+        for stop in range(len(sequence.canvas), 0, -self.eos_check_tokens):
+            positions_N = torch.arange(max(0, stop - self.eos_check_tokens), stop)
             tokens_N, probability_N = scores.likeliest(positions_N)
             found += probability_N[ends(tokens_N, sequence.spec)].flip(0).tolist()
-            if len(found) >= self.check_tokens:
+            if len(found) >= self.eos_check_tokens:
                 break
-        return sum(found[: self.check_tokens]) / self.check_tokens
+        return sum(found[: self.eos_check_tokens]) / self.eos_check_tokens

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import abc
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from eosbench.backbone import Backbone
-from eosbench.decoding import Answer, DecodeConfig, Job
+from eosbench.decoding import DecodeConfig, Job, Policy
 
-__all__ = ["Strategy"]
+Prepared: TypeAlias = tuple[Policy, abc.Sequence[Job]]
+
+__all__ = ["Prepared", "Strategy"]
 
 
 class Strategy(Protocol):
-    """One strategy, built from flat keywords, whose sequences find their own length.
+    """One strategy, built from flat keywords, whose sequences find their own length."""
 
-    Attributes:
-        options: the keywords that build it again, all of them.
-    """
-
-    options: dict[str, Any]
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keywords that build it again, all of them."""
+        ...
 
     def check(self, settings: DecodeConfig) -> None:
         """Refuses decode settings that the strategy has no place for.
@@ -28,29 +29,18 @@ class Strategy(Protocol):
         """
         ...
 
-    def check_model(self, backbone: Backbone) -> None:
-        """Refuses a model that the strategy cannot work on, before the first prompt.
+    def prepare(self, backbone: Backbone, jobs: abc.Sequence[Job]) -> Prepared:
+        """What `eosbench.decoding.generate` is called with on this model: a policy, and the jobs.
 
-        Raises:
-            ConfigurationError: what the model lacks, and where there is one that has it.
-        """
-        ...
-
-    def generate(
-        self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
-    ) -> abc.Iterator[tuple[int, Answer]]:
-        """Yields the index of each job and its answer, as they finish.
-
-        The rules of one sequence are a policy (eosbench/decoding/policy.py says how), which goes to
-        `eosbench.decoding.generate`. An answer depends on its job alone, and not on its batch.
+        The policy holds the rules of one sequence (eosbench/decoding/policy.py says how). An answer
+        depends on its job alone, and not on its batch.
 
         Args:
             backbone: the model.
-            jobs: in any order. `settings.gen_length` is the longest canvas; what stands in `window`
-                does not matter.
-            batch_size: sequences per forward pass at most.
+            jobs: in any order; none, to ask whether the model will do. `settings.gen_length` is the
+                longest canvas; what stands in `window` does not matter.
 
         Raises:
-            ConfigurationError: a prompt that leaves no room for its canvas.
+            ConfigurationError: what the model lacks, and where there is one that has it.
         """
         ...

@@ -26,24 +26,22 @@ from __future__ import annotations
 
 import math
 from collections import abc
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import torch
 
 from eosbench.backbone import Backbone
 from eosbench.decoding import (
-    Answer,
     DecodeConfig,
     Job,
     Sequence,
     Step,
     Steps,
     above_threshold,
-    generate,
 )
 from eosbench.errors import ConfigurationError
-from eosbench.predictors import check_share
-from eosbench.strategies.rules import at_least, complete_blocks, ends, refuse
+from eosbench.strategies.protocol import Prepared
+from eosbench.strategies.rules import at_least, complete_blocks, ends, refuse, shares
 
 SCHEDULERS = ("const", "linear", "exp")
 DENSITY_STEP = 0.1
@@ -53,6 +51,7 @@ ADJUSTMENTS = 64
 __all__ = ["SCHEDULERS", "RhoEos"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class RhoEos:
     """rho-EOS with its published settings.
 
@@ -71,55 +70,36 @@ class RhoEos:
             one, or an unknown scheduler.
     """
 
-    def __init__(
-        self,
-        *,
-        initial_gen_length: int = 64,
-        max_gen_length: int = 2048,
-        expansion_factor: int = 8,
-        high_conf_threshold: float = 0.9,
-        low_density_threshold: float = 0.4,
-        high_density_threshold: float = 0.6,
-        scheduler: str = "exp",
-    ) -> None:
-        self.initial = at_least("initial_gen_length", initial_gen_length, 1)
-        self.limit = at_least("max_gen_length", max_gen_length, 1)
-        self.expansion = at_least("expansion_factor", expansion_factor, 1)
-        self.high = check_share("high_conf_threshold", high_conf_threshold)
-        self.sparse = check_share("low_density_threshold", low_density_threshold)
-        self.dense = check_share("high_density_threshold", high_density_threshold)
-        if self.sparse > self.dense:
+    initial_gen_length: int = 64
+    max_gen_length: int = 2048
+    expansion_factor: int = 8
+    high_conf_threshold: float = 0.9
+    low_density_threshold: float = 0.4
+    high_density_threshold: float = 0.6
+    scheduler: str = "exp"
+
+    options = property(asdict)
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "initial_gen_length", "max_gen_length", "expansion_factor")
+        shares(self, "high_conf_threshold", "low_density_threshold", "high_density_threshold")
+        if self.low_density_threshold > self.high_density_threshold:
             raise ConfigurationError(
-                f"low_density_threshold={low_density_threshold!r} lies above "
-                f"high_density_threshold={high_density_threshold!r}"
+                f"low_density_threshold={self.low_density_threshold!r} lies above "
+                f"high_density_threshold={self.high_density_threshold!r}"
             )
-        if scheduler not in SCHEDULERS:
+        if self.scheduler not in SCHEDULERS:
             raise ConfigurationError(
-                f"scheduler={scheduler!r}: expected one of {', '.join(SCHEDULERS)}"
+                f"scheduler={self.scheduler!r}: expected one of {', '.join(SCHEDULERS)}"
             )
-        self.scheduler = scheduler
-        self.options: dict[str, Any] = {
-            "initial_gen_length": initial_gen_length,
-            "max_gen_length": max_gen_length,
-            "expansion_factor": expansion_factor,
-            "high_conf_threshold": high_conf_threshold,
-            "low_density_threshold": low_density_threshold,
-            "high_density_threshold": high_density_threshold,
-            "scheduler": scheduler,
-        }
 
     def check(self, settings: DecodeConfig) -> None:
         """Refuses a schedule, a cache and other settings that it has no place for."""
         refuse("rho_eos", settings)
 
-    def check_model(self, backbone: Backbone) -> None:
-        """Every model has what it needs."""
-
-    def generate(
-        self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
-    ) -> abc.Iterator[tuple[int, Answer]]:
-        """Yields the index of each job and its answer, as they finish."""
-        return generate(backbone, jobs, batch_size=batch_size, policy=self)
+    def prepare(self, backbone: Backbone, jobs: abc.Sequence[Job]) -> Prepared:
+        """Every model has what it needs, and jobs stay as they are."""
+        return self, jobs
 
     def change(self, density: float) -> int:
         """Tokens by which the canvas is to grow (above 0) or to shrink (below 0).
@@ -128,23 +108,23 @@ class RhoEos:
         >>> [strategy.change(density) for density in (0.0, 0.25, 0.35, 0.5, 0.65, 1.0)]
         [64, 16, 8, 0, -8, -64]
         """
-        gap = max(self.sparse - density, density - self.dense)
+        gap = max(self.low_density_threshold - density, density - self.high_density_threshold)
         if gap <= 0:
             return 0
         # 0.1 is one step, whatever its last binary digit.
         step = max(1, math.ceil(gap / DENSITY_STEP - 1e-6))
         multiplier: int = {"const": 1, "linear": step, "exp": 2 ** (step - 1)}[self.scheduler]
-        tokens = min(multiplier, LARGEST_MULTIPLIER) * self.expansion
-        return tokens if density < self.sparse else -tokens
+        tokens = min(multiplier, LARGEST_MULTIPLIER) * self.expansion_factor
+        return tokens if density < self.low_density_threshold else -tokens
 
     def decode(self, sequence: Sequence) -> Steps:
         """Denoises the canvas, and makes it longer or shorter after each of the first passes."""
         config, spec = sequence.config, sequence.spec
         self.check(config)
         sequence.require_room(config.gen_length)
-        limit = min(self.limit, config.gen_length)
+        limit = min(self.max_gen_length, config.gen_length)
         block_length = config.block_length or limit
-        sequence.resize(sequence.masks(min(self.initial, limit)))
+        sequence.resize(sequence.masks(min(self.initial_gen_length, limit)))
         start = passes = 0
         while True:
             start = complete_blocks(sequence.canvas, start, block_length, spec.mask_id)
@@ -156,7 +136,9 @@ class RhoEos:
             scores = yield Step(masked_N, whole_canvas=True, likeliest=True)
             passes += 1
             inside = int((masked_N < start + block_length).sum())
-            stays_N = above_threshold(scores.confidence_N[:inside], self.high, strictly=True)
+            stays_N = above_threshold(
+                scores.confidence_N[:inside], self.high_conf_threshold, strictly=True
+            )
             sequence.place(masked_N[:inside][stays_N], scores.tokens_N[:inside][stays_N])
             start = complete_blocks(sequence.canvas, start, block_length, spec.mask_id)
             if adjusts:

@@ -1,4 +1,4 @@
-"""Rules that DAEDAL and rho-EOS share: the next block, the ids of ends, the settings they refuse.
+"""Rules that strategies share: the next block, the ids of ends, what settings and options may be.
 
 Legend: C canvas, N masked positions.
 """
@@ -10,8 +10,10 @@ import torch
 from eosbench.backbone import BackboneSpec
 from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
+from eosbench.predictors import check_share
+from eosbench.strategies.protocol import Strategy
 
-__all__ = ["at_least", "complete_blocks", "ending_id", "ends", "refuse"]
+__all__ = ["at_least", "complete_blocks", "ending_id", "ends", "refuse", "shares"]
 
 
 def complete_blocks(canvas_C: torch.Tensor, start: int, block_length: int, mask_id: int) -> int:
@@ -74,15 +76,26 @@ def refuse(method: str, settings: DecodeConfig) -> None:
             )
 
 
-def at_least(name: str, value: int, least: int) -> int:
-    """`value`, if it is at least `least`.
+def at_least(strategy: Strategy, least: int, *names: str) -> None:
+    """Refuses options of a strategy below `least`, other than None.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: one of them is smaller.
     """
-    if value < least:
-        raise ConfigurationError(f"{name}={value!r}: expected at least {least}")
-    return value
+    for name in names:
+        value = getattr(strategy, name)
+        if value is not None and value < least:
+            raise ConfigurationError(f"{name}={value!r}: expected at least {least}")
+
+
+def shares(strategy: Strategy, *names: str) -> None:
+    """Refuses options of a strategy that are no shares.
+
+    Raises:
+        ConfigurationError: one of them is no number from 0 to 1.
+    """
+    for name in names:
+        check_share(name, getattr(strategy, name))
 
 
 def ending_id(spec: BackboneSpec) -> int:

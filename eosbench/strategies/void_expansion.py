@@ -31,7 +31,7 @@ Legend: n positions of the tail in one piece, V vocabulary.
 from __future__ import annotations
 
 from collections import abc
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -41,7 +41,6 @@ from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.command_lines import command_line
 from eosbench.decoding import (
-    Answer,
     DecodeConfig,
     Job,
     Scores,
@@ -49,11 +48,10 @@ from eosbench.decoding import (
     Step,
     Steps,
     fill_window,
-    generate,
 )
 from eosbench.errors import ConfigurationError
-from eosbench.predictors import check_share
-from eosbench.strategies.rules import at_least
+from eosbench.strategies.protocol import Prepared
+from eosbench.strategies.rules import at_least, shares
 
 # Its names in the published checkpoints of LLaDA and of Dream, and in those of `eosbench train`.
 VOID_TOKENS = ("<|pad_0|>", "<pad_0>", "<|pad|>")
@@ -61,6 +59,7 @@ VOID_TOKENS = ("<|pad_0|>", "<pad_0>", "<|pad|>")
 __all__ = ["VOID_TOKENS", "VoidExpansion"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class VoidExpansion:
     """VoidExpansion with the settings of its published script for LLaDA.
 
@@ -81,37 +80,20 @@ class VoidExpansion:
         ConfigurationError: a length below 1, or tau_nonvoid outside [0, 1].
     """
 
-    def __init__(
-        self,
-        *,
-        initial_gen_length: int = 64,
-        max_gen_length: int = 512,
-        expansion_factor: int | None = None,
-        window: int | None = 16,
-        tau_nonvoid: float = 0.09,
-        tau_gap: float = -0.45,
-        ban_void: bool = True,
-        void_token: str | int | None = None,
-    ) -> None:
-        self.initial = at_least("initial_gen_length", initial_gen_length, 1)
-        self.limit = at_least("max_gen_length", max_gen_length, 1)
-        for name, value in (("expansion_factor", expansion_factor), ("window", window)):
-            if value is not None:
-                at_least(name, value, 1)
-        self.expansion, self.window = expansion_factor, window
-        self.most_other = check_share("tau_nonvoid", tau_nonvoid)
-        self.least_gap, self.bans = tau_gap, ban_void
-        self.void_token = void_token
-        self.options: dict[str, Any] = {
-            "initial_gen_length": initial_gen_length,
-            "max_gen_length": max_gen_length,
-            "expansion_factor": expansion_factor,
-            "window": window,
-            "tau_nonvoid": tau_nonvoid,
-            "tau_gap": tau_gap,
-            "ban_void": ban_void,
-            "void_token": void_token,
-        }
+    initial_gen_length: int = 64
+    max_gen_length: int = 512
+    expansion_factor: int | None = None
+    window: int | None = 16
+    tau_nonvoid: float = 0.09
+    tau_gap: float = -0.45
+    ban_void: bool = True
+    void_token: str | int | None = None
+
+    options = property(asdict)
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "initial_gen_length", "max_gen_length", "expansion_factor", "window")
+        shares(self, "tau_nonvoid")
 
     def check(self, settings: DecodeConfig) -> None:
         """Refuses a block without a multiple between the first canvas and the longest.
@@ -119,17 +101,14 @@ class VoidExpansion:
         Raises:
             ConfigurationError: the lengths, and what to write.
         """
-        if not self.canvases(settings, limit=self.limit):
+        if not self.canvases(settings, limit=self.max_gen_length):
             raise ConfigurationError(
-                f"method 'void_expansion' has no canvas to try: no multiple of "
-                f"{self._step(settings)} lies between initial_gen_length={self.initial} and "
-                f"max_gen_length={self.limit}: give a larger max_gen_length, or a smaller "
+                "method 'void_expansion' has no canvas to try: no multiple of "
+                f"{self._step(settings)} lies between "
+                f"initial_gen_length={self.initial_gen_length} and "
+                f"max_gen_length={self.max_gen_length}: give a larger max_gen_length, or a smaller "
                 "expansion_factor or block_length"
             )
-
-    def check_model(self, backbone: Backbone) -> None:
-        """Refuses a model without a VOID token."""
-        self.void_id(backbone)
 
     def void_id(self, backbone: Backbone) -> int:
         """The id of VOID in a model's vocabulary.
@@ -163,17 +142,14 @@ class VoidExpansion:
             )
         return void_id
 
-    def generate(
-        self, backbone: Backbone, jobs: abc.Sequence[Job], *, batch_size: int = 16
-    ) -> abc.Iterator[tuple[int, Answer]]:
-        """Yields the index of each job and its answer, as they finish."""
+    def prepare(self, backbone: Backbone, jobs: abc.Sequence[Job]) -> Prepared:
+        """Finds the model's VOID, which no job may place where it is banned."""
         void_id = self.void_id(backbone)
-        banned = (void_id,) if self.bans else ()
+        banned = (void_id,) if self.ban_void else ()
         ours = [
             replace(job, settings=replace(job.settings, suppress_tokens=banned)) for job in jobs
         ]
-        policy = _GrownByVoid(self, void_id)
-        return generate(backbone, ours, batch_size=batch_size, policy=policy)
+        return _GrownByVoid(self, void_id), ours
 
     def canvases(self, settings: DecodeConfig, limit: int | None = None) -> range:
         """The lengths that are tried, from the shortest on; none where too few are allowed.
@@ -188,8 +164,8 @@ class VoidExpansion:
             [16, 24, 32, 40, 48]
         """
         step = self._step(settings)
-        first = -(-self.initial // step) * step
-        most = min(self.limit, settings.gen_length) if limit is None else limit
+        first = -(-self.initial_gen_length // step) * step
+        most = min(self.max_gen_length, settings.gen_length) if limit is None else limit
         return range(first, most + 1, step)
 
     def is_enough(self, scores: Scores, canvas: int, void_id: int, settings: DecodeConfig) -> bool:
@@ -212,10 +188,10 @@ class VoidExpansion:
             others.append(other_n)
             gaps.append(void_n - other_n)
         other, gap = torch.cat(others).mean().item(), torch.cat(gaps).mean().item()
-        return other <= self.most_other and gap >= self.least_gap
+        return other <= self.tau_nonvoid and gap >= self.tau_gap
 
     def _step(self, settings: DecodeConfig) -> int:
-        return self.expansion or settings.block_length or self.initial
+        return self.expansion_factor or settings.block_length or self.initial_gen_length
 
 
 @dataclass(frozen=True)
@@ -231,7 +207,7 @@ class _GrownByVoid:
         strategy.check(config)
         lengths = strategy.canvases(config)
         if not lengths:
-            sequence.resize(sequence.masks(min(strategy.limit, config.gen_length)))
+            sequence.resize(sequence.masks(min(strategy.max_gen_length, config.gen_length)))
         nowhere = torch.empty(0, dtype=torch.long)
         for length in lengths:
             sequence.resize(sequence.masks(length))

@@ -176,7 +176,7 @@ def _fits(run: Run, backbone: Backbone, fitted: Mapping[str, FittedPredictor]) -
     method: FittedPredictor | None = None
     if run.arguments.decides_while_decoding:
         try:
-            load_strategy(run.method, run.arguments.options).check_model(backbone)
+            load_strategy(run.method, run.arguments.options).prepare(backbone, [])
         except ConfigurationError as error:
             logger.warning("method %s is left out: %s", run.method, error)
             return False

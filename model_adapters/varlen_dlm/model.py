@@ -145,7 +145,7 @@ class VarLenDLM(HostedModel):
         self.answers: Answerer
         if arguments.decides_while_decoding:
             self.method = load_strategy(arguments.method, arguments.options)
-            self.method.check_model(backbone)
+            self.method.prepare(backbone, [])  # refuses a model that it cannot work on
             self.answers = StrategyAnswers(arguments, backbone, self.method, self.ledger)
         else:
             self.method = reader.predictors[rule]

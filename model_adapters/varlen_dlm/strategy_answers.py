@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from eosbench.backbone import Backbone
+from eosbench.decoding import generate
 from eosbench.errors import ConfigurationError
 from eosbench.forward import Ledger
 from eosbench.predictors import METHODS
@@ -51,8 +52,10 @@ class StrategyAnswers:
     def answer(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationRequest]:
         """The requests as they are answered, each with its text."""
         tokenizer = self.backbone.tokenizer
-        jobs = [request.job(tokenizer, request.canvas) for request in requests]
-        answers = self.strategy.generate(self.backbone, jobs, batch_size=self.arguments.batch_size)
+        policy, jobs = self.strategy.prepare(
+            self.backbone, [request.job(tokenizer, request.canvas) for request in requests]
+        )
+        answers = generate(self.backbone, jobs, batch_size=self.arguments.batch_size, policy=policy)
         for index, answer in answers:
             request = requests[index]
             request.tokens, request.cost = answer.tokens, answer.cost

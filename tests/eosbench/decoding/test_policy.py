@@ -13,6 +13,7 @@ from eosbench.decoding.sequence import Sequence
 from eosbench.decoding.window import Job, generate
 from eosbench.errors import ConfigurationError
 from eosbench.strategies import load_strategy
+from tests.eosbench.strategies.scripts import generated
 from tests.fakes import EOS, MASK, ScriptedBackbone, table
 from tests.golden_files import load_golden
 
@@ -135,7 +136,7 @@ def test_one_seed_rule_holds_for_windows_and_strategies() -> None:
     jobs = [Job((4, 4), config, window=8, seed=seed) for seed in (1, 2)]
     backbone = ScriptedBackbone(logits_TV, vocab_size=V)
     windows = dict(generate(backbone, jobs))
-    blocks = dict(load_strategy("blocks").generate(backbone, jobs))
+    blocks = generated(load_strategy("blocks"), backbone, jobs)
     assert windows[0].canvas == blocks[0].canvas != windows[1].canvas == blocks[1].canvas
 
 
@@ -146,7 +147,7 @@ def test_canvases_that_grow_with_a_cache_give_the_same_at_any_batch_size(cache: 
     config = DecodeConfig(gen_length=48, block_length=8, cache=cache)
     jobs = [Job(tuple(prompt), config, config.gen_length) for prompt in prompts]
     found = [
-        dict(load_strategy("blocks").generate(golden.backbone, jobs, batch_size=size))
+        generated(load_strategy("blocks"), golden.backbone, jobs, batch_size=size)
         for size in (1, 4)
     ]
     alone, together = found

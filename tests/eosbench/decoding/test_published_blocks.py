@@ -19,6 +19,7 @@ from eosbench.decoding.window import Job
 from eosbench.errors import ConfigurationError
 from eosbench.strategies.blocks import Blocks
 from model_adapters import load_backbone
+from tests.eosbench.strategies.scripts import generated
 from tests.golden_files import GOLDEN, Golden, load_golden
 
 Row = dict[str, Any]
@@ -73,7 +74,7 @@ def test_one_block_of_masks_after_the_other(golden: Golden, row: Row) -> None:
     config = DecodeConfig(**{name: row[name] for name in names})
     job = Job(tuple(prompt.tolist()), config, row["gen_length"])
     with ending_at(golden.backbone, row["stop_token_ids"]):
-        ((_, answer),) = Blocks().generate(golden.backbone, [job])
+        answer = generated(Blocks(), golden.backbone, [job], batch_size=1)[0]
     assert answer.canvas == want
     assert answer.cost.forward_passes == row["forward_passes"]
     assert len(answer.canvas) == row["blocks"] * row["block_length"]

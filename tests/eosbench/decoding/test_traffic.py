@@ -111,7 +111,7 @@ def test_daedal_copies_once_more_for_each_look_at_the_end_of_a_canvas() -> None:
             nonlocal looks
             before = scores.scored
             found = super()._eos_confidence(sequence, scores)
-            looks += -(-(scores.scored - before) // self.check_tokens)
+            looks += -(-(scores.scored - before) // self.eos_check_tokens)
             return found
 
     run = both("llada-trained", DecodeConfig(gen_length=48), Looking(initial_gen_length=16))

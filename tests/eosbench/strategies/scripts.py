@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
+from eosbench.backbone import Backbone
 from eosbench.decoding.config import DecodeConfig
-from eosbench.decoding.window import Answer, Job
+from eosbench.decoding.window import Answer, Job, generate
 from eosbench.strategies.protocol import Strategy
 from tests.fakes import EOS, ScriptedBackbone, table
 
@@ -59,10 +60,18 @@ def job(prompt: Sequence[int] = PROMPT, seed: int = 0, **settings: int | float |
     return Job(tuple(prompt), config, config.gen_length, seed)
 
 
+def generated(
+    strategy: Strategy, backbone: Backbone, jobs: Sequence[Job], batch_size: int = 16
+) -> dict[int, Answer]:
+    """The answer of each job by its index."""
+    policy, ours = strategy.prepare(backbone, jobs)
+    return dict(generate(backbone, ours, batch_size=batch_size, policy=policy))
+
+
 def answers(
     strategy: Strategy, backbone: ScriptedBackbone, *jobs: Job, batch_size: int = 4
 ) -> list[Answer]:
-    found: Mapping[int, Answer] = dict(strategy.generate(backbone, jobs, batch_size=batch_size))
+    found = generated(strategy, backbone, jobs, batch_size=batch_size)
     assert sorted(found) == list(range(len(jobs)))
     return [found[index] for index in range(len(jobs))]
 

@@ -17,7 +17,7 @@ from eosbench.errors import ConfigurationError
 from eosbench.strategies import Gap, fit_length_bias, load_strategy
 from eosbench.strategies.length_bias import LengthBias
 from eosbench.strategies.protocol import Strategy
-from tests.eosbench.strategies.scripts import PROMPT, SURE, V, answers, canvases, job
+from tests.eosbench.strategies.scripts import PROMPT, SURE, V, answers, canvases, generated, job
 from tests.fakes import MASK, ScriptedBackbone, table
 from tests.golden_files import GOLDEN, load_golden
 
@@ -73,7 +73,7 @@ def test_published_sampler_token_for_token(number: int) -> None:
     assert len(SETTINGS["cal"]) == 16
     case = SETTINGS["cal"][number]
     strategy, one, span = of_case(case)
-    ((_, answer),) = strategy.generate(backbone(), [one], batch_size=1)
+    answer = generated(strategy, backbone(), [one], batch_size=1)[0]
     as_published(case, span, answer)
 
 
@@ -87,7 +87,7 @@ def test_batches_of_five_are_batches_of_one() -> None:
     assert len(alike) == 2
     cases = [of_case(case) for case in alike]
     jobs = [one for _, one, _ in cases]
-    found = dict(cases[0][0].generate(backbone(), [*jobs, *jobs, *jobs], batch_size=5))
+    found = generated(cases[0][0], backbone(), [*jobs, *jobs, *jobs], batch_size=5)
     for index, answer in found.items():
         as_published(alike[index % 2], cases[index % 2][2], answer)
 
@@ -100,7 +100,7 @@ def test_quirks_of_the_published_scripts_are_not_imitated(number: int) -> None:
     """
     case = SETTINGS["cal_quirks"][number]
     strategy, one, span = of_case(case | {"steps": None}, "cal_quirks")
-    ((_, answer),) = strategy.generate(backbone(), [one], batch_size=1)
+    answer = generated(strategy, backbone(), [one], batch_size=1)[0]
     assert answer.cost.window == case["found_length"] == len(span)
     assert span.count(MASK) == case["masks_left"] == (1, 0)[number]
     assert MASK not in answer.canvas

@@ -12,7 +12,7 @@ from eosbench.errors import ConfigurationError
 from eosbench.forward.costs import estimated_flops
 from eosbench.strategies import load_strategy
 from eosbench.strategies.protocol import Strategy
-from tests.eosbench.strategies.scripts import SURE, answers, canvases, job, saying
+from tests.eosbench.strategies.scripts import SURE, answers, canvases, generated, job, saying
 from tests.fakes import EOS, MASK
 from tests.golden_files import Golden, load_golden
 
@@ -39,7 +39,7 @@ def test_published_sampler_token_for_token() -> None:
     golden, daedal, jobs, outputs = published()
     cases, found = (
         golden.settings["daedal"],
-        dict(daedal.generate(golden.backbone, jobs, batch_size=5)),
+        generated(daedal, golden.backbone, jobs, batch_size=5),
     )
     assert len(cases) == 18
     for index, case in enumerate(cases):
@@ -53,7 +53,7 @@ def test_published_sampler_alone() -> None:
     golden, daedal, jobs, outputs = published()
     for case in golden.settings["daedal"]:
         if case["forward_passes"] < 10:
-            ((_, answer),) = daedal.generate(golden.backbone, [jobs[case["case"]]], batch_size=1)
+            answer = generated(daedal, golden.backbone, [jobs[case["case"]]], batch_size=1)[0]
             assert answer.canvas == outputs[case["case"]]
             assert answer.cost.forward_passes == case["forward_passes"]
 

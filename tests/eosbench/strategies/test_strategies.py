@@ -16,7 +16,16 @@ from eosbench.decoding.window import Answer
 from eosbench.errors import ConfigurationError
 from eosbench.predictors import METHODS
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
-from tests.eosbench.strategies.scripts import PROMPT, VOID, V, answers, counting, job, saying
+from tests.eosbench.strategies.scripts import (
+    PROMPT,
+    VOID,
+    V,
+    answers,
+    counting,
+    generated,
+    job,
+    saying,
+)
 from tests.fakes import EOS, ScriptedBackbone, SmallMemory, table
 from tests.golden_files import load_golden
 
@@ -159,7 +168,7 @@ def test_stopping_at_the_eos_changes_no_text(method: str) -> None:
     strategy, passes = load_strategy(method, OF_A_MODEL[method]), {}
     for stop in (False, True):
         jobs = [job(prompt, gen_length=64, block_length=16, stop_at_eos=stop) for prompt in prompts]
-        found = dict(strategy.generate(backbone, jobs))
+        found = generated(strategy, backbone, jobs)
         passes[stop] = sum(answer.cost.forward_passes for answer in found.values())
         if not stop:
             texts = {index: answer.tokens for index, answer in found.items()}
@@ -223,8 +232,8 @@ def test_a_real_model_in_float32_answers_alike_in_any_batch(method: str) -> None
     prompts = [golden.tensors[f"daedal.{case}.prompt"][0].tolist() for case in (0, 3, 5, 7, 14)]
     jobs = [job(prompt, gen_length=48, block_length=8) for prompt in prompts]
     strategy = load_strategy(method, {} if method == "blocks" else {"initial_gen_length": 16})
-    alone = dict(strategy.generate(golden.backbone, jobs, batch_size=1))
-    together = dict(strategy.generate(golden.backbone, jobs, batch_size=5))
+    alone = generated(strategy, golden.backbone, jobs, batch_size=1)
+    together = generated(strategy, golden.backbone, jobs, batch_size=5)
     assert all(outcome(alone[index]) == outcome(together[index]) for index in alone)
 
 

@@ -13,7 +13,16 @@ from eosbench.errors import ConfigurationError
 from eosbench.strategies import load_strategy
 from eosbench.strategies.protocol import Strategy
 from eosbench.strategies.void_expansion import VoidExpansion
-from tests.eosbench.strategies.scripts import PROMPT, SURE, VOID, V, answers, canvases, job
+from tests.eosbench.strategies.scripts import (
+    PROMPT,
+    SURE,
+    VOID,
+    V,
+    answers,
+    canvases,
+    generated,
+    job,
+)
 from tests.fakes import EOS, MASK, ByteTokenizer, ScriptedBackbone, table
 from tests.golden_files import Golden, load_golden
 
@@ -68,7 +77,7 @@ def test_published_sampler_token_for_token(number: int) -> None:
     golden, all_cases = cases()
     assert len(all_cases) == 21
     strategy, one = of_case(golden, all_cases[number])
-    ((_, answer),) = strategy.generate(golden.backbone, [one], batch_size=1)
+    answer = generated(strategy, golden.backbone, [one], batch_size=1)[0]
     as_published(golden, all_cases[number], answer)
 
 
@@ -81,7 +90,7 @@ def test_batches_of_five_are_batches_of_one() -> None:
     assert len(alike) >= 2
     pairs = [of_case(golden, case) for case in alike]
     jobs = [one for _, one in pairs]
-    found = dict(pairs[0][0].generate(golden.backbone, [*jobs, *jobs, *jobs], batch_size=5))
+    found = generated(pairs[0][0], golden.backbone, [*jobs, *jobs, *jobs], batch_size=5)
     for index, answer in found.items():
         as_published(golden, alike[index % len(alike)], answer)
 
@@ -258,4 +267,4 @@ def test_void_is_found_by_its_names(name: str) -> None:
 def test_a_model_without_void_is_refused(token: str | int | None, message: str) -> None:
     backbone = ScriptedBackbone(ending(2).script, vocab_size=V, tokenizer=Tokenizer("<other>", 7))
     with pytest.raises(ConfigurationError, match=message):
-        load_strategy("void_expansion", {"void_token": token}).check_model(backbone)
+        load_strategy("void_expansion", {"void_token": token}).prepare(backbone, [])

@@ -17,7 +17,7 @@ from eosbench.training.layout import filler_names
 from model_adapters import load_backbone, load_trainable
 from model_adapters.varlen_dlm.model import VarLenDLM
 from model_adapters.varlen_dlm.parsing import parse_arguments
-from tests.eosbench.strategies.scripts import job
+from tests.eosbench.strategies.scripts import generated, job
 from tests.fakes import MASK
 from tests.golden_files import checkpoint, load_golden
 from tests.model_adapters.varlen_dlm.scripted_model import asked, backbone_of, benchmark, model_of
@@ -220,7 +220,7 @@ def test_a_checkpoint_that_eosbench_train_gave_its_padding(tmp_path: Path) -> No
     strategy = load_strategy("void_expansion", {"initial_gen_length": 8, "max_gen_length": 16})
     assert isinstance(strategy, VoidExpansion) and strategy.void_id(backbone) == void_id == 622
     one = job([2, 50, 60, 3], gen_length=16, block_length=8)
-    [(_, answer)] = strategy.generate(backbone, [one])
+    answer = generated(strategy, backbone, [one])[0]
     assert void_id not in answer.canvas and answer.cost.forward_passes == 2 + 16
 
 
