@@ -2,7 +2,9 @@
 
 The sequences of a batch share the pass whatever their lengths and blocks are: each brings the
 columns that its step runs, and sees its own kept keys. Those that see none, since their prompt is
-run first, are in a pass of their own; it would be long and the others short.
+run first, are in a pass of their own; it would be long and the others short. A very long prompt is
+run in pieces, because the attention mask has a number for each pair of tokens that a pass brings
+together.
 
 Legend: R rows of a pass, K kept columns, T columns that run, N positions of all steps, D width.
 """
@@ -10,16 +12,19 @@ Legend: R rows of a pass, K kept columns, T columns that run, N positions of all
 from __future__ import annotations
 
 from collections import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from eosbench.backbone import Backbone
+from eosbench.decoding.block_settings import BlockSettings
 from eosbench.decoding.model_runner import HiddenStates
 from eosbench.decoding.policy import Step
 from eosbench.decoding.scheduler import Batch
 from eosbench.decoding.sequence import Sequence
 from eosbench.forward import send_together
+
+PIECE = 2048  # columns of a piece; a row of twice as many is run in pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +75,7 @@ class BlockRunner:
         for place, row in enumerate(rows):
             if row.past and row.sequence not in self._kept:
                 ran[place] += self._again(row)
+        rows = [self._last_piece(row) for row in rows]
         hidden: list[torch.Tensor] = [torch.empty(0)] * len(rows)
         fresh = [place for place, row in enumerate(rows) if not row.past]
         others = [place for place, row in enumerate(rows) if row.past]
@@ -96,8 +102,18 @@ class BlockRunner:
     def _again(self, row: _Row) -> int:
         """Runs what a sequence sees kept, once more, after it had to wait for memory."""
         again = _Row(row.sequence, 0, row.past, 0, True, row.positions_N[:0])
-        self._pass([again])
+        self._pass([self._last_piece(again)])
         return row.past
+
+    def _last_piece(self, row: _Row) -> _Row:
+        """Runs all pieces of a row that keeps its keys but the last; pieces end with a block."""
+        block = BlockSettings.of(row.sequence.spec, row.sequence.config).length
+        length = max(1, PIECE // block) * block
+        while row.keeps and len(row) >= 2 * length:
+            stop = row.first // block * block + length
+            self._pass([replace(row, stop=stop, positions_N=row.positions_N[:0])])
+            row = replace(row, first=stop, past=stop)
+        return row
 
     def _pass(self, rows: abc.Sequence[_Row]) -> list[torch.Tensor]:
         """One forward pass: each row's hidden states [n, D] that score its positions."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from eosbench.backbone import Backbone, NoiseCanvas
+from eosbench.decoding.block_settings import BlockSettings
 from eosbench.decoding.config import DecodeConfig
 from eosbench.decoding.engine import Engine
 from eosbench.decoding.fixed_canvas import fill
@@ -152,6 +153,10 @@ def widen(sequence: Sequence, window: int) -> None:
 class Windows:
     """Decodes a window, and a larger one for as long as it holds no end.
 
+    A model that attends causally between blocks decodes its last block whole, and what stands
+    behind the window is cut off. Where a window may grow it ends with a block, so that nothing is
+    cut off and decoded again.
+
     Args:
         larger: the next window, from one that holds no end.
     """
@@ -161,14 +166,23 @@ class Windows:
 
     def decode(self, sequence: Sequence) -> Steps:
         """Decodes windows until one holds an end or may not grow."""
+        self._end_with_a_block(sequence)
         yield from fill_window(sequence)
-        while not sequence.has_end():
-            window = self.larger(len(sequence.canvas), sequence.config.gen_length)
-            if window <= len(sequence.canvas):
-                return
+        while not sequence.has_end() and self._may_grow(sequence):
             sequence.retries += 1
-            widen(sequence, window)
+            widen(sequence, self.larger(len(sequence.canvas), sequence.config.gen_length))
+            self._end_with_a_block(sequence)
             yield from fill_window(sequence)
+
+    def _may_grow(self, sequence: Sequence) -> bool:
+        length = len(sequence.canvas)
+        return self.larger(length, sequence.config.gen_length) > length
+
+    def _end_with_a_block(self, sequence: Sequence) -> None:
+        if sequence.spec.attention == "block" and self._may_grow(sequence):
+            block = BlockSettings.of(sequence.spec, sequence.config).length
+            end = -(-len(sequence) // block) * block - sequence.prompt_length
+            widen(sequence, min(end, sequence.config.gen_length))
 
 
 def generate(
