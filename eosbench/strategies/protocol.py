@@ -30,7 +30,7 @@ class Strategy(Protocol):
         ...
 
     def prepare(self, backbone: Backbone, jobs: abc.Sequence[Job]) -> Prepared:
-        """What `eosbench.decoding.generate` is called with on this model: a policy, and the jobs.
+        """A policy and the jobs that `eosbench.decoding.generate` takes on this model.
 
         The policy holds the rules of one sequence (eosbench/decoding/policy.py says how). An answer
         depends on its job alone, and not on its batch.
