@@ -11,8 +11,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from model_adapters.dtypes import dtype_name
 from model_adapters.hub import resolve_folder
-from model_adapters.loading import attends_between_blocks, dtype_name, load_backbone
+from model_adapters.loading import attends_between_blocks, load_backbone
 
 if TYPE_CHECKING:
     from model_adapters.export import save_llada

@@ -7,29 +7,25 @@ checkpoint lives.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eosbench.command_lines import command_line, model_args_text
-from eosbench.errors import CheckpointError, ConfigurationError, shown
+from eosbench.errors import CheckpointError, ConfigurationError
+from model_adapters.asked_tokenizer import other_tokenizer, tokenizer_of
+from model_adapters.dtypes import device_of, dtype_of
 from model_adapters.families import family_file, family_of, recognised, why_unsupported
-from model_adapters.hub import OF_TOKENIZERS, resolve_folder
+from model_adapters.hub import resolve_folder
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
     from eosbench.backbone import Backbone
     from model_adapters.checkpoints import Adapter, Blueprint, Checkpoint
 
-DTYPES = ("float32", "bfloat16", "float16", "float64")
-# Other names that torch has for them.
-OTHER_DTYPES = {"float": "float32", "half": "float16", "double": "float64"}
-
-logger = logging.getLogger(__name__)
+__all__ = ["attends_between_blocks", "base_and_adapter", "load_backbone"]
 
 
 def load_backbone(
@@ -93,7 +89,7 @@ def load_backbone(
         CheckpointError: a checkpoint that is missing, unreadable, of no supported family, or of
             the recipe `causal`.
     """
-    device_, dtype_ = _device(device), _dtype(dtype)
+    device_, dtype_ = device_of(device), dtype_of(dtype)
 
     from eosbench.forward import bound_threads, keep_freed_memory
     from model_adapters import backbones
@@ -109,9 +105,9 @@ def load_backbone(
     if device_.type == "cpu":
         keep_freed_memory()
     asked_mask = MaskToken(mask_token, mask_token_id)
-    other = _other_tokenizer(tokenizer, revision, subfolder, trust_remote_code, add_bos_token)
+    other = other_tokenizer(tokenizer, revision, subfolder, trust_remote_code, add_bos_token)
     if isinstance(path_or_hub_id, str | Path):
-        folder, name, adapter = _base_and_adapter(str(path_or_hub_id), revision, subfolder, peft)
+        folder, name, adapter = base_and_adapter(str(path_or_hub_id), revision, subfolder, peft)
         if trained_causally(folder):
             _refuse_causal(name)
         checkpoint = open_checkpoint(
@@ -127,7 +123,7 @@ def load_backbone(
         name = held.name_or_path or type(held).__name__
         adapter = None if peft is None else open_adapter(resolve_folder(str(peft)), str(peft))
         if other is None:
-            other = _tokenizer_of(held.name_or_path or "", trust_remote_code, add_bos_token)
+            other = tokenizer_of(held.name_or_path or "", trust_remote_code, add_bos_token)
         checkpoint = hold(held, name=name, tokenizer=other, asked_mask=asked_mask)
         trust_remote_code = False  # its code ran already; here it runs on transformers' own model
     memory = backbones.memory_limits(max_memory_per_gpu, max_cpu_memory)
@@ -155,7 +151,7 @@ def load_backbone(
         backbones.set_longest(backbone, max_length)
     if mixed_precision_dtype is not None:
         backbones.set_mixed_precision(
-            backbone, _dtype(mixed_precision_dtype, "mixed_precision_dtype") or backbone.dtype
+            backbone, dtype_of(mixed_precision_dtype, "mixed_precision_dtype") or backbone.dtype
         )
     found: Backbone = backbone
     if found.device.type == "cpu":
@@ -183,7 +179,7 @@ def attends_between_blocks(
     return config.is_file() and recognised(read_json(config), ()) in BLOCK_FAMILIES
 
 
-def _base_and_adapter(
+def base_and_adapter(
     path_or_hub_id: str, revision: str | None, subfolder: str, peft: str | Path | None
 ) -> tuple[Path, str, Adapter | None]:
     """The folder of the model, the name it goes by, and the adapter that is to be merged into it.
@@ -219,62 +215,6 @@ def _base_and_adapter(
         ) from error
 
 
-def _other_tokenizer(
-    asked: Any,
-    revision: str | None,
-    subfolder: str,
-    trust_remote_code: bool,
-    add_bos_token: bool | None,
-) -> Any:
-    """The tokenizer that the user asks for in place of the checkpoint's; None: no other one.
-
-    As in lm-eval's `hf`, revision and subfolder are looked for in its repository, too.
-
-    Raises:
-        CheckpointError: it is not there, or broken.
-    """
-    if asked is None:
-        return None
-    if not isinstance(asked, str | Path):
-        if not hasattr(asked, "get_vocab"):
-            raise ConfigurationError(
-                f"tokenizer={shown(asked)}: expected a folder, a hub id, or a tokenizer of "
-                "transformers"
-            )
-        return asked
-    from model_adapters.checkpoints import holds_tokenizer, open_tokenizer
-
-    folder = resolve_folder(str(asked), revision, patterns=OF_TOKENIZERS)
-    if subfolder and holds_tokenizer(folder / subfolder):
-        folder = folder / subfolder
-    found = open_tokenizer(
-        folder,
-        name=str(asked),
-        trust_remote_code=trust_remote_code,
-        add_bos_token=add_bos_token,
-    )
-    if found is None:
-        raise CheckpointError(
-            f"tokenizer={asked}: expected a folder or a hub id with tokenizer.json, "
-            "tokenizer_config.json, vocab.json or tokenizer.model"
-        )
-    return found
-
-
-def _tokenizer_of(name: str, trust_remote_code: bool, add_bos_token: bool | None) -> Any:
-    """The tokenizer of the checkpoint that a model in memory came from; None where it has none."""
-    from model_adapters.checkpoints import open_tokenizer
-
-    try:
-        folder = resolve_folder(name, patterns=OF_TOKENIZERS)
-    except CheckpointError as error:
-        logger.info("no tokenizer for the model in memory: %s", error)
-        return None
-    return open_tokenizer(
-        folder, name=name, trust_remote_code=trust_remote_code, add_bos_token=add_bos_token
-    )
-
-
 def _refuse_for_own_code(**asked: Any) -> None:
     """Refuses what a model that runs by its own code cannot be loaded with."""
     for name, value in asked.items():
@@ -305,20 +245,6 @@ def _only_its_own_code_fits(checkpoint: Checkpoint) -> bool:
     return unfit is None or unfit.own_code_fits
 
 
-def _device(device: str) -> torch.device:
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigurationError(
-            f"device {device!r} cannot be used here ({reason}): "
-            "expected 'cpu', 'cuda', 'cuda:0', 'mps', ..."
-        ) from error
-    return torch.device(device)
-
-
 def _block_length(asked: int, plan: Blueprint, family: str) -> int:
     """The block length that was asked for.
 
@@ -333,29 +259,3 @@ def _block_length(asked: int, plan: Blueprint, family: str) -> int:
     if asked < 1:
         raise ConfigurationError(f"block_length={asked}: expected at least 1")
     return asked
-
-
-def dtype_name(dtype: Any) -> str:
-    """The one name of a dtype that has several, or of a dtype of torch.
-
-    Example:
-        >>> dtype_name("half"), dtype_name("torch.float"), dtype_name("auto")
-        ('float16', 'float32', 'auto')
-    """
-    name = str(dtype).removeprefix("torch.")
-    return OTHER_DTYPES.get(name, name)
-
-
-def _dtype(dtype: Any, argument: str = "dtype") -> torch.dtype | None:
-    """The dtype of a name; None for "auto", the dtype of the stored weights."""
-    import torch
-
-    name = dtype_name(dtype)
-    if name == "auto":
-        return None
-    if name not in DTYPES:
-        raise ConfigurationError(
-            f"{argument} {dtype!r}: expected auto or one of {', '.join((*DTYPES, *OTHER_DTYPES))}"
-        )
-    found: torch.dtype = getattr(torch, name)
-    return found

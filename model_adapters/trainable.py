@@ -2,13 +2,12 @@
 
     model = load_trainable("diffusionfamily/diffugpt-s", device="cuda")
     pad_id, = model.add_tokens(["<|pad|>"])                      # starts as the mean of the others
-    hidden_BTD = model.hidden(ids_BT, token_BT)                  # row i is the state that scores
-    token i model.export("out/eospad")                                   # loads by its own family
+    hidden_BTD = model.hidden(ids_BT, token_BT)                  # row i scores token i
+    model.export("out/eospad")                                   # loads by its own family
 
 Two kinds of checkpoints become masked diffusion models here. An autoregressive model (GPT-2, LLaMA,
 Qwen) gets a mask token; its logits stay shifted by one, as in DiffuGPT and DiffuLLaMA (2410.17891).
-An encoder that was published without the head that predicts tokens (sentence-transformers) gets
-one: BERT's, whose square layer starts as the identity and whose output rows are the embeddings.
+An encoder that was published without the head that predicts tokens gets one (missing_parts.py).
 
 Legend: B batch, T tokens, V vocabulary, D width.
 """
@@ -17,27 +16,27 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from eosbench.backbone import BackboneSpec, scoring_rows
 from eosbench.errors import CheckpointError
 from model_adapters.backbones import FullCanvasBackbone, Placement, assemble, refuse_stored
 from model_adapters.checkpoints import Blueprint, Checkpoint, open_checkpoint, own_name
+from model_adapters.dtypes import device_of, dtype_of
 from model_adapters.export import export_checkpoint
 from model_adapters.families import family_file, family_of
-from model_adapters.loading import _base_and_adapter, _device, _dtype
+from model_adapters.loading import base_and_adapter
+from model_adapters.missing_parts import eos_id_of, has_mask, with_head
 
 logger = logging.getLogger(__name__)
 
 MASK_TOKEN = "<|mask|>"  # what an autoregressive model's tokenizer is given
-HEADLESS = "BertModel"  # the architecture of encoders without a head that predicts tokens
 
 
 @dataclass(eq=False)
@@ -150,7 +149,7 @@ class Trainable:
             self.model,
             self.plan,
             self.checkpoint,
-            dtype=_dtype(dtype),
+            dtype=dtype_of(dtype),
             max_shard_size=max_shard_size,
         )
 
@@ -194,8 +193,8 @@ def load_trainable(
     Raises:
         CheckpointError: missing, unreadable, of no supported family, or without an end token.
     """
-    placement = Placement(_device(device))
-    folder, name, adapter = _base_and_adapter(str(path_or_hub_id), revision, "", None)
+    placement = Placement(device_of(device))
+    folder, name, adapter = base_and_adapter(str(path_or_hub_id), revision, "", None)
     checkpoint = open_checkpoint(folder, name=name, trust_remote_code=trust_remote_code)
     refuse_stored(checkpoint.config, name)
     family = family_of(checkpoint.config, checkpoint.weight_names, name)
@@ -204,11 +203,11 @@ def load_trainable(
             f"{name} is of the family {family}, whose canvas starts as noise: the recipes mask "
             "tokens, and it has no mask token"
         )
-    lacks_mask = not _has_mask(checkpoint)
+    lacks_mask = not has_mask(checkpoint)
     checkpoint = replace(checkpoint, adapter=adapter)
     with tempfile.TemporaryDirectory() as made:
-        checkpoint, inner = _with_head(checkpoint, Path(made))
-        eos_id = _eos_id(checkpoint)
+        checkpoint, inner = with_head(checkpoint, Path(made))
+        eos_id = eos_id_of(checkpoint)
         if lacks_mask:
             told = {**checkpoint.config, "mask_token_id": eos_id, "logits_shifted": True}
             checkpoint = replace(checkpoint, config=told)
@@ -219,7 +218,7 @@ def load_trainable(
             plan,
             family=family,
             placement=placement,
-            dtype=_dtype(dtype),
+            dtype=dtype_of(dtype),
             attn_implementation=attn_implementation,
         )
     assert isinstance(backbone, FullCanvasBackbone)  # the others start as noise
@@ -247,78 +246,6 @@ def _add_mask(model: Trainable) -> None:
         MASK_TOKEN,
         mask_id,
     )
-
-
-def _has_mask(checkpoint: Checkpoint) -> bool:
-    try:
-        checkpoint.token_ids(2**31)
-    except CheckpointError as error:
-        if "mask token" in str(error):
-            return False
-        raise
-    return True
-
-
-def _eos_id(checkpoint: Checkpoint) -> int:
-    """The id that ends an answer: the config's first, else the tokenizer's, else the separator.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    said = checkpoint.config.get("eos_token_id")
-    first = said[0] if isinstance(said, list) and said else said
-    for found in (
-        first,
-        getattr(checkpoint.tokenizer, "eos_token_id", None),
-        getattr(checkpoint.tokenizer, "sep_token_id", None),
-    ):
-        if isinstance(found, int):
-            return found
-    raise CheckpointError(
-        f"{checkpoint.name} has no end-of-sequence token: expected eos_token_id in config.json or "
-        "in the tokenizer"
-    )
-
-
-def _with_head(
-    checkpoint: Checkpoint, made: Path
-) -> tuple[Checkpoint, Callable[[str], str] | None]:
-    """The checkpoint with a head that predicts tokens, and its names of the weights.
-
-    The names are None where they are those that are written: a checkpoint that has its head stays
-    as it is.
-
-    Args:
-        checkpoint: as it was opened.
-        made: a folder for the new weights, needed until the checkpoint has been read.
-    """
-    files = checkpoint.weights.files
-    bare = [name for name in files if name.startswith("embeddings.word_embeddings.")]
-    if checkpoint.config.get("architectures") != [HEADLESS] or not bare:
-        return checkpoint, None
-    width = checkpoint.config["hidden_size"]
-    head = {
-        "cls.predictions.transform.dense.weight": torch.eye(width),
-        "cls.predictions.transform.dense.bias": torch.zeros(width),
-        "cls.predictions.transform.LayerNorm.weight": torch.ones(width),
-        "cls.predictions.transform.LayerNorm.bias": torch.zeros(width),
-        "cls.predictions.bias": torch.zeros(checkpoint.config["vocab_size"]),
-    }
-    save_file(head, made / "head.safetensors")
-    logger.warning(
-        "%s brings no head that predicts tokens: one is added, its square layer the identity, its "
-        "output rows the embeddings",
-        checkpoint.name,
-    )
-    encoder = {name: path for name, path in files.items() if not name.startswith("pooler.")}
-    files = {**encoder, **dict.fromkeys(head, made / "head.safetensors")}
-    config = {**checkpoint.config, "architectures": ["BertForMaskedLM"]}
-    weights = replace(checkpoint.weights, files=files)
-    return replace(checkpoint, config=config, weights=weights), _without_bert
-
-
-def _without_bert(name: str) -> str:
-    return name.removeprefix("bert.")
 
 
 def _set_dropout(model: torch.nn.Module, share: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ import typer
 from rich.table import Table
 
 from eosbench.cli import fit_bias
+from eosbench.cli.fit_jobs import asked_jobs, asked_seeds
 from eosbench.cli.listing import complete_methods
 from eosbench.cli.shared import (
     BatchSize,
@@ -21,15 +21,13 @@ from eosbench.cli.shared import (
     canvas_views,
     console,
     names,
-    text_pairs,
 )
 from eosbench.command_lines import command_line, model_args_text
 from eosbench.errors import ConfigurationError
 from eosbench.places import CACHE_VARIABLE, USUAL_CACHE, check_folder, is_there
 
 if TYPE_CHECKING:
-    from eosbench.canvas_view import CanvasView
-    from eosbench.fitting import FitJob, FitReport
+    from eosbench.fitting import FitReport
 
 CACHE = os.environ.get(CACHE_VARIABLE) or USUAL_CACHE
 
@@ -183,7 +181,7 @@ def fit(
     from model_adapters import load_backbone
     from model_adapters.varlen_dlm import Processes
 
-    seeds, fits_bias = _seeds(seed), fit_bias.METHOD in names(method)
+    seeds, fits_bias = asked_seeds(seed), fit_bias.METHOD in names(method)
     if fits_bias:
         of_predictors: dict[str, object] = {"calibration": calibration, "option": option}
         of_predictors |= {"calibration_limit": calibration_limit, "epochs": epochs}
@@ -191,7 +189,7 @@ def fit(
         fit_bias.check_words(method, seeds, **of_predictors)
         jobs, limit = [], limit or fit_bias.USUAL_GAPS
     else:
-        jobs = _jobs(method, output, seeds, option or [], canvas_views(step_zero))
+        jobs = asked_jobs(method, output, seeds, option or [], canvas_views(step_zero))
     if push_to_hub is not None and len(jobs) > 1:
         raise ConfigurationError(
             f"--push_to_hub uploads one predictor, these are {len(jobs)}: "
@@ -287,49 +285,6 @@ def _say_next(task: str, **model_args: Any) -> None:
     console.print(f"Next: {line}", highlight=False, soft_wrap=True)
 
 
-def _jobs(
-    method: str,
-    output: Path,
-    seeds: Sequence[int],
-    options: list[str],
-    views: Sequence[CanvasView],
-) -> list[FitJob]:
-    """A job for each seed of each method that --method names.
-
-    A method that reads the model has one for each part of the canvas.
-    """
-    from eosbench.canvas_view import FULL
-    from eosbench.fitting import FitJob
-    from eosbench.predictors import METHODS, STEP_ZERO, folder_name
-    from eosbench.sweep import chosen_methods
-    from model_adapters.varlen_dlm import method_options
-
-    methods = chosen_methods(method, METHODS)
-    if method == "all":
-        methods = [name for name in methods if METHODS[name].fitting != "none"]
-    given, said = text_pairs(options), ",".join(map(str, views))
-    is_asked = said != str(FULL)
-    if is_asked and not any(METHODS[name].needs for name in methods):
-        raise ConfigurationError(
-            f"--step_zero {said}: {', '.join(methods)} reads nothing of the model: leave it out"
-        )
-    if is_asked and STEP_ZERO in given:
-        raise ConfigurationError(
-            f"--step_zero {said} beside --option {STEP_ZERO}={given[STEP_ZERO]}: leave one out"
-        )
-    jobs = []
-    for name in methods:
-        own = method_options(name, given)
-        for view in views if METHODS[name].needs else [FULL]:
-            shown = own if view == FULL else {**own, STEP_ZERO: str(view)}
-            jobs.append(FitJob(name, Path(folder_name(name, view)), shown))
-    return [
-        replace(job, output=_folder(output, job.output, seed, len(jobs), len(seeds)), seed=seed)
-        for seed in seeds
-        for job in jobs
-    ]
-
-
 def _table(reports: Sequence[FitReport]) -> Table:
     """A row for each predictor: its folder, and its error at every unmasked fraction."""
     table = Table(title="fitted", title_justify="left")
@@ -340,24 +295,3 @@ def _table(reports: Sequence[FitReport]) -> Table:
         cells = [f"{score['rmse']:.1f}" for score in report.scores.values()]
         table.add_row(report.job.method, str(report.job.output), *cells)
     return table
-
-
-def _seeds(text: str) -> list[int]:
-    """The seeds that --seed names.
-
-    >>> _seeds("0,1,2")
-    [0, 1, 2]
-    """
-    if not names(text) or not all(name.isdigit() for name in names(text)):
-        raise ConfigurationError(f"--seed {text}: expected whole numbers with commas")
-    return [int(name) for name in names(text)]
-
-
-def _folder(output: Path, own: Path, seed: int, several: int, seeds: int) -> Path:
-    """The folder of one predictor, below --output where there are several of a seed, or seeds.
-
-    >>> str(_folder(Path("heads"), Path("logit"), 1, several=2, seeds=3))
-    'heads/seed-1/logit'
-    """
-    folder = output / f"seed-{seed}" if seeds > 1 else output
-    return folder / own if several > 1 else folder

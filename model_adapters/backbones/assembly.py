@@ -1,13 +1,11 @@
 """From a blueprint to a backbone.
 
-The model is built on the meta device, its weights are streamed in, its buffers computed, and the
-facts collected. Nothing here knows a family. Memory holds the weights once: a parameter exists from
-the moment its tensor is read, on the device and in the dtype that were asked for.
+The model is built on the meta device and filled (filling.py), and its facts are collected. Nothing
+here knows a family.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +14,11 @@ from transformers import PreTrainedModel
 
 from eosbench.backbone import BackboneSpec
 from eosbench.errors import CheckpointError, ConfigurationError
+from model_adapters.backbones.filling import (
+    compute_buffers,
+    parameters_and_buffers,
+    read_weights,
+)
 from model_adapters.backbones.full_canvas import FullCanvasBackbone, fingerprint
 from model_adapters.backbones.last_block import (
     active_share,
@@ -24,9 +27,9 @@ from model_adapters.backbones.last_block import (
     matrix_weights,
 )
 from model_adapters.backbones.noise_canvas import NoiseCanvasBackbone
-from model_adapters.backbones.placement import Devices, Placement
+from model_adapters.backbones.placement import Placement
 from model_adapters.backbones.quantised import replace_layers
-from model_adapters.checkpoints import Blueprint, Checkpoint, Stored, TokenIds, Weights
+from model_adapters.checkpoints import Blueprint, Checkpoint, TokenIds
 
 # Settings of a config that change what is computed and are no weights; a family has some of them.
 ESSENTIALS = (
@@ -116,9 +119,9 @@ def assemble(
         replace_layers(model, bits, kept_dtype)
     stored = checkpoint.weights
     if checkpoint.adapter is not None:
-        stored = checkpoint.adapter.merged_into(stored, plan, _parameters_and_buffers(model))
-    weights = _read_weights(model, plan, stored, devices, dtype)
-    _compute_buffers(model, devices.of)
+        stored = checkpoint.adapter.merged_into(stored, plan, parameters_and_buffers(model))
+    weights = read_weights(model, plan, stored, devices, dtype)
+    compute_buffers(model, devices.of)
     devices.dispatch(model)
     body: Any = model.base_model
     spec = _spec(checkpoint.name, family, plan, tokens, sizes, weights, bits)
@@ -193,40 +196,6 @@ def _spec(
     )
 
 
-def _read_weights(
-    model: PreTrainedModel,
-    plan: Blueprint,
-    weights: Weights,
-    devices: Devices,
-    dtype: torch.dtype | None,
-) -> str:
-    """Fills the parameters of a model on the meta device, and returns a fingerprint of them."""
-    ties = _ties(model, plan, weights)
-    names = {
-        name: plan.stored_name(name)
-        for name in _parameters_and_buffers(model)
-        if name not in ties and plan.stored_name(name)  # a tied weight has no tensor of its own
-    }
-    whole = {stored for stored in names.values() if isinstance(stored, str)}
-    unused = {name for name in weights.files if _is_no_weight(name, plan)}
-    fingerprint_of_weights = weights.read_into(
-        model, names, ignored=unused - whole, device=devices.of, dtype=dtype
-    )
-    for name, source in _tied_by_config(model):
-        if name not in ties and _equal(model, name, source):
-            ties[name] = source
-    for name, source in ties.items():
-        owner, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(owner), leaf, model.get_parameter(source))
-    return fingerprint_of_weights
-
-
-def _parameters_and_buffers(model: PreTrainedModel) -> list[str]:
-    """Names of all parameters, tied ones too, and of the buffers that a checkpoint stores."""
-    parameters = [name for name, _ in model.named_parameters(remove_duplicate=False)]
-    return parameters + sorted(dict(model.named_buffers()).keys() & model.state_dict().keys())
-
-
 def _attention_width(config: Any) -> int:
     """Heads times the width of a head, which need not be the width of the model.
 
@@ -277,56 +246,3 @@ def _unaligned_experts(model: PreTrainedModel) -> bool:
     """
     stacked = [parameter for parameter in model.parameters() if parameter.ndim == 3]
     return any(parameter.shape[-1] % 8 for parameter in stacked)
-
-
-def _is_no_weight(stored: str, plan: Blueprint) -> bool:
-    return any(re.search(pattern, stored) for pattern in plan.not_weights)
-
-
-def _tied_by_config(model: PreTrainedModel) -> list[tuple[str, str]]:
-    return list(model.all_tied_weights_keys.items())
-
-
-def _ties(model: PreTrainedModel, plan: Blueprint, weights: Weights) -> dict[str, str]:
-    """Names of weights that are other weights -> the names of those.
-
-    Where both are stored both are read, because a config can be wrong.
-    """
-    ties: dict[str, str] = {}
-    for target, source in _tied_by_config(model):
-        stored = [_is_stored(plan.stored_name(name), weights) for name in (target, source)]
-        if not all(stored):
-            ties |= {source: target} if stored[0] else {target: source}
-    return ties
-
-
-def _is_stored(stored: Stored, weights: Weights) -> bool:
-    pieces = [stored] if isinstance(stored, str) else [piece.name for piece in stored]
-    return all(name in weights.files for name in pieces)
-
-
-def _equal(model: PreTrainedModel, one: str, other: str) -> bool:
-    left, right = model.get_parameter(one), model.get_parameter(other)
-    return left.device == right.device and torch.equal(left, right)
-
-
-def _compute_buffers(model: PreTrainedModel, device_of: Any) -> None:
-    """Fills in the buffers that were not read (rotary frequencies, position ids).
-
-    transformers' own initialisation computes them.
-    """
-    for name, buffer in list(model.named_buffers()):
-        if not buffer.is_meta:
-            buffer._is_hf_initialized = True  # type: ignore[attr-defined]  # what was read stays
-            continue
-        owner, _, leaf = name.rpartition(".")
-        model.get_submodule(owner)._buffers[leaf] = torch.empty_like(buffer, device=device_of(name))
-    for parameter in model.parameters():
-        parameter._is_hf_initialized = True  # type: ignore[attr-defined]  # what was read stays
-    model.initialize_weights()
-    tensors = [*model.named_parameters(), *model.named_buffers()]
-    left = [name for name, tensor in tensors if tensor.is_meta]
-    if left:
-        raise CheckpointError(
-            f"nothing fills in {', '.join(left[:8])}: this version of transformers is not supported"
-        )

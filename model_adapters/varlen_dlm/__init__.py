@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from model_adapters.varlen_dlm.arguments import OF_BOUNDS, OTHER_PROMISES, Arguments
+from model_adapters.varlen_dlm.arguments import OF_BOUNDS, Arguments
 from model_adapters.varlen_dlm.block_models import fits_blocks
+from model_adapters.varlen_dlm.bound_arguments import OTHER_PROMISES
 from model_adapters.varlen_dlm.bounds import Bounded
 from model_adapters.varlen_dlm.generation_requests import GenerationRequest
 from model_adapters.varlen_dlm.model import VarLenDLM

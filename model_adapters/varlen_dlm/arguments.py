@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from eosbench import embedded
-from eosbench.bounds import GROUPINGS, PROMISES, ROUNDINGS, USUAL_ALPHA, Cheapest, Promise
-from eosbench.decoding import OVERFLOWS, DecodeConfig, WindowBlocks
+from eosbench.bounds import Promise
+from eosbench.decoding import DecodeConfig
 from eosbench.errors import ConfigurationError
 from eosbench.predictors import (
     STEP_ZERO,
@@ -23,18 +23,17 @@ from eosbench.predictors import (
     row_of,
 )
 from eosbench.strategies import ALL_METHODS, STRATEGIES, load_strategy
+from model_adapters.varlen_dlm.bound_arguments import (
+    CHOICES_OF_BOUNDS,
+    OTHER_PROMISES,
+    BoundArguments,
+)
 from model_adapters.varlen_dlm.conversion import convert_all, types_of
 from model_adapters.varlen_dlm.model_arguments import ModelArguments
 from model_adapters.varlen_dlm.names import OF_DECODING, refuse_alg
 from model_adapters.varlen_dlm.sampling_arguments import SAMPLING, SamplingArguments
 
-REFERENCES = ("task", "self")
-CHOICES = {
-    "method": ALL_METHODS,
-    "rounding": (*ROUNDINGS, "auto"),
-    "overflow": OVERFLOWS,
-    "reference": REFERENCES,
-}
+CHOICES = {"method": ALL_METHODS, **CHOICES_OF_BOUNDS}
 
 # A request may say these, too.
 PACE = ("steps", "tokens_per_step")
@@ -48,10 +47,8 @@ WHERE_GIVEN = ("steps_per_block", *OF_BLOCKS)  # an answer depends on them, wher
 BEFORE_DECODING = ("dtype", "method", "alpha", "rounding", "max_gen_toks")
 AFTER_DECODING = ("overflow", "reference", "mc_num", "seed")
 DECIDE_ANSWERS = (*BEFORE_DECODING, *DECODING, *AFTER_DECODING)
-OTHER_PROMISES = ("shortfall", "promise", "groups")  # and on these, where they are given
-
 # Only methods that predict a bound look at these.
-OF_BOUNDS = ("predictor", "alpha", *OTHER_PROMISES, "rounding", "overflow", "reference")
+OF_BOUNDS = ("predictor", *(one.name for one in fields(BoundArguments)))
 
 WHOLE = (STEP_ZERO, "full")  # an option that asks for nothing but what is done anyway
 
@@ -61,27 +58,17 @@ class Unsaid(int):
 
 
 @dataclass(frozen=True)
-class Arguments(SamplingArguments, ModelArguments):
+class Arguments(SamplingArguments, BoundArguments, ModelArguments):
     """Everything that can stand in `--model_args`, and lm-eval's own flags.
 
-    The arguments of the model itself are in model_arguments.py, those that say how tokens are drawn
-    in sampling_arguments.py.
+    The arguments of the model itself are in model_arguments.py, those that say what a bound is to
+    keep in bound_arguments.py, and those that say how tokens are drawn in sampling_arguments.py.
 
     Attributes:
         method: finds the length. By default it is the embedded model's own method, and `fixed` for
             any other model.
         predictor: folder or hub id of the fitted predictor (`eosbench fit`); the embedded model
             brings its own.
-        alpha: share of answers that a calibrated bound may miss; None leaves predictions
-            uncalibrated.
-        shortfall: promises a mean shortfall of at most so many tokens (conformal risk control)
-            instead of a coverage.
-        promise: "cheapest" promises nothing of the kind and takes the margin of the least expected
-            token-positions, retries included; needs overflow=retry.
-        groups: keeps the promise within groups of documents of like "prompt" or "prediction" length
-            (Mondrian), not only over all documents.
-        rounding: pow2, block or none; "auto" is pow2 for bounds that are measured, as in the paper,
-            and none for windows that are decoded (docs/benchmarks.md).
         max_gen_toks: C, the canvas in tokens, for requests that do not say.
         steps: denoising steps of a whole canvas.
         tokens_per_step: the same as tokens that are unmasked per step, 1 by default.
@@ -93,9 +80,6 @@ class Arguments(SamplingArguments, ModelArguments):
         steps_per_block: denoising steps of a block, instead of `steps`.
         editing_threshold, max_post_steps: of LLaDA2.1, which replaces tokens that stand.
         sub_block_length: of Fast-dLLM v2, tokens of a block that are denoised together.
-        overflow: accept or retry a window without an EOS.
-        reference: whose answer a bound is compared with, and whose length `oracle` is told: the
-            task's, or with "self" the model's own on the whole canvas (own_answers.py).
         mc_num: up to so many passes a likelihood enumerates all masks; where there are more, fewer
             are drawn.
         seed: of sampling and of masks.
@@ -111,11 +95,6 @@ class Arguments(SamplingArguments, ModelArguments):
 
     method: str = ""
     predictor: str | None = None
-    alpha: float | None = USUAL_ALPHA
-    shortfall: float | None = None
-    promise: str | None = None
-    groups: str | None = None
-    rounding: str = "auto"
     max_gen_toks: int = embedded.CANVAS
     steps: int | None = None
     tokens_per_step: int | None = None
@@ -130,8 +109,6 @@ class Arguments(SamplingArguments, ModelArguments):
     editing_threshold: float | None = None
     max_post_steps: int | None = None
     sub_block_length: int | None = None
-    overflow: str = "accept"
-    reference: str = "task"
     mc_num: int = 128
     seed: int = 0
     telemetry: Path | None = None
@@ -177,36 +154,10 @@ class Arguments(SamplingArguments, ModelArguments):
                 f"block_length={self.block_length}: expected a number of tokens, or 0 for the "
                 "whole window"
             )
-        if self.alpha is not None and not 0 < self.alpha < 1:
-            raise ConfigurationError(f"alpha={self.alpha}: expected above 0 and below 1, or none")
-        if self.groups is not None and self.groups not in GROUPINGS:
-            raise ConfigurationError(
-                f"unknown groups {self.groups!r}: expected one of {', '.join(GROUPINGS)}, or none"
-            )
-        self._check_cheapest()
+        self.check_promise()
         if self.steps is not None and self.tokens_per_step is not None:
             raise ConfigurationError(
                 "steps and tokens_per_step say the same thing: give one of them"
-            )
-
-    def _check_cheapest(self) -> None:
-        if self.promise is None:
-            return
-        if self.promise not in PROMISES:
-            raise ConfigurationError(
-                f"unknown promise {self.promise!r}: expected {', '.join(PROMISES)}, or none; a "
-                "coverage is promised by alpha=, a mean shortfall by shortfall="
-            )
-        for name, default in (("alpha", type(self).alpha), ("shortfall", None)):
-            if getattr(self, name) != default:
-                raise ConfigurationError(
-                    f"promise={self.promise} takes the margin that costs least and keeps no "
-                    f"{name}={getattr(self, name)}: give one of them"
-                )
-        if self.overflow != "retry":
-            raise ConfigurationError(
-                f"promise={self.promise} needs overflow=retry: with overflow={self.overflow} a "
-                "window that is too short costs an answer, and the cheapest window is the shortest"
             )
 
     def _refuse_bounds(self) -> None:
@@ -228,32 +179,6 @@ class Arguments(SamplingArguments, ModelArguments):
     def decides_while_decoding(self) -> bool:
         """Whether the method predicts no bound."""
         return self.method in STRATEGIES
-
-    @property
-    def rounding_of_bounds(self) -> str:
-        """The rounding of bounds that are measured and not decoded."""
-        return "pow2" if self.rounding == "auto" else self.rounding
-
-    @property
-    def rounding_of_windows(self) -> str:
-        """The rounding of bounds that become windows."""
-        return "none" if self.rounding == "auto" else self.rounding
-
-    def promise_for(self, settings: DecodeConfig) -> Promise | None:
-        """The promise that bounds are to keep; None where they are not calibrated.
-
-        The cheapest margin is that of windows, also for bounds that are measured.
-
-        Args:
-            settings: how a whole canvas is denoised, which the cost of a window depends on.
-        """
-        cheapest = None
-        if self.promise is not None:
-            block_length = settings.block_length or settings.gen_length
-            cheapest = Cheapest(WindowBlocks(settings), self.rounding_of_windows, block_length)
-        return Promise.of(
-            alpha=self.alpha, shortfall=self.shortfall, cheapest=cheapest, groups=self.groups
-        )
 
     @property
     def usual_promise(self) -> Promise | None:

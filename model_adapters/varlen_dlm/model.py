@@ -4,9 +4,9 @@
     lm_eval --model varlen_dlm --tasks gsm8k \
         --model_args pretrained=GSAI-ML/LLaDA-8B-Instruct,method=classification,predictor=heads/cls
 
-Here stands what lm-eval calls. Generation requests are answered in answers.py and
-strategy_answers.py, likelihood requests in scores.py. Every finished request goes to lm-eval's
-response cache at once, so that a killed run with --use_cache goes on where it was.
+Here stands what lm-eval calls for generation and for a run; likelihood_model.py has the rest.
+Generation requests are answered in answers.py and strategy_answers.py. Every finished request goes
+to lm-eval's response cache at once, so that a killed run with --use_cache goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import CacheHook
 from lm_eval.utils import simple_parse_args_string
-from tqdm import tqdm
 
 from eosbench.backbone import Backbone
 from eosbench.errors import ConfigurationError, report_errors_plainly
-from eosbench.forward import Ledger
 from eosbench.predictors import FittedPredictor, LengthReader, load_predictor
 from eosbench.strategies import Strategy, load_strategy
 from model_adapters import load_backbone
@@ -32,22 +30,20 @@ from model_adapters.varlen_dlm.bounds import Bounds
 from model_adapters.varlen_dlm.fingerprint import predictor_digest, settings_fingerprint
 from model_adapters.varlen_dlm.flags import with_flags
 from model_adapters.varlen_dlm.generation_requests import read_requests
-from model_adapters.varlen_dlm.hosted_model import HostedModel
-from model_adapters.varlen_dlm.likelihood_requests import LikelihoodRequest, Window
+from model_adapters.varlen_dlm.likelihood_model import LikelihoodModel
 from model_adapters.varlen_dlm.model_info import model_info
 from model_adapters.varlen_dlm.parsing import parse_arguments
 from model_adapters.varlen_dlm.processes import Processes
 from model_adapters.varlen_dlm.references import check_places, references_of
 from model_adapters.varlen_dlm.response_cache import ResponseCache
-from model_adapters.varlen_dlm.run_costs import RunCosts, in_a_run
-from model_adapters.varlen_dlm.scores import Scores
+from model_adapters.varlen_dlm.run_costs import in_a_run
 from model_adapters.varlen_dlm.shares import Share
 from model_adapters.varlen_dlm.strategy_answers import StrategyAnswers
 
 logger = logging.getLogger(__name__)
 
 
-class VarLenDLM(HostedModel):
+class VarLenDLM(LikelihoodModel):
     """A diffusion language model and a method that finds the length of its canvas.
 
     The canvas is cut to a predicted length, or changes its length while it is denoised.
@@ -60,8 +56,6 @@ class VarLenDLM(HostedModel):
         CheckpointError: no such checkpoint, or one of no supported family.
         PredictorError: no such predictor, or one that was fitted for another backbone or canvas.
     """
-
-    arguments: Arguments
 
     def __init__(self, **model_args: Any) -> None:
         report_errors_plainly()
@@ -140,7 +134,6 @@ class VarLenDLM(HostedModel):
         arguments = on_model(arguments, backbone.spec)
         super().__init__(arguments, backbone, processes)
         self.reader, self._rule = reader, rule
-        self.ledger = Ledger(arguments.telemetry)
         self.method: FittedPredictor | Strategy
         self.answers: Answerer
         if arguments.decides_while_decoding:
@@ -154,8 +147,6 @@ class VarLenDLM(HostedModel):
             bounds = Bounds(arguments, backbone, reader, rule, references)
             self.answers = BoundAnswers(bounds, backbone, self.ledger)
         check_method(arguments, backbone.spec, self.method)
-        self.scores = Scores(arguments, backbone)
-        self.costs = RunCosts(self.ledger, processes)
         info = self.method.info if isinstance(self.method, FittedPredictor) else {}
         self.fingerprint = settings_fingerprint(
             backbone.spec,
@@ -212,8 +203,6 @@ class VarLenDLM(HostedModel):
         self.costs.end()
         self._take_cache_hook(CacheHook(None))
 
-    # Requests.
-
     @in_a_run
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """The text that answers each request, or the record of one that asks for a bound."""
@@ -236,86 +225,6 @@ class VarLenDLM(HostedModel):
                 )
                 bar.update()
         return share.spread([request.answer or "" for request in asked])
-
-    @in_a_run
-    def loglikelihood(
-        self, requests: list[Instance], disable_tqdm: bool = False
-    ) -> list[tuple[float, bool]]:
-        """The log-likelihood of every continuation in nats, and whether it is the greedy one."""
-        self._refuse_reasoning(requests)
-        share = Share.of(requests)
-        asked = [
-            LikelihoodRequest.continuation(instance, self.tok_encode, self.prefix_token_id)
-            for instance in share.own
-        ]
-        with self._bar("loglikelihood", len(asked), disable_tqdm) as bar:
-            for request in self.scores.answer(asked, greedy=True):
-                self._keep(request)
-                bar.update()
-        return share.spread([(request.value, request.is_greedy) for request in asked])
-
-    @in_a_run
-    def loglikelihood_rolling(
-        self, requests: list[Instance], disable_tqdm: bool = False
-    ) -> list[float]:
-        """The log-likelihood of every text in nats, as lm-eval defines it.
-
-        It is the sum over disjoint windows, each given what stands before it.
-        """
-        share = Share.of(requests)
-        prefix_id, max_length = self.prefix_token_id, self.backbone.spec.max_length
-        asked = [
-            LikelihoodRequest.rolling(instance, self.tok_encode, prefix_id, max_length)
-            for instance in share.own
-        ]
-        with self._bar("rolling", len(asked), disable_tqdm) as bar:
-            for request in self.scores.answer(asked, greedy=False):
-                self._keep(request)
-                bar.update()
-        return share.spread([request.value for request in asked])
-
-    def _loglikelihood_tokens(
-        self,
-        requests: list[tuple[tuple[str, str], list[int], list[int]]],
-        disable_tqdm: bool = False,
-        **kwargs: Any,
-    ) -> list[tuple[float, bool]]:
-        """For callers that bring ids; `loglikelihood` does without."""
-        asked = []
-        for texts, context, target in requests:
-            instance = Instance("loglikelihood", {}, texts, 0)
-            asked.append(LikelihoodRequest(instance, [Window(context, target)]))
-        for _ in self.scores.answer(asked, greedy=True):
-            pass
-        return [(request.value, request.is_greedy) for request in asked]
-
-    def _refuse_reasoning(self, requests: list[Instance]) -> None:
-        """Refuses to score continuations for a model that is asked to reason first, as `hf` does.
-
-        Raises:
-            ConfigurationError: `enable_thinking` is on.
-        """
-        if self.arguments.enable_thinking:
-            tasks = sorted({str(request.task_name) for request in requests})
-            raise ConfigurationError(
-                f"tasks {', '.join(tasks)} score given continuations, which no reasoning comes "
-                "before: leave out enable_thinking=True, or run generation tasks"
-            )
-
-    def _keep(self, request: LikelihoodRequest) -> None:
-        """Counts what a finished request cost, and hands it to lm-eval's response cache."""
-        instance = request.instance
-        self.ledger.add(
-            str(instance.task_name),
-            instance.doc_id,
-            instance.request_type,
-            request.cost,
-            standard_error=request.standard_error,
-        )
-        self.cache.put(instance, request.answer)
-
-    def _bar(self, text: str, total: int, hidden: bool) -> Any:
-        return tqdm(total=total, desc=f"varlen_dlm {text}", disable=hidden or self.rank != 0)
 
 
 def _check_promise(arguments: Arguments, fitted: FittedPredictor) -> None:

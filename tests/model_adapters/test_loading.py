@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eosbench.errors import CheckpointError, ConfigurationError
+from eosbench.errors import CheckpointError
 from model_adapters import attends_between_blocks, load_backbone
 from tests.golden_files import GOLDEN
 
@@ -27,10 +27,3 @@ def test_config_json_alone_says_who_attends_between_blocks(name: str, tmp_path: 
     (tmp_path / "config.json").write_bytes((GOLDEN / name / "config.json").read_bytes())
     loaded = load_backbone(GOLDEN / name)
     assert attends_between_blocks(str(tmp_path)) == (loaded.spec.attention == "block")
-
-
-def test_devices_and_dtypes_that_are_not_there() -> None:
-    with pytest.raises(ConfigurationError, match="device 'abacus'"):
-        load_backbone(GOLDEN / "llada-tiny", device="abacus")
-    with pytest.raises(ConfigurationError, match="dtype 'float8'"):
-        load_backbone(GOLDEN / "llada-tiny", dtype="float8")

@@ -13,12 +13,10 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     BertConfig,
-    BertModel,
     GPT2Config,
     LlamaConfig,
     ModernBertConfig,
     PreTrainedConfig,
-    PreTrainedTokenizerFast,
     Qwen3Config,
     RobertaConfig,
 )
@@ -28,7 +26,7 @@ from model_adapters import load_backbone, load_trainable
 from model_adapters.checkpoints import open_checkpoint
 from model_adapters.export import export_checkpoint
 from model_adapters.families import family_file
-from tests.eosbench.training.tokenizers import autoregressive_tokenizer
+from tests.eosbench.training.tokenizers import autoregressive_tokenizer, masked_tokenizer
 from tests.golden_files import GOLDEN
 
 GOLDENS = sorted(path.parent.name for path in GOLDEN.glob("*/model.safetensors"))
@@ -65,12 +63,6 @@ ENCODERS: dict[str, PreTrainedConfig] = {
         bos_token_id=0, cls_token_id=0, sep_token_id=0,
     ),
 }  # fmt: skip
-
-
-def masked_tokenizer() -> PreTrainedTokenizerFast:
-    tokenizer = autoregressive_tokenizer()
-    tokenizer.add_special_tokens({"mask_token": "[MASK]", "sep_token": "[SEP]"})
-    return tokenizer
 
 
 def same_files(one: Path, other: Path) -> bool:
@@ -140,32 +132,6 @@ def test_an_autoregressive_model_gets_a_mask_and_keeps_its_shift(
     ids = torch.tensor([[5, 6, 7, 257, 257]])
     with torch.no_grad():
         torch.testing.assert_close(again.logits(ids), model.unembed(model.hidden(ids)))
-
-
-def test_an_encoder_without_a_head_gets_one(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As sentence-transformers publishes them: no prefix, a pooler, and position ids."""
-    torch.manual_seed(0)
-    BertModel(ENCODERS["bert"]).save_pretrained(tmp_path / "source")
-    masked_tokenizer().save_pretrained(tmp_path / "source")
-    with caplog.at_level(logging.WARNING):
-        model = load_trainable(tmp_path / "source")
-    assert "brings no head that predicts tokens: one is added" in caplog.text
-    embeddings = model.model.get_input_embeddings().weight
-    assert model.model.get_output_embeddings().weight is embeddings
-    assert torch.equal(model.model.cls.predictions.transform.dense.weight, torch.eye(32))
-
-    model.export(tmp_path / "written")
-    names = load_file(tmp_path / "written" / "model.safetensors").keys()
-    assert all(name.startswith(("bert.", "cls.")) for name in names)
-    again = load_backbone(tmp_path / "written")
-    ids = torch.tensor([[5, 6, 257, 257]])
-    with torch.no_grad():
-        torch.testing.assert_close(again.logits(ids), model.unembed(model.hidden(ids)))
-    stock = AutoModelForMaskedLM.from_pretrained(tmp_path / "written").eval()
-    with torch.no_grad():
-        torch.testing.assert_close(stock(ids).logits, again.logits(ids), atol=1e-5, rtol=1e-5)
 
 
 def test_new_tokens_take_free_rows_first_and_end_texts(tmp_path: Path) -> None:

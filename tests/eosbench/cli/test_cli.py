@@ -22,7 +22,6 @@ from typer.testing import CliRunner, Result
 from benchmarks.made_runs import make_runs
 from eosbench.canvas_view import FULL, CanvasView
 from eosbench.cli import commands as cli
-from eosbench.cli import fit as fit_cli
 from eosbench.command_lines import model_args_text
 from eosbench.documents.instruct import instruct_documents
 from eosbench.documents.public import DataSet, Document
@@ -275,40 +274,7 @@ def test_fit_with_another_tokenizer_on_a_checkpoint_that_has_none(tmp_path: Path
     assert model.get_model_info()["eosbench"]["costs"]["task"]["mean_window"] < 24
 
 
-def test_options_of_a_fit_have_the_types_of_the_method() -> None:
-    def options(method: str, *pairs: str) -> dict[str, Any]:
-        (job,) = fit_cli._jobs(method, Path("x"), [0], list(pairs), [FULL])
-        return dict(job.options)
-
-    assert options("distilbert", "encoder=2024", "train_encoder=0") == {
-        "encoder": "2024",  # a folder, whose name is no number
-        "train_encoder": False,
-    }
-    assert options("distilbert", "encoder_revision=none") == {"encoder_revision": None}
-    assert options("classification", "hidden=1e2", "tau=1") == {"hidden": 100, "tau": 1.0}
-    with pytest.raises(ConfigurationError, match="hidden='half': expected a whole number"):
-        options("classification", "hidden=half")
-    with pytest.raises(ConfigurationError, match="'logit' has no option depth"):
-        options("logit", "depth=3")
-
-
-def test_fit_at_a_part_of_the_canvas(data: Path, tmp_path: Path) -> None:
-    """The methods that read the model get it, and the folder says so."""
-    grid = CanvasView.of("grid:31")
-    jobs = fit_cli._jobs("classification,distilbert", tmp_path, [0], [], [grid])
-    assert [job.options for job in jobs] == [{"step_zero": "grid:31"}, {}]
-    assert [job.output.name for job in jobs] == ["classification-grid-31", "distilbert"]
-    (alone,) = fit_cli._jobs("logit", tmp_path, [0], [], [FULL])
-    assert (alone.options, alone.output) == ({}, tmp_path)
-    several = fit_cli._jobs("logit,mean", tmp_path, [0, 1], [], [FULL, grid])
-    assert [(str(job.output.relative_to(tmp_path)), job.seed) for job in several] == [
-        ("seed-0/logit", 0),
-        ("seed-0/logit-grid-31", 0),
-        ("seed-0/mean", 0),
-        ("seed-1/logit", 1),
-        ("seed-1/logit-grid-31", 1),
-        ("seed-1/mean", 1),
-    ]
+def test_a_fit_at_a_part_of_the_canvas_that_cannot_be(data: Path, tmp_path: Path) -> None:
     for method, step_zero, message in (
         ("mean", "grid:31", "--step_zero grid:31: mean reads nothing of the model"),
         ("logit", "half", "step_zero='half': expected full, prompt, or grid:N"),
@@ -323,8 +289,6 @@ def test_fit_at_a_part_of_the_canvas(data: Path, tmp_path: Path) -> None:
         )
         assert isinstance(done.exception, ConfigurationError)
         assert message in str(done.exception)
-    with pytest.raises(ConfigurationError, match="--step_zero grid:9 beside --option step_zero="):
-        fit_cli._jobs("logit", tmp_path, [0], ["step_zero=grid:8"], [CanvasView.of("grid:9")])
 
 
 def test_fit_several_seeds(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:

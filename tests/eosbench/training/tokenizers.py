@@ -1,4 +1,4 @@
-"""A tokenizer as an autoregressive model has it: bytes and an end, no mask."""
+"""Tokenizers of bytes: as an autoregressive model has it, without a mask, and as an encoder."""
 
 from __future__ import annotations
 
@@ -16,3 +16,10 @@ def autoregressive_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=bytes_, eos_token="<|endoftext|>", clean_up_tokenization_spaces=False
     )
+
+
+def masked_tokenizer() -> PreTrainedTokenizerFast:
+    """The same with a mask and a separator, as an encoder has it."""
+    tokenizer = autoregressive_tokenizer()
+    tokenizer.add_special_tokens({"mask_token": "[MASK]", "sep_token": "[SEP]"})
+    return tokenizer

@@ -1,4 +1,4 @@
-"""Assembly: weights that are stored once, twice, or under another name."""
+"""Weights of a checkpoint that are stored once, twice, or under another name."""
 
 from __future__ import annotations
 
