@@ -137,7 +137,7 @@ DATA_SETS = {
             fit_on="mbpp",
         ),
         DataSet(
-            name="instruct", path="mosaicml/dolly_hhrlhf", prompt="{prompt}", response="{response}"
+            name="dolly", path="mosaicml/dolly_hhrlhf", prompt="{prompt}", response="{response}"
         ),
         DataSet(
             name="multilingual",

@@ -142,7 +142,7 @@ def test_requests_carry_the_published_answer(
         "math": "solution",
         "mbpp": "code",
         "humaneval": "canonical_solution",
-        "instruct": "response",
+        "dolly": "response",
     }[name]
     import datasets
 

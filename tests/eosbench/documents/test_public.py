@@ -163,7 +163,7 @@ def test_multilingual_rows(put: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "sizes"),  # as published, or as far as the rows lie here: math and instruct
-    [("gsm8k", (7473, 1319)), ("mbpp", (464, 500)), ("math", (35, 4965)), ("instruct", (800, 200))],
+    [("gsm8k", (7473, 1319)), ("mbpp", (464, 500)), ("math", (35, 4965)), ("dolly", (800, 200))],
 )
 def test_calibration_rows_never_overlap_test_rows(
     name: str, sizes: tuple[int, int], public_rows: Path
