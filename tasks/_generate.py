@@ -18,19 +18,18 @@ FRACTIONS = ("u00", "u25", "u50", "u75")
 # At u = 0 nothing is shown, in whatever order.
 PREFIX_FRACTIONS = ("prefix_u25", "prefix_u50", "prefix_u75")
 
+# Task -> its name in the names of files.
+REAL = {data.task: data.task.removeprefix("eos_upper_bound_") for data in DATA_SETS.values()}
 # Name -> the folder of its files, the question, and whether there are prefix variants.
 BENCHMARKS = {
     "eos_upper_bound": ("instruct", "instruct/_test_yaml", True),
     "eos_upper_bound_length_ood": ("instruct", "instruct/_length_ood_yaml", False),
     "eos_upper_bound_domain_ood": ("instruct", "instruct/_domain_ood_yaml", False),
-    **{
-        f"eos_upper_bound_{data}": (f"real/{data}", f"real/_{data}_yaml", True)
-        for data in DATA_SETS
-    },
+    **{task: (f"real/{short}", f"real/_{short}_yaml", True) for task, short in REAL.items()},
 }
 GROUPS = {
-    "eos_upper_bound_real": [f"eos_upper_bound_{data}" for data in DATA_SETS],
-    "eos_upper_bound_real_prefix": [f"eos_upper_bound_{data}_prefix" for data in DATA_SETS],
+    "eos_upper_bound_real": list(REAL),
+    "eos_upper_bound_real_prefix": [f"{task}_prefix" for task in REAL],
 }
 
 

@@ -72,6 +72,7 @@ class DataSet:
         test: the publisher's split to evaluate on; None where there is none.
         family: template of the document's family; the data set's name where it is empty.
         language: template of the document's language.
+        benchmark: its name in the names of its tasks, where that is another one.
         fit_on: the data set to fit and calibrate on where this one has test rows only.
     """
 
@@ -85,7 +86,13 @@ class DataSet:
     test: str | None = "test"
     family: str = ""
     language: str = "en"
+    benchmark: str = ""
     fit_on: str | None = None
+
+    @property
+    def task(self) -> str:
+        """The bound task of its test rows, without an unmasked fraction."""
+        return f"eos_upper_bound_{self.benchmark or self.name}"
 
 
 DATA_SETS = {
@@ -137,7 +144,11 @@ DATA_SETS = {
             fit_on="mbpp",
         ),
         DataSet(
-            name="dolly", path="mosaicml/dolly_hhrlhf", prompt="{prompt}", response="{response}"
+            name="dolly",  # `instruct:train` is the embedded benchmark's
+            path="mosaicml/dolly_hhrlhf",
+            prompt="{prompt}",
+            response="{response}",
+            benchmark="instruct",
         ),
         DataSet(
             name="multilingual",

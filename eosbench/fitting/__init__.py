@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eosbench.fitting.calibrate import predicted_lengths
 from eosbench.fitting.data import bound_task, load_examples, read_pairs
 from eosbench.fitting.examples import FitData, apart, split_calibration
 from eosbench.fitting.fit import fit_all
@@ -30,6 +31,7 @@ __all__ = [
     "fit_all",
     "load_examples",
     "possible_jobs",
+    "predicted_lengths",
     "read_pairs",
     "split_calibration",
 ]

@@ -42,6 +42,7 @@ def predicted_lengths(
     *,
     passes: Passes,
     label: str = "calibration",
+    reveal: str = "random",
 ) -> dict[str, Lengths]:
     """Uncalibrated predictions of several predictors, from shared passes over the backbone.
 
@@ -51,12 +52,13 @@ def predicted_lengths(
         fractions: unmasked fractions u.
         passes: how the documents go through the backbone.
         label: what the progress bar says.
+        reveal: "random" or "prefix".
 
     Returns:
         Name -> fraction -> [N] predictions in tokens, in the order of the documents; on every
         process those of all.
     """
-    samples = every_fraction(examples, fractions)
+    samples = every_fraction(examples, fractions, reveal)
     own = {name: np.full(len(samples), np.nan) for name in predictors}
     for view_passes, readers in by_view(predictors, passes):
         needs = needs_of(readers.values())

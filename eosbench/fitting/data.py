@@ -38,7 +38,6 @@ from eosbench.places import is_there
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 EMBEDDED = "instruct"  # the benchmark that comes with the package
-TASK_NAMES = {"dolly": "instruct"}  # a data set -> its name in lm-eval's tasks, where it is another
 
 __all__ = ["bound_task", "load_examples", "read_pairs"]
 
@@ -115,7 +114,7 @@ def bound_task(source: str | Path) -> str:
     name, _, use = str(source).partition(":")
     if name == EMBEDDED or name not in DATA_SETS or not use:
         return "eos_upper_bound"
-    return f"eos_upper_bound_{TASK_NAMES.get(name, name)}"
+    return DATA_SETS[name].task
 
 
 def _template(column: str) -> str:

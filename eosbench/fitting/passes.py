@@ -57,10 +57,17 @@ class Passes:
 
 @dataclass(frozen=True)
 class Sample:
-    """A document at one unmasked fraction."""
+    """A document at one unmasked fraction.
+
+    Attributes:
+        example: the document.
+        fraction: u, the share of its answer that is revealed.
+        reveal: "random" or "prefix", see `eosbench.documents.partly_masked_canvas`.
+    """
 
     example: Example
     fraction: float
+    reveal: str = "random"
 
 
 def one_fraction_each(examples: Sequence[Example], fractions: Sequence[float]) -> list[Sample]:
@@ -75,9 +82,11 @@ def one_fraction_each(examples: Sequence[Example], fractions: Sequence[float]) -
     ]
 
 
-def every_fraction(examples: Sequence[Example], fractions: Sequence[float]) -> list[Sample]:
+def every_fraction(
+    examples: Sequence[Example], fractions: Sequence[float], reveal: str = "random"
+) -> list[Sample]:
     """Every document at every fraction; all documents of a fraction stand together."""
-    return [Sample(example, fraction) for fraction in fractions for example in examples]
+    return [Sample(example, fraction, reveal) for fraction in fractions for example in examples]
 
 
 def to_prompt(sample: Sample, *, canvas: int, mask_id: int, told: bool = False) -> Prompt:
@@ -91,7 +100,12 @@ def to_prompt(sample: Sample, *, canvas: int, mask_id: int, told: bool = False) 
     """
     example = sample.example
     ids, _ = partly_masked_canvas(
-        example.response_ids, canvas, mask_id, sample.fraction, document=example.prompt_text
+        example.response_ids,
+        canvas,
+        mask_id,
+        sample.fraction,
+        document=example.prompt_text,
+        mode=sample.reveal,
     )
     length = example.length if told else None
     return Prompt(example.prompt_text, example.prompt_ids, ids, sample.fraction, length)

@@ -162,7 +162,7 @@ def _facts_of(sample: Sample) -> str:
     """All that the features of a sample depend on, beside the store's own facts."""
     example = sample.example
     facts = [example.prompt_text, example.prompt_ids, example.response_ids, sample.fraction]
-    return json.dumps(facts)
+    return json.dumps(facts if sample.reveal == "random" else [*facts, sample.reveal])
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -148,7 +148,7 @@ def test_requests_carry_the_published_answer(
 
     data = DATA_SETS[name]
     rows = datasets.load_dataset(data.path, data.configs[0], split="test")
-    task = load(ours, f"eos_upper_bound_{name}_u50")
+    task = load(ours, f"{data.task}_u50")
     task.build_all_requests(limit=1, rank=0, world_size=1)
     (request,) = task.instances
     assert request.args[1]["reference"] == rows[0][column]
@@ -169,7 +169,7 @@ def test_metadata_chooses_the_rows(public_rows: Path) -> None:
 
 def test_the_rows_that_are_used_are_stated(ours: TaskManager, public_rows: Path) -> None:
     for name in LOCAL:
-        stated = load(ours, f"eos_upper_bound_{name}_u00").config.metadata["rows"]
+        stated = load(ours, f"{DATA_SETS[name].task}_u00").config.metadata["rows"]
         assert set(stated) == {"train", "calibration", "test"}
 
 

@@ -20,14 +20,14 @@ from eosbench.fitting.examples import FitData
 from eosbench.fitting.features import extract
 from eosbench.fitting.fit import fit_all
 from eosbench.fitting.jobs import FitJob, FitReport
-from eosbench.fitting.passes import Passes, every_fraction, one_fraction_each
+from eosbench.fitting.passes import Passes, every_fraction, one_fraction_each, to_prompt
 from eosbench.fitting.store import FeatureStore
 from eosbench.fitting.train import TrainingSettings, train_weights
 from eosbench.predictors import METHODS, FittedPredictor, build, load_predictor
 from eosbench.predictors.classification import Classification
 from eosbench.records import LengthPrediction
 from model_adapters.varlen_dlm.fingerprint import predictor_digest
-from tests.eosbench.toy import CANVAS, toy_backbone, toy_examples
+from tests.eosbench.toy import CANVAS, MASK, toy_backbone, toy_examples
 
 FRACTIONS = (0.0, 0.5)
 ALPHA = 0.1
@@ -221,6 +221,20 @@ def test_samples() -> None:
         0.5,
         0.5,
     ]
+
+
+def test_a_prefix_reveals_the_first_tokens_and_random_positions_the_drawn_ones() -> None:
+    (example,) = toy_examples(1, seed=0)
+    known = {
+        reveal: to_prompt(
+            every_fraction([example], [0.5], reveal)[0], canvas=CANVAS, mask_id=MASK
+        ).canvas
+        for reveal in ("random", "prefix")
+    }
+    half = example.length // 2
+    assert known["prefix"][:half] == example.response_ids[:half]
+    assert set(known["prefix"][half:]) == {MASK}
+    assert sum(token != MASK for token in known["random"]) == half
 
 
 def test_classification_weighs_both_classes_alike() -> None:
