@@ -21,6 +21,7 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,11 +64,13 @@ class Variant:
         name: of the column.
         method: one of METHODS.
         options: of the method.
+        epochs: at most so many, None for the method's own.
     """
 
     name: str
     method: str
     options: dict[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
 
     @property
     def reads(self) -> bool:
@@ -90,9 +93,9 @@ def variants(encoder: str) -> list[Variant]:
         Variant("smartcrop", "smartcrop"),
         *(Variant(name, name) for name in learned),
         *(Variant(f"{name}, grid:31", name, dict(grid)) for name in learned),
-        Variant("distilbert, scratch", "distilbert"),
+        Variant("distilbert, scratch", "distilbert", epochs=10),
         Variant("distilbert, frozen", "distilbert", {"encoder": encoder, "train_encoder": False}),
-        Variant("distilbert, fine-tuned", "distilbert", {"encoder": encoder}),
+        Variant("distilbert, fine-tuned", "distilbert", {"encoder": encoder}, epochs=2),
     ]
 
 
@@ -143,30 +146,32 @@ class Study:
 
     def fit(self, data: str, at: str, fractions: Sequence[float], seeds: Sequence[int]) -> None:
         """Fits what is not there yet: the readers on shared passes, each text encoder alone."""
-        jobs = [
-            FitJob(one.method, self.place(data, one, seed, at), one.options, seed)
+        missing = [
+            (one, FitJob(one.method, self.place(data, one, seed, at), one.options, seed))
             for one in self.variants(at)
             for seed in one.seeds(seeds)
         ]
-        missing = [job for job in jobs if not (job.output / "config.json").is_file()]
-        readers = [job for job in missing if job.method != "distilbert"]
-        alone = [[job] for job in missing if job.method == "distilbert"]
+        missing = [pair for pair in missing if not (pair[1].output / "config.json").is_file()]
         if not missing:
             return
         train, calibration = (self.documents(data, use) for use in ("train", "calibration"))
-        documents = FitData(train, calibration, f"{data}:train")
-        for together in ([readers] if readers else []) + alone:
-            text = together[0].method == "distilbert"
-            fit_all(
-                together,
-                passes=self.passes,
-                data=documents,
-                training=TrainingSettings(
-                    epochs=self.epochs, mixed_precision="bf16" if text else "no"
-                ),
-                fractions=fractions,
+        fit = partial(
+            fit_all,
+            passes=self.passes,
+            data=FitData(train, calibration, f"{data}:train"),
+            fractions=fractions,
+        )
+        readers = [job for one, job in missing if one.method != "distilbert"]
+        if readers:
+            fit(
+                readers,
+                training=TrainingSettings(epochs=self.epochs),
                 store=self.folder / "features",
             )
+        for one, job in missing:
+            if one.method == "distilbert":
+                epochs = self.epochs or one.epochs
+                fit([job], training=TrainingSettings(epochs=epochs, mixed_precision="bf16"))
 
     def load(self, data: str, at: str, seeds: Sequence[int]) -> dict[str, FittedPredictor]:
         """Column -> predictor of a data set, as `fit` wrote them."""
