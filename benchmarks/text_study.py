@@ -64,7 +64,7 @@ class Variant:
         name: of the column.
         method: one of METHODS.
         options: of the method.
-        epochs: at most so many, None for the method's own.
+        epochs: fewer than those of the study.
         once: fitted with the first seed alone, for its time.
     """
 
@@ -106,7 +106,7 @@ class Study:
         canvas: C, in tokens.
         folder: of the predictors and of what they keep of the model.
         seeds: of weights and training.
-        epochs: at most so many, None for each method's own.
+        epochs: at most so many.
         limit: documents of each use, None for all.
         encoder: folder of the pretrained text encoder.
     """
@@ -115,7 +115,7 @@ class Study:
     canvas: int
     folder: Path
     seeds: Sequence[int]
-    epochs: int | None
+    epochs: int
     limit: int | None
     encoder: str
 
@@ -168,7 +168,7 @@ class Study:
             )
         for one, job in missing:
             if one.method == "distilbert":
-                epochs = self.epochs or one.epochs
+                epochs = min(self.epochs, one.epochs or self.epochs)
                 fit([job], training=TrainingSettings(epochs=epochs, mixed_precision="bf16"))
 
     def load(self, data: str, at: str, seeds: Sequence[int]) -> dict[str, FittedPredictor]:
@@ -245,7 +245,7 @@ def main(
     data: Annotated[str, typer.Option(help="with commas")] = ",".join(DATA),
     seeds: Annotated[str, typer.Option(help="with commas")] = "0,1,2",
     canvas: Annotated[int, typer.Option(min=1)] = 256,
-    epochs: Annotated[int | None, typer.Option(help="at most; by default each method's")] = None,
+    epochs: Annotated[int, typer.Option(help="of a head, at most")] = 20,
     limit: Annotated[int | None, typer.Option(help="documents of each use")] = None,
     encoder: Annotated[str, typer.Option(help="of distilbert")] = ENCODER,
     dtype: Annotated[str, typer.Option(help="of the model")] = "float32",
