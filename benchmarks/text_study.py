@@ -64,7 +64,7 @@ class Variant:
         name: of the column.
         method: one of METHODS.
         options: of the method.
-        epochs: fewer than those of the study.
+        epochs: at most so many, None for those of the study.
         once: fitted with the first seed alone, for its time.
     """
 
@@ -83,7 +83,7 @@ class Variant:
 def variants(encoder: str) -> list[Variant]:
     """Every method of the study; `encoder` is the folder of the pretrained text encoder."""
     learned = ("classification", "concat_regression", "average_regression")
-    grid = {"step_zero": "grid:31"}
+    grid, pretrained = {"step_zero": "grid:31"}, {"encoder": encoder}
     return [
         *(Variant(name, name) for name in ("mean", "max", "random", "prompt_length")),
         Variant("logit, quantile", "logit"),
@@ -92,8 +92,8 @@ def variants(encoder: str) -> list[Variant]:
         *(Variant(name, name) for name in learned),
         *(Variant(f"{name}, grid:31", name, dict(grid)) for name in learned),
         Variant("distilbert, scratch", "distilbert", epochs=4, once=True),
-        Variant("distilbert, frozen", "distilbert", {"encoder": encoder, "train_encoder": False}),
-        Variant("distilbert, fine-tuned", "distilbert", {"encoder": encoder}, epochs=2),
+        Variant("distilbert, frozen", "distilbert", {**pretrained, "train_encoder": False}, 60),
+        Variant("distilbert, fine-tuned", "distilbert", pretrained, 2),
     ]
 
 
@@ -168,7 +168,7 @@ class Study:
             )
         for one, job in missing:
             if one.method == "distilbert":
-                epochs = min(self.epochs, one.epochs or self.epochs)
+                epochs = one.epochs or self.epochs
                 fit([job], training=TrainingSettings(epochs=epochs, mixed_precision="bf16"))
 
     def load(self, data: str, at: str, seeds: Sequence[int]) -> dict[str, FittedPredictor]:
