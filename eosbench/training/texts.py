@@ -154,11 +154,14 @@ def hold_out(
 ) -> tuple[list[Document], list[Document]]:
     """(train, held out), by a hash of the prompt, so that no prompt stands in both.
 
+    It is another hash than the one that keeps rows for calibration: of `gsm8k:train`, where those
+    are gone already, the same share is held out.
+
     Of the held-out documents at most so many are kept, and only whole ones.
     """
     parts: tuple[list[Document], list[Document]] = ([], [])
     for document, prompt in zip(documents, prompts, strict=True):
-        parts[for_calibration(prompt, share)].append(document)
+        parts[for_calibration(f"held out: {prompt}", share)].append(document)
     return parts[0], [document for document in parts[1] if document.ends][:most]
 
 

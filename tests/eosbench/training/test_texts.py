@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from eosbench.documents import encode_prompt, instruct_stream
+from eosbench.documents import encode_prompt, for_calibration, instruct_stream
 from eosbench.errors import ConfigurationError
+from eosbench.training.layout import Document
 from eosbench.training.texts import (
     Source,
     documents_digest,
@@ -109,3 +110,11 @@ def test_no_prompt_is_trained_on_and_held_out(tokenizer: Any) -> None:
     again, _ = hold_out(documents, prompts, 0.2, 60)
     assert documents_digest(again) != documents_digest(train)
     assert documents_digest(again) == documents_digest(hold_out(documents, prompts, 0.2, 9)[0])
+
+
+def test_of_rows_that_calibration_has_left_the_same_share_is_held_out() -> None:
+    prompts = [f"Question {number}" for number in range(2_000)]
+    left = [prompt for prompt in prompts if not for_calibration(prompt)]
+    documents = [Document([1], [2])] * len(left)
+    _, held_out = hold_out(documents, left, 0.05, len(left))
+    assert 0.03 * len(left) < len(held_out) < 0.07 * len(left)
