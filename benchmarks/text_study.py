@@ -96,7 +96,7 @@ def variants(encoder: str) -> list[Variant]:
         *(Variant(f"{name}, grid:31", name, dict(grid)) for name in learned),
         Variant("distilbert, scratch", "distilbert", epochs=4, once=True),
         Variant("distilbert, frozen", "distilbert", {**pretrained, "train_encoder": False}, 60),
-        Variant("distilbert, fine-tuned", "distilbert", pretrained, 2),
+        Variant("distilbert, fine-tuned", "distilbert", pretrained, 2, once=True),
     ]
 
 
