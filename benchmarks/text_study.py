@@ -33,6 +33,7 @@ from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.documents import revealed_positions
 from eosbench.fitting import (
+    Example,
     FitData,
     FitJob,
     Passes,
@@ -41,10 +42,8 @@ from eosbench.fitting import (
     load_examples,
     predicted_lengths,
 )
-from eosbench.fitting.examples import Example
 from eosbench.predictors import METHODS, FittedPredictor, load_predictor
-from eosbench.training.layout import Document
-from eosbench.training.monitor import read_held_out, summary
+from eosbench.training import Document, held_out_metrics
 from model_adapters import load_backbone
 
 DATA = ("gsm8k", "math", "mbpp", "dolly")
@@ -234,7 +233,7 @@ def asked(
 def known_of(backbone: Backbone, examples: Sequence[Example], canvas: int) -> dict[str, float]:
     """What the model itself knows of documents: the metrics that `eosbench train` logs."""
     documents = [Document(example.prompt_ids, example.response_ids) for example in examples]
-    return summary(read_held_out(backbone, documents, canvas=canvas))
+    return held_out_metrics(backbone, documents, canvas=canvas)
 
 
 def write(frames: Sequence[pd.DataFrame], path: Path) -> None:

@@ -26,11 +26,10 @@ import pandas as pd
 import typer
 
 from benchmarks.text_bounds import Asked, Floats, measures, read
-from eosbench.bounds import Coverage, calibration_scores
-from eosbench.bounds.rounding import round_up
-from eosbench.bounds.scores import Scored
+from eosbench.bounds import Calibration, Coverage, Promise, calibration_scores, to_bound
 from eosbench.errors import CalibrationError
 from eosbench.metrics import holm, paired
+from eosbench.records import LengthPrediction
 
 DATA = ("gsm8k", "math", "mbpp", "dolly")
 FRACTIONS = (0.0, 0.25, 0.5, 0.75)
@@ -65,7 +64,10 @@ def methods(asked: Asked) -> Iterator[Row]:
     for rounding in ROUNDINGS:
         whole = {"oracle": asked.lengths, "fixed": np.full(len(asked.lengths), asked.canvas)}
         for name, length_N in whole.items():
-            rounded = [min(round_up(length, rounding), asked.canvas) for length in length_N]
+            rounded = [
+                to_bound(LengthPrediction(length), canvas=asked.canvas, rounding=rounding).bound
+                for length in length_N
+            ]
             found = np.array(rounded, dtype=float)[:, None]
             yield {
                 "data": asked.data,
@@ -142,14 +144,15 @@ def resplits(asked: Asked, alpha: float = 0.05) -> Iterator[Row]:
     n = len(asked.calibration)
     expected = math.ceil((n + 1) * (1 - alpha) - 1e-9) / (n + 1)
     lengths = np.concatenate([asked.calibration["length"], asked.test["length"]])
-    kind = Coverage(alpha)
+    promise = Promise(Coverage(alpha))
     for column in asked.columns:
         predicted = np.concatenate([asked.calibration[column], asked.test[column]])
         scores, rng = calibration_scores(predicted, lengths), np.random.default_rng(0)
         shares = []
         for _ in range(CUTS):
             order = rng.permutation(len(scores))
-            margin = kind.margin(Scored(scores[order[:n]], "log"), asked.canvas)
+            table = Calibration({0.0: scores[order[:n]]})
+            margin = table.margin(promise, canvas=asked.canvas)
             shares.append(np.mean(scores[order[n:]] <= margin + 1e-9))
         error = float(np.std(shares, ddof=1) / math.sqrt(CUTS))
         yield {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eosbench.fitting.calibrate import predicted_lengths
 from eosbench.fitting.data import bound_task, load_examples, read_pairs
-from eosbench.fitting.examples import FitData, apart, split_calibration
+from eosbench.fitting.examples import Example, FitData, apart, split_calibration
 from eosbench.fitting.fit import fit_all
 from eosbench.fitting.jobs import (
     FitJob,
@@ -18,6 +18,7 @@ from eosbench.fitting.passes import Passes
 from eosbench.fitting.train import TrainingSettings
 
 __all__ = [
+    "Example",
     "FitData",
     "FitJob",
     "FitReport",

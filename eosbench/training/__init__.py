@@ -15,12 +15,28 @@ from eosbench.training.arguments import describe, parse, recipe_names
 from eosbench.training.settings import Settings
 
 if TYPE_CHECKING:
+    from eosbench.training.layout import Document
+    from eosbench.training.monitor import held_out_metrics
     from eosbench.training.protocol import TrainableModel
     from eosbench.training.run import train
 
-_LAZY = {"TrainableModel": "protocol", "train": "run"}
+_LAZY = {
+    "Document": "layout",
+    "TrainableModel": "protocol",
+    "held_out_metrics": "monitor",
+    "train": "run",
+}
 
-__all__ = ["Settings", "TrainableModel", "describe", "parse", "recipe_names", "train"]
+__all__ = [
+    "Document",
+    "Settings",
+    "TrainableModel",
+    "describe",
+    "held_out_metrics",
+    "parse",
+    "recipe_names",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -73,6 +73,17 @@ def read_held_out(
     return found
 
 
+def held_out_metrics(
+    backbone: Backbone, documents: Sequence[Document], *, canvas: int
+) -> dict[str, float]:
+    """What `eosbench train` logs of a model, on documents of one's own.
+
+    Args:
+        backbone, documents, canvas: as for `read_held_out`.
+    """
+    return summary(read_held_out(backbone, documents, canvas=canvas))
+
+
 def summary(readings: Iterable[Reading]) -> dict[str, float]:
     """Means over documents: names of AVERAGED and `loss` at fraction 0, `_u50` behind the others.
 
