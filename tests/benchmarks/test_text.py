@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import text_study, text_tables
 from benchmarks.text_bounds import Asked, measures, read
+from benchmarks.text_fits import variants
 from tests.eosbench.predictors.encoders import save_encoder
 
 CANVAS = 64
@@ -105,7 +106,7 @@ def test_the_whole_study_on_the_embedded_model(
         output=tmp_path / "found",
     )
     study = read(tmp_path / "found", "instruct")
-    assert set(study.variants()) == {one.name for one in text_study.variants("")}
+    assert set(study.variants()) == {one.name for one in variants("")}
     assert study.variants()["classification"] == ["classification/0"]
     assert study.variants()["mean"] == ["mean/0"]
     prefix = read(tmp_path / "found", "instruct-fractions", 0.5, "prefix")
