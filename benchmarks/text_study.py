@@ -90,7 +90,7 @@ def asked(
 
 
 def known_of(backbone: Backbone, examples: Sequence[Example], canvas: int) -> dict[str, float]:
-    """What the model itself knows of documents: the metrics that `eosbench train` logs."""
+    """The metrics that `eosbench train` logs: how much of ends the model itself knows."""
     documents = [Document(example.prompt_ids, example.response_ids) for example in examples]
     return held_out_metrics(backbone, documents, canvas=canvas)
 
