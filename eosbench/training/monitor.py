@@ -76,7 +76,7 @@ def read_held_out(
 def held_out_metrics(
     backbone: Backbone, documents: Sequence[Document], *, canvas: int
 ) -> dict[str, float]:
-    """What `eosbench train` logs of a model, on documents of one's own.
+    """The metrics that `eosbench train` logs of a model, on documents of one's own.
 
     Args:
         backbone, documents, canvas: as for `read_held_out`.
