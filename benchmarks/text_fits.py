@@ -142,8 +142,10 @@ class Study:
                 epochs = one.epochs or self.epochs
                 fit([job], training=TrainingSettings(epochs=epochs, mixed_precision="bf16"))
 
-    def load(self, data: str, at: str, seeds: Sequence[int]) -> dict[str, FittedPredictor]:
-        """Column -> predictor of a data set, as `fit` wrote them."""
+    def load(
+        self, data: str, at: str, seeds: Sequence[int], *, costly: bool = True
+    ) -> dict[str, FittedPredictor]:
+        """Column -> predictor of a data set, as `fit` wrote them, those of COSTLY or without."""
         return {
             f"{one.name}/{seed}": load_predictor(
                 one.method,
@@ -153,4 +155,5 @@ class Study:
             )
             for one in self.variants(at)
             for seed in one.seeds(seeds)
+            if costly or one.name not in COSTLY
         }

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from benchmarks.text_fits import COSTLY, Study
+from benchmarks.text_fits import Study
 from eosbench import embedded
 from eosbench.backbone import Backbone
 from eosbench.documents import revealed_positions
@@ -114,8 +114,7 @@ def ask(study: Study, name: str, names: Sequence[str], output: Path) -> None:
         f"{column}@{other}": fitted
         for other in names
         if other != name
-        for column, fitted in study.load(other, "u00", study.seeds[:1]).items()
-        if column.rpartition("/")[0] not in COSTLY
+        for column, fitted in study.load(other, "u00", study.seeds[:1], costly=False).items()
     }
     rows = {use: study.fitting(name, use) for use in ("calibration", "test")}
     frames = [
