@@ -107,6 +107,9 @@ def read(folder: Path, data: str, fraction: float = 0.0, reveal: str = "random")
     """
     facts = json.loads((folder / f"{data.removesuffix('-fractions')}.json").read_text("utf-8"))
     frame = pd.read_csv(folder / f"{data}.csv.gz")
+    others = folder / f"{data}-others.csv.gz"
+    if others.is_file():
+        frame = pd.concat([frame, pd.read_csv(others)], axis=1)
     frame = frame[frame["fraction"] == fraction]
     calibration = _part(frame, "calibration", "random")
     test = _part(frame, "test", reveal)

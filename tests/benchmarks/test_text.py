@@ -58,9 +58,7 @@ def test_a_cut_at_random_keeps_the_promise_in_expectation() -> None:
 
 def write(folder: Path, data: str, calibration: pd.DataFrame, test: pd.DataFrame) -> None:
     parts = [calibration.assign(split="calibration"), test.assign(split="test")]
-    text_study.write(
-        [part.assign(reveal="random", fraction=0.0) for part in parts], folder / f"{data}.csv.gz"
-    )
+    text_study.write([part.assign(reveal="random", fraction=0.0) for part in parts], folder, data)
     facts = {"edges": EDGES, "canvas": CANVAS}
     (folder / f"{data}.json").write_text(json.dumps(facts), encoding="utf-8")
 
