@@ -106,8 +106,8 @@ def read(folder: Path, data: str, fraction: float = 0.0, reveal: str = "random")
     A prefix is calibrated as its fraction is at random positions: no other table exists.
     """
     facts = json.loads((folder / f"{data.removesuffix('-fractions')}.json").read_text("utf-8"))
-    frame = pd.read_csv(folder / f"{data}.csv.gz")
-    others = folder / f"{data}-others.csv.gz"
+    frame = pd.read_csv(folder / f"{data}.csv.xz")
+    others = folder / f"{data}-others.csv.xz"
     if others.is_file():
         frame = pd.concat([frame, pd.read_csv(others)], axis=1)
     frame = frame[frame["fraction"] == fraction]

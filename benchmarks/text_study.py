@@ -7,7 +7,7 @@ rows, before anything is unmasked. On GSM8K the methods are fitted once more at 
 fractions, and asked with tokens revealed at random and as a prefix. Predictors of one data set also
 predict on the test rows of the others.
 
-    python -m benchmarks.text_study --pretrained build/minilm-dlm    # less than two hours on one core
+    python -m benchmarks.text_study --pretrained build/minilm-dlm    # two hours on one core
     python -m benchmarks.text_study --data mbpp --seeds 0 --epochs 1
 
 Predictions go to results/text, a file a data set; text_tables.py makes all that is reported of them
@@ -103,15 +103,15 @@ def write(frames: Sequence[pd.DataFrame], folder: Path, data: str) -> None:
     whole = pd.concat(frames, ignore_index=True)
     keys = ["split", "reveal", "fraction", "document", *LENGTHS]
     whole["document"] = whole.groupby(["split", "reveal", "fraction"]).cumcount()
-    whole = whole.astype(dict.fromkeys(LENGTHS, int)).round(1)
     predictors = [name for name in whole if name not in keys]
+    whole = whole.astype(dict.fromkeys(LENGTHS, int)).round(dict.fromkeys(predictors, 1))
     moved = [name for name in predictors if "@" in str(name)]
     own = [name for name in predictors if name not in moved]
     folder.mkdir(parents=True, exist_ok=True)
-    compression: Any = {"method": "gzip", "mtime": 0}
-    whole[[*keys, *own]].to_csv(folder / f"{data}.csv.gz", index=False, compression=compression)
+    compression: Any = {"method": "xz", "preset": 9}
+    whole[[*keys, *own]].to_csv(folder / f"{data}.csv.xz", index=False, compression=compression)
     if moved:
-        path = folder / f"{data}-others.csv.gz"
+        path = folder / f"{data}-others.csv.xz"
         whole[moved].to_csv(path, index=False, compression=compression)
 
 

@@ -1,6 +1,6 @@
 """`python -m benchmarks.text_tables`: what the predictions of text_study.py are worth.
 
-Everything is made of results/text/*.csv.gz, a row a document, without running a model.
+Everything is made of results/text/*.csv.xz, a row a document, without running a model.
 
     methods.csv    every method: coverage, overshoot, window and cost, by level, rounding and scale
     tests.csv      every method less the length of the prompt alone, paired
@@ -210,7 +210,7 @@ def main(
         "transfer": pd.DataFrame(transfer(folder, names)),
         "resplits": pd.DataFrame(row for asked in studies for row in resplits(asked)),
     }
-    if (folder / "gsm8k-fractions.csv.gz").is_file():
+    if (folder / "gsm8k-fractions.csv.xz").is_file():
         tables["fractions"] = pd.DataFrame(fractions(folder))
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.5g")
