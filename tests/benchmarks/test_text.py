@@ -102,6 +102,7 @@ def test_the_table_of_the_docs_is_that_of_the_results() -> None:
             assert cell.endswith(f"({100 * row['coverage']:.1f})"), (line, data)
 
 
+@pytest.mark.slow
 def test_the_whole_study_on_the_embedded_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

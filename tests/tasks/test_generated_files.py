@@ -35,13 +35,13 @@ def test_files_are_as_generated(generator: ModuleType) -> None:
 
 def test_every_data_set_says_how_it_is_asked() -> None:
     assert {file.name for file in (FOLDER / "real").glob("_*_yaml")} == {
-        f"_{data}_yaml" for data in DATA_SETS
+        f"_{data.task.removeprefix('eos_upper_bound_')}_yaml" for data in DATA_SETS.values()
     }
 
 
 def test_lm_eval_finds_them_all() -> None:
     found = TaskManager(include_defaults=False, include_path=str(FOLDER))
-    benchmarks = ["eos_upper_bound", *(f"eos_upper_bound_{data}" for data in DATA_SETS)]
+    benchmarks = ["eos_upper_bound", *(data.task for data in DATA_SETS.values())]
     whole = [*benchmarks, "eos_upper_bound_length_ood", "eos_upper_bound_domain_ood"]
     assert set(found.all_subtasks) == {
         "varlen_instruct",

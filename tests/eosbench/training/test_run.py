@@ -188,7 +188,7 @@ def test_low_rank_matrices_are_merged(quick: list[str], start: Path, tmp_path: P
     # Of the new token both rows were trained: they are the mean of the others no longer.
     for name in ("model.transformer.wte.weight", "model.transformer.ff_out.weight"):
         mean = before[name].mean(dim=0)
-        assert not torch.allclose(after[name][-1], mean, atol=1e-3)
+        assert not torch.allclose(after[name][-1], mean, atol=1e-4)
         assert torch.equal(after[name][:-1], before[name])
 
 

@@ -5,8 +5,8 @@ lm-eval to the report's table.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections import abc
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 
 from eosbench.backbone import Backbone
 from eosbench.cli import app
-from eosbench.decoding import Answer, DecodeConfig, Job, generate
+from eosbench.decoding import DecodeConfig, Job, Sequence, Steps, fill_window
 from eosbench.errors import ConfigurationError
 from eosbench.forward import StepZero
 from eosbench.predictors import METHODS, Method
 from eosbench.records import LengthPrediction
 from eosbench.strategies import ALL_METHODS, STRATEGIES
+from eosbench.strategies.protocol import Prepared
 from model_adapters.varlen_dlm import parse_arguments
 from tests.golden_files import GOLDEN
 
@@ -39,24 +40,24 @@ class Share:
         return [LengthPrediction(len(prompt.canvas) / self.parts) for prompt in batch.prompts]
 
 
+@dataclass(frozen=True)
 class Stubborn:
     """Denoises a window of `tokens`, whatever stands in it."""
 
-    def __init__(self, *, tokens: int = 32) -> None:
-        self.tokens = tokens
-        self.options: dict[str, Any] = {"tokens": tokens}
+    tokens: int = 32
+
+    options = property(asdict)
 
     def check(self, settings: DecodeConfig) -> None:
         """Every decode setting has its place here."""
 
-    def check_model(self, backbone: Backbone) -> None:
+    def prepare(self, backbone: Backbone, jobs: abc.Sequence[Job]) -> Prepared:
         """Every model has what it needs."""
+        return self, [replace(job, window=self.tokens) for job in jobs]
 
-    def generate(
-        self, backbone: Backbone, jobs: Sequence[Job], *, batch_size: int = 16
-    ) -> Iterator[tuple[int, Answer]]:
-        cut = [replace(job, window=self.tokens) for job in jobs]
-        yield from generate(backbone, cut, batch_size=batch_size)
+    def decode(self, sequence: Sequence) -> Steps:
+        """The window, and no more."""
+        yield from fill_window(sequence)
 
 
 @pytest.fixture(autouse=True)
