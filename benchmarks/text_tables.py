@@ -7,7 +7,7 @@ Everything is made of results/text/*.csv.xz, a row a document, without running a
     fractions.csv  tokens revealed at random and as a prefix (GSM8K)
     transfer.csv   calibrated on one data set, asked on another, with groups and without
     resplits.csv   mean coverage over random cuts of the real rows, beside what theory promises
-    tables.md      the main columns of the first and the last but one
+    tables.md      the main columns of the first two, at 95 % and not rounded
 
 Overshoot is over covered documents. The tests compare windows, the bounds of all documents, so that
 no document is left out on either side.

@@ -181,15 +181,50 @@ def fit(
     from model_adapters import load_backbone
     from model_adapters.varlen_dlm import Processes
 
-    seeds, fits_bias = asked_seeds(seed), fit_bias.METHOD in names(method)
-    if fits_bias:
+    seeds, processes = asked_seeds(seed), Processes(device)
+    model = partial(
+        load_backbone,
+        str(embedded.MODEL) if pretrained == embedded.NAME else pretrained,
+        device=processes.device,
+        dtype=dtype,
+        revision=revision,
+        tokenizer=tokenizer,
+        trust_remote_code=trust_remote_code,
+    )
+    documents = partial(
+        load_examples,
+        chat=apply_chat_template,
+        prompt_column=prompt_column,
+        response_column=response_column,
+        config=data_config,
+    )
+    source = Path(data).name if is_there(Path(data)) else data
+    how: dict[str, Any] = {"pretrained": pretrained}
+    how |= {} if tokenizer is None else {"tokenizer": tokenizer}
+    how["max_gen_toks"] = canvas
+    if fit_bias.METHOD in names(method):
         of_predictors: dict[str, object] = {"calibration": calibration, "option": option}
         of_predictors |= {"calibration_limit": calibration_limit, "epochs": epochs}
         of_predictors |= {"step_zero": step_zero != "full", "push_to_hub": push_to_hub}
         fit_bias.check_words(method, seeds, **of_predictors)
-        jobs, limit = [], limit or fit_bias.USUAL_GAPS
-    else:
-        jobs = asked_jobs(method, output, seeds, option or [], canvas_views(step_zero))
+        check_folder(output, f"--output {output}")
+        backbone = model()
+        _check_canvas(canvas, backbone.spec.max_length)
+        gaps = documents(data, backbone, limit=limit or fit_bias.USUAL_GAPS, split=split)
+        if processes.rank == 0:
+            found = fit_bias.fit_bias(
+                backbone,
+                FitData(gaps, [], source).on_canvas(backbone, canvas),
+                name=pretrained,
+                output=output,
+                seed=seeds[0],
+                batch_size=batch_size or 16,
+            )
+            console.print(fit_bias.bias_table(found))
+            constants = fit_bias.constants(found)
+            _say_next("varlen_instruct", **how, method=fit_bias.METHOD, **constants)
+        return
+    jobs = asked_jobs(method, output, seeds, option or [], canvas_views(step_zero))
     if push_to_hub is not None and len(jobs) > 1:
         raise ConfigurationError(
             f"--push_to_hub uploads one predictor, these are {len(jobs)}: "
@@ -200,60 +235,21 @@ def fit(
             "--calibration_limit needs --calibration: without it a fifth of --data calibrates"
         )
     store = None if feature_store.lower() == "none" else Path(feature_store)
-    if fits_bias:
-        check_folder(output, f"--output {output}")
-    else:
-        check_jobs(jobs)
-        check_places(jobs, store)
+    check_jobs(jobs)
+    check_places(jobs, store)
     training = TrainingSettings(epochs=epochs, mixed_precision=mixed_precision)
-    processes = Processes(device)
-    backbone = load_backbone(
-        str(embedded.MODEL) if pretrained == embedded.NAME else pretrained,
-        device=processes.device,
-        dtype=dtype,
-        revision=revision,
-        tokenizer=tokenizer,
-        trust_remote_code=trust_remote_code,
-    )
+    backbone = model()
     if method == "all":
         jobs = possible_jobs(jobs, backbone.spec)
     check_model(jobs, backbone.spec)
-    if canvas >= backbone.spec.max_length:
-        raise ConfigurationError(
-            f"--canvas {canvas} leaves no room for a prompt: "
-            f"the model has {backbone.spec.max_length} positions"
-        )
-    load = partial(
-        load_examples,
-        backbone=backbone,
-        chat=apply_chat_template,
-        prompt_column=prompt_column,
-        response_column=response_column,
-        config=data_config,
-    )
-    train = load(data, limit=limit, split=split)
-    source = Path(data).name if is_there(Path(data)) else data
-    how = {"pretrained": pretrained, **({} if tokenizer is None else {"tokenizer": tokenizer})}
-    if fits_bias:
-        if processes.rank == 0:
-            found = fit_bias.fit_bias(
-                backbone,
-                FitData(train, [], source).on_canvas(backbone, canvas),
-                name=pretrained,
-                output=output,
-                seed=seeds[0],
-                batch_size=batch_size or 16,
-            )
-            console.print(fit_bias.bias_table(found))
-            constants = fit_bias.constants(found)
-            _say_next(
-                "varlen_instruct", **how, max_gen_toks=canvas, method=fit_bias.METHOD, **constants
-            )
-        return
+    _check_canvas(canvas, backbone.spec.max_length)
+    train = documents(data, backbone, limit=limit, split=split)
     if calibration is None:
         train, held_out = split_calibration(train)
     else:
-        held_out = load(calibration, limit=calibration_limit, split=calibration_split or split)
+        held_out = documents(
+            calibration, backbone, limit=calibration_limit, split=calibration_split or split
+        )
         train = apart(train, held_out)
     reports = fit_all(
         jobs,
@@ -271,11 +267,17 @@ def fit(
     _say_next(
         bound_task(data),
         **how,
-        max_gen_toks=canvas,
         method=first.method,
         predictor=str(first.output),
         **({"alpha": alpha} if alpha > USUAL_ALPHA else {}),
     )
+
+
+def _check_canvas(canvas: int, longest: int) -> None:
+    if canvas >= longest:
+        raise ConfigurationError(
+            f"--canvas {canvas} leaves no room for a prompt: the model has {longest} positions"
+        )
 
 
 def _say_next(task: str, **model_args: Any) -> None:

@@ -33,7 +33,7 @@ def filled_store(
     """A store with what these learners keep of the samples.
 
     One that stays on disk also gets what every method keeps by default, so that one pass over the
-    whole canvas serves them all.
+    whole canvas serves them all. Where none of these learners reads the model, there is no pass.
 
     Args:
         root: folder of stores; None keeps features in a temporary folder.
@@ -42,7 +42,8 @@ def filled_store(
         passes: how the documents go through the backbone.
     """
     wanted = list(learners)
-    if root is not None and passes.view == FULL and passes.backbone.spec.attention == "full":
+    whole_canvas = passes.view == FULL and passes.backbone.spec.attention == "full"
+    if root is not None and whole_canvas and needs_of(learners):
         wanted += _usual_learners(passes)
     with TemporaryDirectory(prefix="eosbench-features-") as temporary:
         folder = Path(passes.workers.everyones(temporary)[0]) if root is None else root

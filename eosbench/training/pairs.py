@@ -1,8 +1,9 @@
 """Micro-batches of prompts with answers, as pure functions of (seed, step).
 
-    data = PairBatches(documents, make=make, seed=0, steps=100, per_step=2, tokens=3_072,
-    canvas=256) data[5]     # the second micro-batch of the third optimizer step, whoever asks and
-    in what order
+    data = PairBatches(
+        documents, make=make, seed=0, steps=100, per_step=2, tokens=3_072, canvas=256
+    )
+    data[5]    # the second micro-batch of the third optimizer step, whoever asks, in what order
 
 The draws are one stream from the seed, and a batch that is asked for out of order is reached by
 drawing again: about a millisecond a batch. So a resumed run, two data workers and two processes get

@@ -170,6 +170,19 @@ def test_a_later_fit_of_another_method_and_seed_runs_no_pass_over_the_training_d
     assert passes("classification", 0) == 3
 
 
+def test_a_fit_of_what_reads_the_prompt_alone_runs_no_pass(tmp_path: Path) -> None:
+    backbone, examples = toy_backbone(), toy_examples(32, seed=0)
+    fit_all(
+        [FitJob("distilbert", tmp_path / "head", {"encoder": "scratch"})],
+        passes=Passes(backbone, CANVAS, batch_size=8),
+        data=FitData(examples, examples[:20]),
+        training=TrainingSettings(epochs=1),
+        fractions=(0.0,),
+        store=tmp_path / "store",
+    )
+    assert len(backbone.passes) == 0  # type: ignore[attr-defined]
+
+
 def test_numbers_that_are_not_finite_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     broken, output = toy_backbone(), tmp_path / "heads"
     real = broken.hidden
